@@ -1,0 +1,33 @@
+"""Advantage actor-critic in JAX, as pure functions."""
+
+from a2c_jax.types import (
+    AdvantageEstimate,
+    Algorithm,
+    Environment,
+    EpisodeStats,
+    Estimator,
+    Metrics,
+    Network,
+    Timestep,
+    TrainResult,
+    Transition,
+)
+from a2c_jax.environments import make_env, num_actions
+from a2c_jax.distributions import Distribution, categorical
+from a2c_jax.networks import LayerInit, article_network, mlp_actor_critic, orthogonal, uniform_fan_in
+from a2c_jax.rollout import reset_envs, rollout
+from a2c_jax.returns import discounted_returns, lambda_returns
+from a2c_jax.advantages import (
+    gae,
+    n_step,
+    normalize,
+    reinforce,
+    reinforce_with_baseline,
+    td_actor_critic,
+)
+from a2c_jax.losses import LossTerms, actor_critic_loss, entropy_loss, policy_loss, value_loss
+from a2c_jax.metrics import explained_variance, learning_curve
+from a2c_jax.actor_critic import ActorCriticState, actor_critic
+from a2c_jax.train import run, train
+from a2c_jax.evaluate import evaluate
+from a2c_jax.parallel import train_seeds

@@ -1,0 +1,7 @@
+"""``python -m a2c_jax``: the command line."""
+
+import sys
+
+from a2c_jax.experiment.cli import main
+
+sys.exit(main())

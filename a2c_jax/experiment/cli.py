@@ -1,0 +1,106 @@
+"""The command line: ``a2c-jax train``."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import jax
+import tyro
+from rich.console import Console
+
+from a2c_jax import presets
+from a2c_jax.experiment import runs
+from a2c_jax.experiment.config import TrainConfig, resolve
+from a2c_jax.experiment.interrupts import deferred_interrupt
+from a2c_jax.experiment.progress import Reporter, result_table
+from a2c_jax.experiment.training import train_in_chunks
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+USAGE = """\
+usage: a2c-jax COMMAND [FLAGS]
+
+Advantage actor-critic in JAX: many seeds at once.
+
+commands:
+  train   train many seeds and write a run folder; a2c-jax train --help tells its flags
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    command, *flags = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    if command in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    try:
+        if command != "train":
+            raise ValueError(f"There is no command {command!r}; the one there is: train.")
+        return train(parse_train(flags))
+    except ValueError as error:
+        print(f"a2c-jax: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("a2c-jax: interrupted; nothing was written.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def parse_train(flags: Sequence[str]) -> TrainConfig:
+    """Reads the flags of ``train``; the preset they name gives the defaults of the others.
+
+    Raises:
+        ValueError: if there is no such preset.
+        SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
+    """
+    name = _preset_name(flags)
+    if name not in presets.PRESETS:
+        known = ", ".join(presets.PRESETS)
+        raise ValueError(f"There is no preset {name!r}; choose one of: {known}.")
+    return tyro.cli(
+        TrainConfig,
+        args=flags,
+        default=TrainConfig(settings=presets.PRESETS[name], preset=name),
+        prog="a2c-jax train",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
+    )
+
+
+def train(config: TrainConfig) -> int:
+    """Trains, shows progress, writes the run folder; returns the exit code."""
+    _use_all_cores()
+    console = Console()
+    job = resolve(config)
+    folder = runs.choose_folder(config)
+    with runs.open_folder(folder, config.overwrite), deferred_interrupt() as interrupted:
+        for notice in job.notices:
+            console.print(notice)
+        with Reporter(console, job) as reporter:
+            outcome = train_in_chunks(
+                job.algorithm,
+                job.keys,
+                job.num_updates,
+                batch_size=config.batch_size,
+                on_chunk=reporter.report,
+                should_stop=interrupted,
+            )
+        if outcome.num_updates == 0:
+            raise KeyboardInterrupt
+        summary = runs.write_run(folder, config, job, outcome)
+    console.print(result_table(summary, folder))
+    return 0 if summary["finished"] else EXIT_INTERRUPTED
+
+
+def _preset_name(flags: Sequence[str]) -> str:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", default="default")
+    return parser.parse_known_args(flags)[0].preset
+
+
+def _use_all_cores() -> None:
+    # One device for each core, before JAX's back end starts: seeds then train in parallel.
+    # Only here, on behalf of a process of our own; a library must not decide that.
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))

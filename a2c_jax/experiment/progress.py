@@ -1,0 +1,113 @@
+"""What a person sees while a run goes on, and at its end."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from a2c_jax.experiment.config import Job
+from a2c_jax.experiment.statistics import recent_returns, solved_threshold, steps_to_solve
+from a2c_jax.experiment.training import Outcome
+
+_LINE_EVERY = 10.0  # seconds, where there is no terminal for a bar
+
+
+class Reporter:
+    """Shows a bar on a terminal, and a line every ten seconds elsewhere.
+
+    The one class with a changing state in the project, because a bar on a screen is one.
+    """
+
+    def __init__(self, console: Console, job: Job) -> None:
+        self._console = console
+        self._job = job
+        self._last_line = time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.fields[steps]}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task(
+            "", total=job.num_updates, steps="compiling …", figures=""
+        )
+
+    def __enter__(self) -> "Reporter":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._progress.stop()
+
+    def report(self, outcome: Outcome) -> None:
+        """Shows where training stands; what ``on_chunk`` calls."""
+        if outcome.num_updates == 0:
+            self._progress.reset(self._task)
+            self._console.print(f"Compiled in {outcome.compile_seconds:.1f} s.")
+            return
+        steps, figures = _steps(self._job, outcome), _figures(self._job, outcome)
+        self._progress.update(
+            self._task, completed=outcome.num_updates, steps=steps, figures=figures
+        )
+        if not self._console.is_terminal and time.monotonic() - self._last_line >= _LINE_EVERY:
+            self._last_line = time.monotonic()
+            self._console.print(f"{steps}, {figures}")
+
+
+def result_table(summary: dict[str, Any], folder: Path) -> Table:
+    """The table at the end of a run."""
+    table = Table(show_header=False, title="Finished" if summary["finished"] else "Interrupted")
+    table.add_row("Seeds", f"{summary['num_seeds']}")
+    table.add_row("Steps of each seed", f"{summary['steps_per_seed']:,}")
+    table.add_row("Final return, interquartile mean", _final_return(summary))
+    if summary["solved_threshold"] is not None:
+        solved = round(summary["fraction_solved"] * summary["num_seeds"])
+        table.add_row(
+            f"Solved (mean of 100 episodes ≥ {summary['solved_threshold']:g})",
+            f"{solved} of {summary['num_seeds']} ({summary['fraction_solved']:.0%})",
+        )
+        median = summary["median_steps_to_solve"]
+        table.add_row(
+            "Median steps to solve", "not reached" if median is None else f"{median:,.0f}"
+        )
+    table.add_row("Steps a second, all seeds", f"{summary['steps_per_second']:,.0f}")
+    table.add_row("Compiling", f"{summary['compile_seconds']:.1f} s")
+    table.add_row("Training", f"{summary['train_seconds']:.1f} s")
+    table.add_row("Files", str(folder))
+    return table
+
+
+def _final_return(summary: dict[str, Any]) -> str:
+    if summary["final_return_iqm"] is None:
+        return "no episode finished"
+    text = f"{summary['final_return_iqm']:.1f}"
+    if summary["final_return_interval_95"] is not None:
+        low, high = summary["final_return_interval_95"]
+        text += f"  (95 % interval {low:.1f} to {high:.1f})"
+    return text
+
+
+def _steps(job: Job, outcome: Outcome) -> str:
+    done = outcome.num_updates * job.algorithm.steps_per_update
+    return f"{done:,} of {job.steps_per_seed:,} steps × {len(job.seeds)} seeds"
+
+
+def _figures(job: Job, outcome: Outcome) -> str:
+    per_update = job.algorithm.steps_per_update
+    steps = outcome.num_updates * per_update * len(job.seeds)
+    parts = [f"{steps / outcome.train_seconds:,.0f} steps/s"]
+    latest = recent_returns(outcome.metrics)[0][:, -1]
+    if np.isfinite(latest).any():
+        parts.append(f"return {np.nanmean(latest):.1f}")
+    threshold = solved_threshold(job.env)
+    if threshold is not None:
+        solved = np.isfinite(steps_to_solve(outcome.metrics, per_update, threshold))
+        parts.append(f"solved {solved.mean():.0%}")
+    return ", ".join(parts)

@@ -1,0 +1,112 @@
+"""What training reports: finished episodes, explained variance, and the learning curve."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from a2c_jax import checks
+from a2c_jax.types import Algorithm, Metrics, Transition
+
+
+class OpenEpisodes(NamedTuple):
+    """The episodes under way in N environments, each ``[N]``: return and length so far."""
+
+    returns: jax.Array
+    lengths: jax.Array
+
+
+class FinishedEpisodes(NamedTuple):
+    """Sums over the episodes that finished in a rollout, each a scalar."""
+
+    return_sum: jax.Array
+    length_sum: jax.Array
+    count: jax.Array
+
+
+def open_episodes(num_envs: int) -> OpenEpisodes:
+    """N episodes that have just begun."""
+    return OpenEpisodes(jnp.zeros(num_envs), jnp.zeros(num_envs))
+
+
+def count_episodes(
+    under_way: OpenEpisodes, transitions: Transition
+) -> tuple[OpenEpisodes, FinishedEpisodes]:
+    """Carries episodes through a rollout, and sums up those that finished in it.
+
+    Args:
+        under_way: the episodes that the rollout began with.
+        transitions: ``[T, N, ...]``.
+
+    Returns:
+        The episodes under way after the rollout, and the finished ones.
+    """
+    ended = transitions.terminated | transitions.truncated
+    # A row counts if its environment finishes an episode at this row or later: then its own
+    # episode is among those that finish. No scan is needed.
+    finishes = jax.lax.cummax(ended.astype(jnp.float32), axis=0, reverse=True)
+
+    def carry(before: jax.Array, amount: jax.Array) -> tuple[jax.Array, jax.Array]:
+        finished = jnp.sum(before * finishes[0]) + jnp.sum(amount * finishes)
+        still_open = before * (1.0 - finishes[0]) + jnp.sum(amount * (1.0 - finishes), axis=0)
+        return still_open, finished
+
+    returns, return_sum = carry(under_way.returns, transitions.reward)
+    lengths, length_sum = carry(under_way.lengths, jnp.ones_like(transitions.reward))
+    count = jnp.sum(ended.astype(jnp.float32))
+    return OpenEpisodes(returns, lengths), FinishedEpisodes(return_sum, length_sum, count)
+
+
+def explained_variance(values: jax.Array, targets: jax.Array) -> jax.Array:
+    """How much of the targets' variance the values account for: ``1 - Var(G - v) / Var(G)``.
+
+    1 is perfect, 0 no better than a constant, below 0 worse than one. Targets that do not
+    vary leave nothing to explain, and give 0.
+
+    Args:
+        values: ``[...]``.
+        targets: ``[...]``.
+
+    Raises:
+        ValueError: if the shapes disagree.
+    """
+    checks.same_shape("values", values, targets=targets)
+    variance = jnp.var(targets)
+    unexplained = jnp.var(targets - values)
+    return jnp.where(variance > 0, 1.0 - unexplained / jnp.where(variance > 0, variance, 1.0), 0.0)
+
+
+def learning_curve(
+    metrics: Metrics, algorithm: Algorithm, num_points: int = 100
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean return of finished episodes against environment steps.
+
+    Pools consecutive updates into at most ``num_points`` equal stretches: the sum of the
+    returns of all episodes that finished in a stretch, over their number. A stretch in
+    which none finished is missing (NaN).
+
+    Args:
+        metrics: of a training run, ``[..., num_updates]``; leading axes (seeds) are kept.
+        algorithm: gives the environment steps of an update.
+        num_points: of the curve.
+
+    Returns:
+        ``(steps [P], returns [..., P])``: environment steps at the end of each stretch.
+
+    Raises:
+        ValueError: if ``num_points`` is not a whole number of at least 1.
+    """
+    num_points = checks.positive_int("num_points", num_points)
+    num_updates = metrics.episode_count.shape[-1]
+    width = -(-num_updates // num_points)
+    starts = np.arange(0, num_updates, width)
+    ends = np.minimum(starts + width, num_updates)
+
+    def pool(sums: jax.Array) -> np.ndarray:
+        return np.add.reduceat(np.asarray(sums, np.float64), starts, axis=-1)
+
+    count = pool(metrics.episode_count)
+    total = pool(metrics.episode_return_sum)
+    returns = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    return ends * algorithm.steps_per_update, returns

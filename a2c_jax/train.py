@@ -1,0 +1,48 @@
+"""Training: a scan of any algorithm's step. Nothing here compiles; the caller does, once."""
+
+from typing import Any
+
+import jax
+
+from a2c_jax import checks
+from a2c_jax.types import Algorithm, Key, TrainResult
+
+
+def train(algorithm: Algorithm, key: Key, num_updates: int) -> TrainResult:
+    """Trains from the beginning: ``init``, then :func:`run`.
+
+    Pure, so that ``jax.jit(jax.vmap(lambda key: train(algorithm, key, n)))`` is one program
+    that trains a seed for each key.
+
+    Args:
+        algorithm: what to train.
+        key: the seed; it decides everything.
+        num_updates: how many updates; each consumes ``algorithm.steps_per_update`` steps.
+
+    Raises:
+        ValueError: if ``num_updates`` is not a whole number of at least 1.
+    """
+    checks.positive_int("num_updates", num_updates)
+    return run(algorithm, algorithm.init(key), num_updates)
+
+
+def run(algorithm: Algorithm, state: Any, num_updates: int) -> TrainResult:
+    """Continues from a state; ``run(k)`` twice is ``run(2 k)``, bit for bit.
+
+    Args:
+        algorithm: what to train.
+        state: from ``algorithm.init`` or an earlier result.
+        num_updates: how many updates more.
+
+    Returns:
+        The last state, and metrics ``[num_updates]``.
+
+    Raises:
+        ValueError: if ``num_updates`` is not a whole number of at least 1.
+    """
+    num_updates = checks.positive_int("num_updates", num_updates)
+
+    def body(state: Any, _: None) -> tuple[Any, Any]:
+        return algorithm.step(state)
+
+    return TrainResult(*jax.lax.scan(body, state, length=num_updates))
