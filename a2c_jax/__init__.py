@@ -1,4 +1,10 @@
-"""Advantage actor-critic in JAX, as pure functions."""
+"""Advantage actor-critic in JAX, as pure functions.
+
+Every stage can be imported alone, jit-compiled, and vmapped over environments and seeds.
+The names stand in the order data flows: records, environment, network, rollout, returns and
+advantages, losses, algorithm, training, evaluation. Nothing here compiles or has a side
+effect, except that :func:`train_seeds` compiles.
+"""
 
 from a2c_jax.types import (
     AdvantageEstimate,
@@ -14,7 +20,13 @@ from a2c_jax.types import (
 )
 from a2c_jax.environments import make_env, num_actions
 from a2c_jax.distributions import Distribution, categorical
-from a2c_jax.networks import LayerInit, article_network, mlp_actor_critic, orthogonal, uniform_fan_in
+from a2c_jax.networks import (
+    LayerInit,
+    article_network,
+    mlp_actor_critic,
+    orthogonal,
+    uniform_fan_in,
+)
 from a2c_jax.rollout import reset_envs, rollout
 from a2c_jax.returns import discounted_returns, lambda_returns
 from a2c_jax.advantages import (
@@ -31,3 +43,50 @@ from a2c_jax.actor_critic import ActorCriticState, actor_critic
 from a2c_jax.train import run, train
 from a2c_jax.evaluate import evaluate
 from a2c_jax.parallel import train_seeds
+from a2c_jax import presets
+
+__all__ = [
+    "AdvantageEstimate",
+    "Algorithm",
+    "Environment",
+    "EpisodeStats",
+    "Estimator",
+    "Metrics",
+    "Network",
+    "Timestep",
+    "TrainResult",
+    "Transition",
+    "make_env",
+    "num_actions",
+    "Distribution",
+    "categorical",
+    "LayerInit",
+    "article_network",
+    "mlp_actor_critic",
+    "orthogonal",
+    "uniform_fan_in",
+    "reset_envs",
+    "rollout",
+    "discounted_returns",
+    "lambda_returns",
+    "gae",
+    "n_step",
+    "normalize",
+    "reinforce",
+    "reinforce_with_baseline",
+    "td_actor_critic",
+    "LossTerms",
+    "actor_critic_loss",
+    "entropy_loss",
+    "policy_loss",
+    "value_loss",
+    "explained_variance",
+    "learning_curve",
+    "ActorCriticState",
+    "actor_critic",
+    "run",
+    "train",
+    "evaluate",
+    "train_seeds",
+    "presets",
+]

@@ -164,10 +164,10 @@ def _metrics(finished: FinishedEpisodes, terms: LossTerms, grads: Params) -> Met
     return Metrics(
         episode_return_sum=finished.return_sum,
         episode_length_sum=finished.length_sum,
-        episode_count=finished.count,
+        episode_count=finished.number,
         policy_loss=terms.policy_loss,
         value_loss=terms.value_loss,
         entropy=terms.entropy,
-        grad_norm=optax.global_norm(grads),
+        grad_norm=optax.tree.norm(grads),
         explained_variance=explained_variance(terms.values, terms.targets),
     )

@@ -42,14 +42,13 @@ def not_negative(name: str, value: Any) -> None:
 def same_shape(like_name: str, like: jax.Array, **arrays: jax.Array) -> None:
     """Raises ValueError unless every named array has the shape of ``like``."""
     for name, array in arrays.items():
-        chex.assert_shape(
-            array,
-            like.shape,
-            custom_message=f"{name} has shape {array.shape} where {like_name} has {like.shape}; "
-            "give both the same shape, time first.",
-            include_default_message=False,
-            exception_type=ValueError,
-        )
+        try:
+            chex.assert_shape(array, like.shape)
+        except AssertionError as error:
+            raise ValueError(
+                f"{name} has shape {array.shape} where {like_name} has {like.shape}; "
+                "give both the same shape, time first."
+            ) from error
 
 
 def time_major(name: str, array: jax.Array) -> None:

@@ -45,9 +45,7 @@ def evaluate(
         logits = network.policy(params, obs)
         if greedy:
             return categorical.mode(logits)
-        return categorical.sample(
-            logits, categorical.noise(key, (num_episodes, num_actions(env)))
-        )
+        return categorical.sample(logits, categorical.noise(key, (num_episodes, num_actions(env))))
 
     def body(carry: tuple, key: Key) -> tuple[tuple, None]:
         env_state, obs, alive, stats = carry

@@ -22,7 +22,7 @@ class FinishedEpisodes(NamedTuple):
 
     return_sum: jax.Array
     length_sum: jax.Array
-    count: jax.Array
+    number: jax.Array
 
 
 def open_episodes(num_envs: int) -> OpenEpisodes:
@@ -54,8 +54,8 @@ def count_episodes(
 
     returns, return_sum = carry(under_way.returns, transitions.reward)
     lengths, length_sum = carry(under_way.lengths, jnp.ones_like(transitions.reward))
-    count = jnp.sum(ended.astype(jnp.float32))
-    return OpenEpisodes(returns, lengths), FinishedEpisodes(return_sum, length_sum, count)
+    number = jnp.sum(ended.astype(jnp.float32))
+    return OpenEpisodes(returns, lengths), FinishedEpisodes(return_sum, length_sum, number)
 
 
 def explained_variance(values: jax.Array, targets: jax.Array) -> jax.Array:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -130,7 +130,7 @@ def mlp_actor_critic(
     def apply(module: MLP, params: Params, obs: jax.Array) -> jax.Array:
         # One batch axis whatever came in: XLA's CPU back end is slow on products with more.
         batch_shape = obs.shape[: obs.ndim - len(env.observation_shape)]
-        out = module.apply(params, obs.reshape((-1, obs_size)))
+        out: Any = module.apply(params, obs.reshape((-1, obs_size)))
         return out.reshape((*batch_shape, module.features))
 
     def init(key: Key) -> Params:

@@ -28,6 +28,11 @@ class SeedLayout(NamedTuple):
     devices: tuple[jax.Device, ...]
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether the devices are CPU cores."""
+        return self.devices[0].platform == "cpu"
+
+    @property
     def group_size(self) -> int:
         """Seeds that one call of the program trains, on all devices together."""
         return self.batch_size * len(self.devices)
@@ -50,9 +55,9 @@ def train_seeds(
         algorithm: what to train; not built from traced values.
         keys: one for each seed, ``[S]``.
         num_updates: of each seed.
-        batch_size: seeds that are vmapped together on a device. By default 1 on a CPU,
-            where the activations of more fall out of its cache, and all of a device's
-            seeds elsewhere.
+        batch_size: seeds that one call of the program trains on a device: one after
+            another on a CPU, vmapped elsewhere. By default 1 on a CPU, and all of a
+            device's seeds elsewhere.
         devices: all local devices by default. A CPU is one device for each of its cores if
             ``jax.config.update("jax_num_cpu_devices", cores)`` is called before JAX starts.
 
@@ -83,8 +88,7 @@ def seed_layout(
     if not devices:
         raise ValueError("devices is empty; give at least one device, or None for all of them.")
     if batch_size is None:
-        on_cpu = devices[0].platform == "cpu"
-        batch_size = 1 if on_cpu else -(-num_seeds // len(devices))
+        batch_size = 1 if devices[0].platform == "cpu" else -(-num_seeds // len(devices))
     batch_size = checks.positive_int("batch_size", batch_size)
     batches = -(-num_seeds // batch_size)
     return SeedLayout(num_seeds, batch_size, devices[:batches])
@@ -94,11 +98,9 @@ def over_seeds(function: Callable[[Any], Any], layout: SeedLayout) -> Any:
     """Compiles a function of one seed into one of a group of seeds, ``[group_size, ...]``."""
 
     def batch(tree: Any) -> Any:
-        if layout.batch_size > 1:
-            return jax.vmap(function)(tree)
-        # XLA's CPU back end is slower on arrays with a batch axis of one than without it.
-        alone = function(jax.tree.map(lambda leaf: leaf[0], tree))
-        return jax.tree.map(lambda leaf: leaf[None], alone)
+        # vmapped on a CPU, a seed's rounding would depend on its place in the batch, and the
+        # activations of many seeds would fall out of the cache.
+        return jax.lax.map(function, tree) if layout.on_cpu else jax.vmap(function)(tree)
 
     mesh = Mesh(np.asarray(layout.devices), ("seeds",))
     return jax.jit(

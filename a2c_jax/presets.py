@@ -31,7 +31,7 @@ class Preset:
         num_envs: environments that a seed steps in parallel.
         num_steps: steps of each environment between two updates.
         discount: of future rewards, from 0 to 1.
-        lambda_: of the lambda-returns, from 0 (TD) to 1 (n-step).
+        gae_lambda: of the lambda-returns, from 0 (TD) to 1 (n-step).
         normalize_advantages: shift and scale advantages over each rollout.
         value_coef: weight of the value loss.
         entropy_coef: weight of the entropy.
@@ -47,7 +47,7 @@ class Preset:
     num_envs: int
     num_steps: int
     discount: float
-    lambda_: float
+    gae_lambda: float
     normalize_advantages: bool
     value_coef: float
     entropy_coef: float
@@ -66,7 +66,7 @@ default = Preset(
     num_envs=8,
     num_steps=5,
     discount=0.98,
-    lambda_=1.0,
+    gae_lambda=1.0,
     normalize_advantages=True,
     value_coef=0.5,
     entropy_coef=0.0,
@@ -98,7 +98,7 @@ article = Preset(
     num_envs=8,
     num_steps=16,
     discount=0.99,
-    lambda_=1.0,
+    gae_lambda=1.0,
     normalize_advantages=False,
     value_coef=0.5,
     entropy_coef=0.001,
@@ -161,7 +161,7 @@ def build(preset: Preset, env: Environment) -> Algorithm:
         num_envs=preset.num_envs,
         num_steps=preset.num_steps,
         discount=preset.discount,
-        estimator=gae(preset.lambda_),
+        estimator=gae(preset.gae_lambda),
         value_coef=preset.value_coef,
         entropy_coef=preset.entropy_coef,
         normalize_advantages=preset.normalize_advantages,

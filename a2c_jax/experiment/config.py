@@ -25,8 +25,8 @@ class TrainConfig:
         num_seeds: how many seeds: ``seed``, ``seed + 1``, and so on.
         seed: the first seed.
         seeds: exactly these seeds instead.
-        batch_size: seeds that are vmapped together on a device; by default 1 on a CPU, and
-            all of a device's seeds elsewhere.
+        batch_size: seeds that one call of the program trains on a device; by default 1 on a
+            CPU, and all of a device's seeds elsewhere.
         out: the run folder; by default a new one under runs/.
         overwrite: replace the run in ``out``.
     """

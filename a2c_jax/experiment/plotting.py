@@ -3,6 +3,7 @@
 from typing import BinaryIO
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
@@ -53,10 +54,10 @@ def draw_learning_curve(
     figure.savefig(file, format="png")
 
 
-def _draw_pooled(axes, steps: np.ndarray, returns: np.ndarray) -> None:
+def _draw_pooled(axes: Axes, steps: np.ndarray, returns: np.ndarray) -> None:
     num_seeds = returns.shape[0]
     whole = np.isfinite(returns).all(axis=0)
-    if num_seeds < 2 or not whole.any():
+    if num_seeds == 1 or not whole.any():
         axes.plot([], [], color=_BLUE, linewidth=0.7, label="seed")
         return
     steps, returns = steps[whole], returns[:, whole]

@@ -151,7 +151,7 @@ def _num_points(config: TrainConfig, job: Job, outcome: Outcome) -> int:
     return max(1, min(100, steps // longest))
 
 
-def _arrays(job: Job, outcome: Outcome) -> dict[str, np.ndarray]:
+def _arrays(job: Job, outcome: Outcome) -> dict[str, Any]:
     updates = np.arange(1, outcome.num_updates + 1)
     return {
         "seeds": np.asarray(job.seeds),

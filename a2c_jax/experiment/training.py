@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         state: of every seed, in groups as they were trained; see :func:`join_groups`.
-        metrics: as NumPy arrays, ``[S, updates done]``.
+        metrics: in NumPy arrays, ``[S, updates done]``.
         compile_seconds: tracing and compiling.
         train_seconds: running what was compiled.
     """
@@ -123,4 +123,5 @@ def _advance(chunk: Any, outcome: Outcome, layout: SeedLayout) -> Outcome:
 
 
 def _no_metrics(num_seeds: int) -> Metrics:
-    return Metrics(*(np.zeros((num_seeds, 0), np.float32) for _ in Metrics._fields))
+    nothing: Any = np.zeros((num_seeds, 0), np.float32)
+    return Metrics(*[nothing] * len(Metrics._fields))

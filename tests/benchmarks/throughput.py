@@ -19,7 +19,7 @@ import a2c_jax as a2c
 
 SIZES = ((1, 8, 16), (1, 64, 16), (64, 8, 16))
 ROUNDS = 7
-SECONDS = 1.5  # of one run, about
+SECONDS = 4.0  # of one run of the yardstick, about
 
 
 def plain_runner(num_envs, num_steps, num_updates):

@@ -1,0 +1,27 @@
+"""Two CPU devices for every test, so that sharding over devices is always exercised."""
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 2)
+
+import a2c_jax as a2c  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def cartpole():
+    return a2c.make_env("CartPole-v1")
+
+
+@pytest.fixture(scope="session")
+def small_algorithm(cartpole):
+    """CartPole with a small network: quick to compile, real in every other way."""
+    import optax
+
+    return a2c.actor_critic(
+        cartpole,
+        a2c.mlp_actor_critic(cartpole, hidden_sizes=(8,)),
+        optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-2)),
+        num_envs=4,
+        num_steps=5,
+    )

@@ -1,0 +1,120 @@
+import subprocess
+import sys
+
+import gymnasium
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import a2c_jax as a2c
+
+DISCRETE = [
+    name
+    for name in gymnax.registered_envs
+    if name
+    not in {
+        "Pendulum-v1", "MountainCarContinuous-v0", "PointRobot-misc", "Reacher-misc",
+        "Swimmer-misc",  # continuous actions
+        "MNISTBandit-bsuite",  # downloads its data when it is made
+    }
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_every_discrete_environment_can_be_scanned(name):
+    env = a2c.make_env(name)
+    num_actions = a2c.num_actions(env)
+    env_state, obs = env.reset(jax.random.key(0))
+    assert obs.shape == env.observation_shape
+
+    def body(carry, key):
+        env_state, _ = carry
+        action = jax.random.randint(key, (), 0, num_actions)
+        timestep = env.step(key, env_state, action)
+        return (timestep.env_state, timestep.obs), timestep
+
+    _, steps = jax.jit(lambda c: jax.lax.scan(body, c, jax.random.split(jax.random.key(1), 20)))(
+        (env_state, obs)
+    )
+    assert steps.obs.dtype == steps.reward.dtype == jnp.float32
+    assert steps.terminated.dtype == steps.truncated.dtype == jnp.bool_
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves((env_state, obs)))
+
+
+@pytest.mark.parametrize("limit", [500, 20])
+def test_cartpole_equals_gymnasium_step_by_step(limit):
+    """10,000 steps, each from gymnasium's own state, since a free run of it is chaotic."""
+    env = a2c.make_env("CartPole-v1", max_steps_in_episode=limit)
+    theirs = gymnasium.make("CartPole-v1", max_episode_steps=limit)
+    rng = np.random.default_rng(0)
+    start, _ = env.reset(jax.random.key(0))
+    rows, time = [], 0
+    before, _ = theirs.reset(seed=0)
+    for _ in range(10_000):
+        # Mostly a balancing policy, so that long episodes and time limits occur too; for half
+        # of the steps one that pushes right, so that falls occur.
+        push_right = before[2] + before[3] > 0 if len(rows) < 5000 else True
+        action = int(rng.integers(2) if rng.random() < 0.1 else push_right)
+        after, reward, terminated, truncated, _ = theirs.step(action)
+        rows.append((*before, time, action, *after, reward, terminated, truncated))
+        before, time = after, time + 1
+        if terminated or truncated:
+            (before, _), time = theirs.reset(), 0
+    rows = np.asarray(rows)
+
+    @jax.jit
+    @jax.vmap
+    def ours(row):
+        state = start.replace(
+            x=row[0], x_dot=row[1], theta=row[2], theta_dot=row[3], time=row[4].astype(jnp.int32)
+        )
+        return env.step(jax.random.key(0), state, row[5].astype(jnp.int32))
+
+    got = ours(jnp.asarray(rows, jnp.float32))
+    np.testing.assert_allclose(got.obs, rows[:, 6:10], rtol=0, atol=5e-6)
+    np.testing.assert_array_equal(got.reward, rows[:, 10])
+    np.testing.assert_array_equal(got.terminated, rows[:, 11])
+    np.testing.assert_array_equal(got.truncated, rows[:, 12])
+    assert rows[:, 11].sum() > 5, "no falls among the steps"
+    assert rows[:, 12].sum() > 5, "no time limits among the steps"
+
+
+def test_step_returns_the_true_successor_and_does_not_reset(cartpole):
+    env_state, obs = cartpole.reset(jax.random.key(0))
+    for _ in range(12):  # pushing one way fells the pole in about ten steps
+        timestep = cartpole.step(jax.random.key(1), env_state, jnp.array(1))
+        env_state = timestep.env_state
+        if timestep.terminated:
+            break
+    assert timestep.terminated
+    assert abs(timestep.obs[2]) > 12 * np.pi / 180
+    assert env_state.time > 5
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    with pytest.raises(ValueError, match=r"no environment 'CartPol-v1'.*CartPole-v1"):
+        a2c.make_env("CartPol-v1")
+    with pytest.raises(ValueError, match=r"no parameter 'max_steps'.*max_steps_in_episode"):
+        a2c.make_env("CartPole-v1", max_steps=10)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 2.5])
+def test_a_time_limit_below_one_step_is_refused(limit):
+    with pytest.raises(ValueError, match=f"max_steps_in_episode is {limit}"):
+        a2c.make_env("CartPole-v1", max_steps_in_episode=limit)
+
+
+def test_continuous_actions_are_not_yet_supported():
+    env = a2c.make_env("Pendulum-v1")
+    with pytest.raises(ValueError, match=r"Pendulum-v1 has the continuous action space.*not"):
+        a2c.mlp_actor_critic(env)
+
+
+def test_importing_leaves_jax_to_be_configured():
+    code = (
+        "import a2c_jax, jax; jax.config.update('jax_num_cpu_devices', 3);"
+        "assert jax.device_count() == 3"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"JAX_PLATFORMS": "cpu"})

@@ -1,0 +1,93 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import a2c_jax as a2c
+
+
+def kernels(params, which):
+    return [layer["kernel"] for layer in params[which]["params"].values()]
+
+
+def test_shapes_follow_the_leading_axes(cartpole):
+    network = a2c.mlp_actor_critic(cartpole)
+    params = network.init(jax.random.key(0))
+    for leading in [(), (3,), (5, 3)]:
+        obs = jax.random.normal(jax.random.key(1), (*leading, 4))
+        assert network.policy(params, obs).shape == (*leading, 2)
+        assert network.value(params, obs).shape == leading
+
+
+def test_a_batch_is_its_rows(cartpole):
+    network = a2c.mlp_actor_critic(cartpole)
+    params = network.init(jax.random.key(0))
+    obs = jax.random.normal(jax.random.key(1), (5, 3, 4))
+    np.testing.assert_allclose(
+        network.value(params, obs)[2, 1], network.value(params, obs[2, 1]), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_a_forward_pass_by_hand(cartpole):
+    # relu(x W + b) with W all 1 and b = -1: x = (1, 2, 0, 0) gives 2 in both units;
+    # head rows (1, 1) and (0, 1) with bias 0.5: logits 4.5 and 2.5
+    network = a2c.article_network(cartpole, (2,))
+    params = network.init(jax.random.key(0))
+    params["policy"]["params"] = {
+        "Linear_0": {"kernel": jnp.ones((4, 2)), "bias": -jnp.ones(2)},
+        "Linear_1": {"kernel": jnp.array([[1.0, 1.0], [0.0, 1.0]]), "bias": jnp.full(2, 0.5)},
+    }
+    np.testing.assert_array_equal(
+        network.policy(params, jnp.array([1.0, 2.0, 0.0, 0.0])), [4.5, 2.5]
+    )
+
+
+@pytest.mark.parametrize(("which", "gain", "size"), [("policy", 0.01, 2), ("value", 1.0, 1)])
+def test_orthogonal_initialisation(cartpole, which, gain, size):
+    params = a2c.mlp_actor_critic(cartpole).init(jax.random.key(0))
+    first, second, head = kernels(params, which)
+    np.testing.assert_allclose(first @ first.T, 2 * np.eye(4), atol=1e-5)
+    np.testing.assert_allclose(second @ second.T, 2 * np.eye(64), atol=1e-5)
+    np.testing.assert_allclose(head @ head.T, gain**2 * np.eye(size), atol=1e-5)
+    assert all(np.all(layer["bias"] == 0) for layer in params[which]["params"].values())
+
+
+def test_article_network_starts_as_pytorch_does(cartpole):
+    # torch.nn.Linear: weights and biases uniform within ±1/sqrt(fan_in), variance bound²/3.
+    params = a2c.article_network(cartpole).init(jax.random.key(0))
+    for which in ("policy", "value"):
+        hidden, head = params[which]["params"].values()
+        assert hidden["kernel"].shape == (4, 256)
+        for array, fan_in in [
+            (hidden["kernel"], 4), (hidden["bias"], 4), (head["kernel"], 256),
+        ]:  # fmt: skip
+            bound = 1 / np.sqrt(fan_in)
+            assert np.max(np.abs(array)) <= bound
+            np.testing.assert_allclose(np.var(array), bound**2 / 3, rtol=0.15)
+        assert np.max(np.abs(head["bias"])) <= 1 / 16
+        assert np.all(head["bias"] != 0)
+
+
+def test_the_two_networks_are_separate_and_differ(cartpole):
+    network = a2c.mlp_actor_critic(cartpole)
+    params = network.init(jax.random.key(0))
+    assert not np.array_equal(kernels(params, "policy")[0], kernels(params, "value")[0])
+    obs = jnp.ones(4)
+    changed = {**params, "value": jax.tree.map(lambda leaf: leaf + 1, params["value"])}
+    np.testing.assert_array_equal(network.policy(changed, obs), network.policy(params, obs))
+    assert network.value(changed, obs) != network.value(params, obs)
+
+
+def test_seeds_start_alike_alone_and_together(cartpole):
+    network = a2c.mlp_actor_critic(cartpole)
+    keys = jax.random.split(jax.random.key(0), 3)
+    together = jax.vmap(network.init)(keys)
+    for seed in range(3):
+        alone = network.init(keys[seed])
+        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(a[seed], b, rtol=1e-4, atol=1e-6)
+
+
+def test_a_size_below_1_is_refused(cartpole):
+    with pytest.raises(ValueError, match="hidden_sizes is 0"):
+        a2c.mlp_actor_critic(cartpole, (64, 0))

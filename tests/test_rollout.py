@@ -1,0 +1,80 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from probe_envs import always_surviving
+
+import a2c_jax as a2c
+from a2c_jax.rollout import draw_noise
+
+NUM_ENVS, NUM_STEPS = 3, 60
+
+
+@pytest.fixture(scope="module")
+def rolled(cartpole):
+    network = a2c.mlp_actor_critic(cartpole)
+    params = network.init(jax.random.key(0))
+
+    def policy(obs):
+        return network.policy(params, obs)
+
+    start = a2c.reset_envs(jax.random.key(1), cartpole, NUM_ENVS)
+    result = jax.jit(
+        lambda key: a2c.rollout(key, policy, cartpole, *start, NUM_STEPS)
+    )(jax.random.key(2))  # fmt: skip
+    return policy, start, result
+
+
+def test_a_rollout_is_a_plain_loop_over_the_same_noise(cartpole, rolled):
+    policy, (state, obs), (_, last_obs, got) = rolled
+    noise = draw_noise(jax.random.key(2), cartpole, NUM_STEPS, NUM_ENVS)
+    step = jax.jit(cartpole.step)
+    for n in range(NUM_ENVS):
+        env_state = jax.tree.map(lambda leaf, n=n: leaf[n], state)
+        now = obs[n]
+        for t in range(NUM_STEPS):
+            action = jnp.argmax(policy(now) + noise.action[t, n])
+            timestep = step(noise.step_key[t, n], env_state, action)
+            np.testing.assert_allclose(got.obs[t, n], now, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(got.next_obs[t, n], timestep.obs, rtol=1e-4, atol=1e-5)
+            assert got.action[t, n] == action
+            assert got.terminated[t, n] == timestep.terminated
+            env_state, now = timestep.env_state, timestep.obs
+            if timestep.terminated or timestep.truncated:
+                env_state = jax.tree.map(lambda x, t=t, n=n: x[t, n], noise.reset_state)
+                now = noise.reset_obs[t, n]
+        np.testing.assert_allclose(last_obs[n], now, rtol=1e-4, atol=1e-5)
+
+
+def test_the_next_row_begins_where_this_one_led_or_at_a_reset(rolled):
+    _, _, (_, _, got) = rolled
+    ended = np.asarray(got.terminated | got.truncated)[:-1]
+    assert ended.any()
+    assert not ended.all()
+    np.testing.assert_array_equal(got.next_obs[:-1][~ended], got.obs[1:][~ended])
+    assert np.all(np.abs(got.obs[1:][ended]) <= 0.05)  # a CartPole starts within ±0.05
+    assert np.all(np.abs(got.next_obs[:-1][ended][:, 2]) > 12 * np.pi / 180)
+
+
+def test_a_time_limit_truncates_every_so_many_steps():
+    env = always_surviving(max_episode_steps=7)
+    start = a2c.reset_envs(jax.random.key(0), env, 2)
+    _, _, got = a2c.rollout(jax.random.key(1), lambda obs: jnp.zeros((2, 2)), env, *start, 21)
+    assert not got.terminated.any()
+    np.testing.assert_array_equal(np.flatnonzero(got.truncated[:, 0]), [6, 13, 20])
+
+
+def test_environments_and_steps_have_noise_of_their_own(cartpole):
+    noise = draw_noise(jax.random.key(0), cartpole, 5, 4)
+    for array in (noise.action, noise.reset_obs, jax.random.key_data(noise.step_key)):
+        rows = np.asarray(array).reshape(20, -1)
+        assert len(np.unique(rows, axis=0)) == 20
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5])
+def test_counts_below_1_are_refused(cartpole, count):
+    with pytest.raises(ValueError, match=f"num_envs is {count}"):
+        a2c.reset_envs(jax.random.key(0), cartpole, count)
+    start = a2c.reset_envs(jax.random.key(0), cartpole, 2)
+    with pytest.raises(ValueError, match=f"num_steps is {count}"):
+        a2c.rollout(jax.random.key(0), lambda obs: obs[:, :2], cartpole, *start, count)
