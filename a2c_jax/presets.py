@@ -94,7 +94,7 @@ gain sqrt 2 (0.01 on the policy head, 1 on the value head); no entropy bonus.
 """
 
 article = Preset(
-    total_steps=500_000,
+    total_steps=512_000,
     num_envs=8,
     num_steps=16,
     discount=0.99,
@@ -109,7 +109,10 @@ article = Preset(
     network=article_network,
     optimizer=optax.adam,
 )
-"""The article's network and hyperparameters, on rollouts of fixed length."""
+"""The article's network and hyperparameters, on rollouts of fixed length.
+
+They learn slowly: few seeds solve CartPole-v1 in this many steps.
+"""
 
 PRESETS = {"default": default, "stable_baselines3": stable_baselines3, "article": article}
 """The presets by name."""

@@ -27,7 +27,9 @@ def train(algorithm: Algorithm, key: Key, num_updates: int) -> TrainResult:
 
 
 def run(algorithm: Algorithm, state: Any, num_updates: int) -> TrainResult:
-    """Continues from a state; ``run(k)`` twice is ``run(2 k)``, bit for bit.
+    """Continues from a state; ``run(k)`` twice is ``run(2 k)``, bit for bit, for k of 2 and more.
+
+    XLA unrolls a loop of a single update and may then round its last bit differently.
 
     Args:
         algorithm: what to train.

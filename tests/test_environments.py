@@ -82,7 +82,7 @@ def test_cartpole_equals_gymnasium_step_by_step(limit):
 
 
 def test_step_returns_the_true_successor_and_does_not_reset(cartpole):
-    env_state, obs = cartpole.reset(jax.random.key(0))
+    env_state, _ = cartpole.reset(jax.random.key(0))
     for _ in range(12):  # pushing one way fells the pole in about ten steps
         timestep = cartpole.step(jax.random.key(1), env_state, jnp.array(1))
         env_state = timestep.env_state

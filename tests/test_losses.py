@@ -90,10 +90,12 @@ def test_no_gradient_flows_through_targets_whatever_the_estimator(network):
         )[0]
     )(params)
     constant = jax.grad(
-        lambda p: a2c.policy_loss(
-            network.policy(p, transitions.obs), transitions.action, fixed.advantages
+        lambda p: (
+            a2c.policy_loss(
+                network.policy(p, transitions.obs), transitions.action, fixed.advantages
+            )
+            + a2c.value_loss(network.value(p, transitions.obs), fixed.targets)
         )
-        + a2c.value_loss(network.value(p, transitions.obs), fixed.targets)
     )(params)
     for got, want in zip(jax.tree.leaves(through), jax.tree.leaves(constant), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
@@ -123,9 +125,14 @@ def test_total_gradient_against_finite_differences_in_float64(network):
 
         real = jax.grad(
             lambda p: a2c.actor_critic_loss(
-                p, network, transitions, discount=0.9, value_coef=0.5, entropy_coef=0.1,
+                p,
+                network,
+                transitions,
+                discount=0.9,
+                value_coef=0.5,
+                entropy_coef=0.1,
                 estimator=a2c.gae(0.7),
-            )[0]  # fmt: skip
+            )[0]
         )(params)
         flat, unravel = jax.flatten_util.ravel_pytree(params)
         flat_real = jax.flatten_util.ravel_pytree(real)[0]

@@ -1,5 +1,6 @@
 """Training in compiled chunks, so that the host can look, report and stop in between."""
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -89,15 +90,16 @@ def train_in_chunks(
 def chunk_length(num_updates: int, algorithm: Algorithm, layout: SeedLayout) -> int:
     """Updates that take about a second, preferably dividing ``num_updates``.
 
-    A last chunk of another length would have to be compiled for itself.
+    A last chunk of another length would have to be compiled for itself. No chunk has a
+    single update, nor is one left over, for :func:`a2c_jax.run` rounds that differently.
     """
     rate = _STEPS_A_SECOND.get(layout.devices[0].platform, _STEPS_A_SECOND_ELSEWHERE)
     steps = algorithm.steps_per_update * layout.num_seeds
-    longest = max(1, min(num_updates, rate * len(layout.devices) // steps))
+    longest = min(num_updates, max(2, rate * len(layout.devices) // steps))
     for length in range(longest, longest // 2, -1):
         if num_updates % length == 0:
             return length
-    return longest
+    return next(n for n in itertools.count(longest) if num_updates % n != 1)
 
 
 def _compile(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Any) -> Any:

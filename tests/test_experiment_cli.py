@@ -1,0 +1,171 @@
+"""The command line, with real files and real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from a2c_jax import presets
+from a2c_jax.experiment import cli
+
+COMMAND = [sys.executable, "-m", "a2c_jax"]
+SMALL = [
+    "train", "--num-seeds", "3", "--total-steps", "2000", "--hidden-sizes", "8",
+]  # fmt: skip
+FILES = {"config.json", "metrics.npz", "summary.json", "learning_curve.png"}
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "deep" / "run"
+    assert cli.main([*SMALL, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_a_run_folder_holds_what_it_promises(run):
+    assert {path.name for path in run.iterdir()} == FILES
+    config = read(run, "config.json")
+    assert config["seeds"] == [0, 1, 2]
+    assert config["settings"]["learning_rate"] == presets.default.learning_rate
+    assert config["settings"]["total_steps"] == 2000
+    assert config["versions"].keys() >= {"a2c_jax", "jax", "jaxlib", "gymnax", "python"}
+    assert config["device"]["platform"] == "cpu"
+    with np.load(run / "metrics.npz") as metrics:
+        assert metrics["seeds"].tolist() == [0, 1, 2]
+        assert metrics["steps"].tolist() == list(range(40, 2001, 40))
+        assert metrics["episode_return_sum"].shape == (3, 50)
+        assert np.isfinite(metrics["value_loss"]).all()
+    summary = read(run, "summary.json")
+    assert summary["finished"] is True
+    assert summary["num_seeds"] == 3
+    assert summary["fraction_solved"] == 0.0
+    assert summary["median_steps_to_solve"] is None
+    assert (run / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_is_repeated_bit_for_bit_by_a_process_of_its_own(run, tmp_path):
+    command = [*COMMAND, *SMALL, "--out", str(tmp_path / "again")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with np.load(run / "metrics.npz") as ours, np.load(tmp_path / "again/metrics.npz") as again:
+        for name in ours.files:
+            np.testing.assert_array_equal(ours[name], again[name])
+
+
+def test_a_full_folder_is_refused_and_left_alone(run, capsys):
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    assert cli.main([*SMALL, "--out", str(run)]) == 2
+    assert "is not empty; give another folder, or --overwrite" in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in run.iterdir()}
+
+
+def test_overwrite_replaces_the_run_and_nothing_else(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "summary.json").write_text("old")
+    assert cli.main([*SMALL, "--out", str(tmp_path), "--overwrite"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "notes.txt"}
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert read(tmp_path, "summary.json")["finished"] is True
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--env", "CartPol-v1"], "the nearest names are: CartPole-v1"),
+        (["--env", "Pendulum-v1"], "continuous action space"),
+        (["--preset", "defualt"], "There is no preset 'defualt'; choose one of: default"),
+        (["--num-envs", "0"], "num_envs is 0"),
+        (["--num-steps", "0"], "num_steps is 0"),
+        (["--num-seeds", "0"], "num_seeds is 0"),
+        (["--seeds", "4", "4"], "seeds holds 4 more than once"),
+        (["--discount", "1.2"], "discount is 1.2"),
+        (["--gae-lambda", "-1"], "lambda_ is -1.0"),
+        (["--learning-rate", "nan"], "learning_rate is nan"),
+        (["--learning-rate", "0"], "learning_rate is 0.0"),
+        (["--total-steps", "7"], "total_steps is 7"),
+        (["--out", "/dev/null"], "which is a file"),
+        (["--out", "/proc/nowhere/run"], "cannot be written to"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(flags, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *flags]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir()), "something was written"
+
+
+def test_unknown_flags_and_commands_exit_2(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["train", "--no-such-flag"])
+    assert exit_.value.code == 2
+    assert cli.main(["trian"]) == 2
+    assert "no command 'trian'" in capsys.readouterr().err
+
+
+def test_help(capsys):
+    assert cli.main([]) == 0
+    assert "train" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["train", "--preset", "article", "--help"])
+    assert exit_.value.code == 0
+    assert "0.0003" in capsys.readouterr().out, "the preset's own rate is shown as the default"
+
+
+def test_a_total_that_does_not_divide_is_said(tmp_path, capsys):
+    flags = ["train", "--num-seeds", "1", "--total-steps", "1001", "--hidden-sizes", "4"]
+    assert cli.main([*flags, "--out", str(tmp_path / "run")]) == 0
+    assert "1,000 steps (25 updates) are run" in " ".join(capsys.readouterr().out.split())
+
+
+def wait_for(predicate, seconds=120):
+    end = time.monotonic() + seconds
+    while not predicate():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def start_long_run(folder, log):
+    return subprocess.Popen(
+        [*COMMAND, "train", "--total-steps", "400000000", "--num-seeds", "2", "--out", folder],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def test_ctrl_c_keeps_what_is_there_and_exits_130(tmp_path):
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = start_long_run(str(tmp_path / "run"), out)
+    wait_for(lambda: b"Compiled" in log.read_bytes())
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130, log.read_text()
+    assert b"Traceback" not in log.read_bytes()
+    summary = read(tmp_path / "run", "summary.json")
+    assert summary["finished"] is False
+    assert 0 < summary["num_updates"] < 10_000_000
+    with np.load(tmp_path / "run/metrics.npz") as metrics:
+        assert metrics["value_loss"].shape == (2, summary["num_updates"])
+
+
+def test_ctrl_c_before_the_first_chunk_leaves_nothing(tmp_path):
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = start_long_run(str(tmp_path / "run"), out)
+    wait_for((tmp_path / "run").exists)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130, log.read_text()
+    assert b"Traceback" not in log.read_bytes()
+    assert b"nothing was written" in log.read_bytes()
+    assert not (tmp_path / "run").exists()

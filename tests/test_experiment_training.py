@@ -1,0 +1,50 @@
+import jax
+import numpy as np
+import pytest
+from comparing import assert_identical
+
+import a2c_jax as a2c
+from a2c_jax.experiment.training import chunk_length, train_in_chunks
+from a2c_jax.parallel import join_groups, seed_layout
+
+NUM_UPDATES = 10
+
+
+@pytest.fixture(scope="module")
+def keys():
+    return jax.random.split(jax.random.key(0), 3)
+
+
+@pytest.mark.parametrize("chunk_updates", [2, 4, 5, 100])
+def test_chunks_are_the_whole_bit_for_bit(small_algorithm, keys, chunk_updates):
+    whole = a2c.train_seeds(small_algorithm, keys, NUM_UPDATES)
+    outcome = train_in_chunks(small_algorithm, keys, NUM_UPDATES, chunk_updates=chunk_updates)
+    assert outcome.num_updates == NUM_UPDATES
+    assert_identical(outcome.metrics, jax.tree.map(np.asarray, whole.metrics))
+    assert_identical(join_groups(outcome.state, seed_layout(keys)), whole.state)
+
+
+def test_it_stops_after_the_chunk_in_which_it_is_told_to(small_algorithm, keys):
+    seen = []
+    outcome = train_in_chunks(
+        small_algorithm, keys, NUM_UPDATES, chunk_updates=2,
+        on_chunk=lambda outcome: seen.append(outcome.num_updates),
+        should_stop=lambda: len(seen) > 2,
+    )  # fmt: skip
+    assert seen == [0, 2, 4]
+    assert outcome.num_updates == 4
+    whole = a2c.train_seeds(small_algorithm, keys, NUM_UPDATES)
+    np.testing.assert_array_equal(outcome.metrics.value_loss, whole.metrics.value_loss[:, :4])
+
+
+@pytest.mark.parametrize("num_seeds", [1, 16, 10**4, 10**9])
+def test_chunks_divide_the_run_where_they_can_and_never_leave_one_update(
+    small_algorithm, keys, num_seeds
+):
+    layout = seed_layout(keys)._replace(num_seeds=num_seeds)
+    for num_updates in [*range(2, 200), 7500, 12_500, 99_991]:
+        length = chunk_length(num_updates, small_algorithm, layout)
+        assert 2 <= length <= num_updates
+        assert num_updates % length != 1
+    assert 7500 % chunk_length(7500, small_algorithm, layout) == 0
+    assert chunk_length(1, small_algorithm, layout) == 1

@@ -1,0 +1,115 @@
+"""That it learns: thresholds on the pooled result of many seeds, never on one."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+from scipy import stats
+
+import a2c_jax as a2c
+from a2c_jax import presets
+from a2c_jax.experiment.statistics import final_returns, steps_to_solve
+
+pytestmark = pytest.mark.slow
+DATA = Path(__file__).parent / "data"
+
+
+def train(name, preset, num_seeds, seed=0):
+    """Trains seeds of a preset; returns the algorithm and the result."""
+    env = a2c.make_env(name)
+    algorithm = presets.build(preset, env)
+    keys = jax.random.split(jax.random.key(seed), num_seeds)
+    return algorithm, a2c.train_seeds(algorithm, keys, presets.num_updates(preset))
+
+
+def interval(statistic, *samples):
+    """A 95 % bootstrap interval."""
+    return stats.bootstrap(
+        samples, statistic, method="percentile", n_resamples=2000, rng=np.random.default_rng(0)
+    ).confidence_interval
+
+
+def test_default_preset_solves_cartpole_with_every_seed():
+    algorithm, result = train("CartPole-v1", presets.default, 64)
+    steps = steps_to_solve(result.metrics, algorithm.steps_per_update, 475.0)
+    final = final_returns(result.metrics)
+    low, high = interval(np.median, steps)
+    print(
+        f"solved {np.isfinite(steps).mean():.1%} of {len(steps)} seeds; median {np.median(steps)}"
+    )
+    print(f"[{low}, {high}], slowest {steps.max()}; lowest return at the end {final.min():.1f}")
+    assert np.isfinite(steps).mean() >= 0.98
+    assert np.median(steps) < 100_000
+    assert np.mean(final >= 475.0) >= 0.98
+
+    env = a2c.make_env("CartPole-v1")
+    network = a2c.mlp_actor_critic(env)
+    evaluate = jax.jit(
+        jax.vmap(lambda params, key: a2c.evaluate(env, network, params, key, 20))
+    )  # fmt: skip
+    greedy = evaluate(result.state.params, jax.random.split(jax.random.key(1), 64)).returns
+    print(f"greedy evaluation, lowest seed: {np.mean(greedy, axis=1).min():.1f}")
+    assert np.mean(np.mean(greedy, axis=1) >= 475.0) >= 0.98
+
+
+def test_stable_baselines3_preset_learns_as_that_library_does():
+    theirs = json.loads((DATA / "stable_baselines3_a2c_cartpole.json").read_text())
+    their_steps = np.array(list(theirs["steps_to_mean_475_over_100_episodes"].values()), float)
+    their_curves = np.array(list(theirs["mean_return_per_5000_steps"].values()), float)
+
+    algorithm, result = train("CartPole-v1", presets.stable_baselines3, 32)
+    our_steps = steps_to_solve(result.metrics, algorithm.steps_per_update, 475.0)
+    ends, our_curves = a2c.learning_curve(result.metrics, algorithm, num_points=100)
+    np.testing.assert_array_equal(ends, np.arange(1, 101) * 5000)
+
+    for what, ours, sb3 in [
+        ("steps to solve", our_steps, their_steps),
+        ("area under the curve", np.nanmean(our_curves, axis=1), np.nanmean(their_curves, axis=1)),
+    ]:
+        test = stats.mannwhitneyu(ours, sb3)
+        difference = interval(
+            lambda a, b, axis=-1: np.median(a, axis) - np.median(b, axis), ours, sb3
+        )
+        print(
+            f"{what}: median {np.median(ours):.6g} (here, {len(ours)} seeds) and "
+            f"{np.median(sb3):.6g} (there, {len(sb3)}); difference in [{difference.low:.6g}, "
+            f"{difference.high:.6g}]; Mann-Whitney p = {test.pvalue:.2f}"
+        )
+        assert test.pvalue > 0.01
+    assert np.isfinite(our_steps).all()
+    assert np.mean(final_returns(result.metrics) >= 475.0) >= 0.9
+
+
+def test_acrobot_learns():
+    # Acrobot starts at -500, and counts as solved at -100.
+    preset = dataclasses.replace(
+        presets.default, discount=0.99, gae_lambda=0.95, entropy_coef=0.01, total_steps=400_000
+    )
+    _, result = train("Acrobot-v1", preset, 8)
+    final = final_returns(result.metrics)
+    print(f"Acrobot-v1: {np.sort(final).round(1)}")
+    assert np.median(final) > -110.0
+
+
+def test_catch_learns():
+    # A random player catches one ball in five: -0.6 on average; 1 is perfect.
+    preset = dataclasses.replace(
+        presets.default, num_steps=9, entropy_coef=0.02, learning_rate=3e-3,
+        optimizer=optax.adam, total_steps=200_000,
+    )  # fmt: skip
+    _, result = train("Catch-bsuite", preset, 8)
+    final = final_returns(result.metrics)
+    print(f"Catch-bsuite: {np.sort(final).round(2)}")
+    assert np.median(final) > 0.9
+
+
+@pytest.mark.parametrize("name", ["Breakout-MinAtar", "MountainCar-v0"])
+def test_other_environments_run(name):
+    preset = dataclasses.replace(presets.default, total_steps=20_000)
+    _, result = train(name, preset, 2)
+    assert all(np.isfinite(array).all() for array in result.metrics)
+    assert np.all(result.metrics.episode_count.sum(axis=1) > 0)
