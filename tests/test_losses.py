@@ -143,6 +143,19 @@ def test_total_gradient_against_finite_differences_in_float64(network):
             np.testing.assert_allclose(flat_real[index], slope, rtol=1e-5, atol=1e-9)
 
 
+def test_the_combined_loss_rewards_entropy(network):
+    params = network.init(jax.random.key(0))
+    loss, terms = a2c.actor_critic_loss(
+        params, network, some_transitions(), discount=0.9, value_coef=0.5, entropy_coef=0.1
+    )
+    log_probs = np.asarray(jax.nn.log_softmax(network.policy(params, some_transitions().obs)))
+    entropy = -np.mean(np.sum(np.exp(log_probs) * log_probs, axis=-1))
+    np.testing.assert_allclose(terms.entropy, entropy, rtol=1e-5)
+    np.testing.assert_allclose(
+        loss, terms.policy_loss + 0.5 * terms.value_loss - 0.1 * entropy, rtol=1e-5
+    )
+
+
 def test_a_fall_has_no_future_and_a_time_limit_has_one(network):
     params = network.init(jax.random.key(0))
     base = some_transitions()

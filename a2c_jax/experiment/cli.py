@@ -1,6 +1,7 @@
 """The command line: ``a2c-jax train``."""
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from a2c_jax.experiment.interrupts import deferred_interrupt
 from a2c_jax.experiment.progress import Reporter, result_table
 from a2c_jax.experiment.training import train_in_chunks
 
+EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
@@ -31,7 +33,10 @@ commands:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Runs a command and returns its exit code.
+
+    0 is success, 1 a file that could not be written, 2 bad input, 130 Ctrl-C.
+    """
     command, *flags = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE, end="")
@@ -43,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"a2c-jax: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except OSError as error:
+        print(f"a2c-jax: the run could not be written: {error}.", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         print("a2c-jax: interrupted; nothing was written.", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -102,5 +110,9 @@ def _preset_name(flags: Sequence[str]) -> str:
 def _use_all_cores() -> None:
     # One device for each core, before JAX's back end starts: seeds then train in parallel.
     # Only here, on behalf of a process of our own; a library must not decide that.
-    if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    if "JAX_NUM_CPU_DEVICES" in os.environ or "device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    with contextlib.suppress(RuntimeError):  # JAX has started: whoever started it has decided
+        jax.config.update("jax_num_cpu_devices", cores)

@@ -1,5 +1,6 @@
 """What a training run is told, and the check that it can be done."""
 
+import collections
 import dataclasses
 from pathlib import Path
 from typing import NamedTuple
@@ -92,8 +93,9 @@ def _seeds(config: TrainConfig) -> tuple[int, ...]:
     for seed in seeds:
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed is {seed}; give a whole number from 0 to 4294967295.")
-        if seeds.count(seed) > 1:
-            raise ValueError(f"seeds holds {seed} more than once; name every seed once.")
+    seed, times = collections.Counter(seeds).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"seeds holds {seed} more than once; name every seed once.")
     return seeds
 
 

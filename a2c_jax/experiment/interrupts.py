@@ -1,6 +1,7 @@
 """Ctrl-C that lets the current chunk finish."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -19,6 +20,8 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     def handler(signum: int, frame: FrameType | None) -> None:
         nonlocal seen
         seen = True
+        # Not print: a handler can interrupt a print, and must not wait for its lock.
+        os.write(2, b"\nFinishing this chunk, then stopping; Ctrl-C again stops at once.\n")
         signal.signal(signal.SIGINT, previous)
 
     signal.signal(signal.SIGINT, handler)

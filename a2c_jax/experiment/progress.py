@@ -49,7 +49,7 @@ class Reporter:
     def report(self, outcome: Outcome) -> None:
         """Shows where training stands; what ``on_chunk`` calls."""
         if outcome.num_updates == 0:
-            self._progress.reset(self._task)
+            self._progress.reset(self._task, steps=_steps(self._job, outcome), figures="")
             self._console.print(f"Compiled in {outcome.compile_seconds:.1f} s.")
             return
         steps, figures = _steps(self._job, outcome), _figures(self._job, outcome)
@@ -61,7 +61,7 @@ class Reporter:
             self._console.print(f"{steps}, {figures}")
 
 
-def result_table(summary: dict[str, Any], folder: Path) -> Table:
+def result_table(summary: dict[str, Any], folder: Path | str) -> Table:
     """The table at the end of a run."""
     table = Table(show_header=False, title="Finished" if summary["finished"] else "Interrupted")
     table.add_row("Seeds", f"{summary['num_seeds']}")

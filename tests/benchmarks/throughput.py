@@ -12,7 +12,6 @@ import sys
 import time
 
 import jax
-import jax.numpy as jnp
 import optax
 
 import a2c_jax as a2c
@@ -81,10 +80,10 @@ def compare(num_seeds, num_envs, num_steps):
 
 def main():
     """Runs the sizes named on the command line, or all."""
-    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())
     print(
         f"jax {jax.__version__}, {jax.devices()}, load {os.getloadavg()[0]:.1f}, "
-        f"{ROUNDS} rounds, medians [min, max]; jnp default {jnp.zeros(0).dtype}"
+        f"{ROUNDS} rounds, medians [min, max]"
     )
     sizes = [tuple(map(int, a.split(","))) for a in sys.argv[1:]] or SIZES
     for size in sizes:
