@@ -16,7 +16,7 @@ def outcome_after(num_updates):
 
 
 def test_a_terminal_sees_a_bar_with_its_figures():
-    console = Console(file=io.StringIO(), force_terminal=True, width=160)
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=160)
     job = resolve(TrainConfig())
     with Reporter(console, job) as reporter:
         reporter.report(outcome_after(0))

@@ -28,9 +28,10 @@ def test_train_is_init_then_run(small_algorithm):
 def test_every_update_has_noise_of_its_own(small_algorithm):
     state = small_algorithm.init(jax.random.key(0))
     step = jax.jit(small_algorithm.step)
-    same_again, _ = step(state)
-    other_update, _ = step(state._replace(update=state.update + 1))
-    assert not jnp.array_equal(same_again.obs, other_update.obs)
+    after, _ = step(state)
+    assert after.update == state.update + 1
+    other_update, _ = step(state._replace(update=after.update))
+    assert not jnp.array_equal(after.obs, other_update.obs)
 
 
 @pytest.mark.parametrize("count", [0, -3, 1.5, True])
