@@ -92,6 +92,11 @@ def actor_critic(
     Source: the article, "Implementing A2C"; Mnih et al. (2016).
     """
     _check(env, num_envs, num_steps, discount, value_coef, entropy_coef)
+    if normalize_advantages and num_envs * num_steps == 1:
+        raise ValueError(
+            "normalize_advantages is True, but num_envs * num_steps is 1 and a single advantage "
+            "would always become 0; give more steps, or False."
+        )
 
     def init(key: Key) -> ActorCriticState:
         params_key, env_key, run_key = jax.random.split(key, 3)

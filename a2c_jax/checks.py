@@ -23,19 +23,19 @@ def positive_int(name: str, value: Any) -> int:
 
 def unit_interval(name: str, value: Any) -> None:
     """Raises ValueError unless ``value`` lies in [0, 1]."""
-    if _is_known(value) and not 0.0 <= float(value) <= 1.0:
+    if is_known(value) and not 0.0 <= float(value) <= 1.0:
         raise ValueError(f"{name} is {float(value)}; give a number from 0 to 1.")
 
 
 def positive(name: str, value: Any) -> None:
     """Raises ValueError unless ``value`` is finite and above 0."""
-    if _is_known(value) and not (math.isfinite(float(value)) and float(value) > 0.0):
+    if is_known(value) and not (math.isfinite(float(value)) and float(value) > 0.0):
         raise ValueError(f"{name} is {float(value)}; give a finite number above 0.")
 
 
 def not_negative(name: str, value: Any) -> None:
     """Raises ValueError unless ``value`` is finite and at least 0."""
-    if _is_known(value) and not (math.isfinite(float(value)) and float(value) >= 0.0):
+    if is_known(value) and not (math.isfinite(float(value)) and float(value) >= 0.0):
         raise ValueError(f"{name} is {float(value)}; give a finite number of at least 0.")
 
 
@@ -59,5 +59,6 @@ def time_major(name: str, array: jax.Array) -> None:
         )
 
 
-def _is_known(value: Any) -> bool:
+def is_known(value: Any) -> bool:
+    """Whether ``value`` is a number that can be looked at, and not being traced."""
     return not isinstance(value, jax.core.Tracer)

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from a2c_jax import checks
 from a2c_jax.types import Environment, EnvState, Key, Timestep
 
+_MAX_INT32 = 2**31 - 1  # environments count their steps in int32
+
 
 def make_env(name: str, **env_params: Any) -> Environment:
     """Makes a gymnax environment.
@@ -33,6 +35,8 @@ def make_env(name: str, **env_params: Any) -> Environment:
     """
     gym_env, params = _make_gymnax(name, env_params)
     limit = checks.positive_int("max_steps_in_episode", params.max_steps_in_episode)
+    if limit > _MAX_INT32:
+        raise ValueError(f"max_steps_in_episode is {limit}; give {_MAX_INT32} at most.")
 
     def reset(key: Key) -> tuple[EnvState, jax.Array]:
         obs, env_state = gym_env.reset_env(key, params)
@@ -82,7 +86,13 @@ def _make_gymnax(name: str, env_params: dict[str, Any]) -> tuple[Any, Any]:
         near = difflib.get_close_matches(str(name), gymnax.registered_envs, n=3, cutoff=0.3)
         known = ", ".join(near or gymnax.registered_envs)
         raise ValueError(f"There is no environment {name!r}; the nearest names are: {known}.")
-    gym_env, params = gymnax.make(name)
+    try:
+        gym_env, params = gymnax.make(name)
+    except OSError as error:  # MNISTBandit-bsuite downloads its data
+        raise ValueError(
+            f"{name} could not be made ({error}); choose another environment, or make its data "
+            "reachable."
+        ) from error
     fields = [field.name for field in dataclasses.fields(params)]
     for field in env_params:
         if field not in fields:

@@ -36,7 +36,7 @@ class Preset:
         value_coef: weight of the value loss.
         entropy_coef: weight of the entropy.
         learning_rate: at the first update.
-        final_learning_rate: at the last update; the rate changes linearly.
+        final_learning_rate: just after the last update; the rate changes linearly.
         max_grad_norm: gradients are scaled down to this global norm; infinity leaves them.
         hidden_sizes: units of each hidden layer, in both networks.
         network: makes the network, ``network(env, hidden_sizes)``.
@@ -156,6 +156,7 @@ def build(preset: Preset, env: Environment) -> Algorithm:
     updates = num_updates(preset)
     checks.positive("learning_rate", preset.learning_rate)
     checks.not_negative("final_learning_rate", preset.final_learning_rate)
+    checks.unit_interval("gae_lambda", preset.gae_lambda)
     rate = optax.linear_schedule(preset.learning_rate, preset.final_learning_rate, updates)
     return actor_critic(
         env,
@@ -172,7 +173,10 @@ def build(preset: Preset, env: Environment) -> Algorithm:
 
 
 def _clip(max_grad_norm: float) -> optax.GradientTransformation:
-    if max_grad_norm == float("inf"):
+    if checks.is_known(max_grad_norm) and max_grad_norm == float("inf"):
         return optax.identity()
-    checks.positive("max_grad_norm", max_grad_norm)
+    if checks.is_known(max_grad_norm) and not max_grad_norm > 0:
+        raise ValueError(
+            f"max_grad_norm is {max_grad_norm}; give a number above 0, or inf not to clip."
+        )
     return optax.clip_by_global_norm(max_grad_norm)

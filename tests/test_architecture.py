@@ -15,6 +15,9 @@ CORE = [
 def imported(path):
     """The modules of this package that a file imports, as dotted names after ``a2c_jax``."""
     for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                assert not alias.name.startswith("a2c_jax"), f"{path}: write `from a2c_jax ...`"
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "a2c_jax":
             if node.module == "a2c_jax":
                 yield from (alias.name for alias in node.names)

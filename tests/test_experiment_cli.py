@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from a2c_jax import presets
-from a2c_jax.experiment import cli
+from a2c_jax.experiment import cli, runs
 
 COMMAND = [sys.executable, "-m", "a2c_jax"]
 SMALL = [
@@ -39,6 +39,8 @@ def test_a_run_folder_holds_what_it_promises(run):
     assert config["settings"]["total_steps"] == 2000
     assert config["versions"].keys() >= {"a2c_jax", "jax", "jaxlib", "gymnax", "python"}
     assert config["device"]["platform"] == "cpu"
+    assert config["batch_size"] == 1
+    assert config["settings"]["optimizer"]["name"] == "rmsprop"
     with np.load(run / "metrics.npz") as metrics:
         assert metrics["seeds"].tolist() == [0, 1, 2]
         assert metrics["steps"].tolist() == list(range(40, 2001, 40))
@@ -67,6 +69,41 @@ def test_a_full_folder_is_refused_and_left_alone(run, capsys):
     assert before == {path.name: path.read_bytes() for path in run.iterdir()}
 
 
+def test_a_folder_that_another_run_has_claimed_is_refused(tmp_path, capsys):
+    config = cli.parse_train(["--out", str(tmp_path / "run")])
+    with runs.open_folder(config):
+        assert cli.main([*SMALL, "--out", str(tmp_path / "run")]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "nothing was written, so it is gone"
+
+
+def test_two_runs_started_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = cli.parse_train([])
+    with runs.open_folder(config) as first, runs.open_folder(config) as second:
+        assert first != second
+
+
+def test_an_error_in_training_is_not_mistaken_for_bad_input(tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(cli, "train_in_chunks", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        cli.main([*SMALL, "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_cannot_be_written_exits_1(tmp_path, monkeypatch, capsys):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs.os, "replace", full)
+    assert cli.main([*SMALL, "--out", str(tmp_path / "run")]) == 1
+    assert "could not be written: [Errno 28] No space left" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "no half-written run is left"
+
+
 def test_overwrite_replaces_the_run_and_nothing_else(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "summary.json").write_text("old")
@@ -87,7 +124,11 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path):
         (["--num-seeds", "0"], "num_seeds is 0"),
         (["--seeds", "4", "4"], "seeds holds 4 more than once"),
         (["--discount", "1.2"], "discount is 1.2"),
-        (["--gae-lambda", "-1"], "lambda_ is -1.0"),
+        (["--gae-lambda", "-1"], "gae_lambda is -1.0"),
+        (["--seeds"], "seeds is empty"),
+        (["--num-envs", "1", "--num-steps", "1"], "a single advantage"),
+        (["--max-episode-steps", "3000000000"], "max_steps_in_episode is 3000000000"),
+        (["--out", "x" * 300], "cannot be written to (File name too long)"),
         (["--learning-rate", "nan"], "learning_rate is nan"),
         (["--learning-rate", "0"], "learning_rate is 0.0"),
         (["--total-steps", "7"], "total_steps is 7"),

@@ -4,6 +4,7 @@ import pytest
 from comparing import assert_identical
 
 import a2c_jax as a2c
+from a2c_jax.experiment import training
 from a2c_jax.experiment.training import chunk_length, train_in_chunks
 from a2c_jax.parallel import join_groups, seed_layout
 
@@ -38,13 +39,34 @@ def test_it_stops_after_the_chunk_in_which_it_is_told_to(small_algorithm, keys):
 
 
 @pytest.mark.parametrize("num_seeds", [1, 16, 10**4, 10**9])
-def test_chunks_divide_the_run_where_they_can_and_never_leave_one_update(
-    small_algorithm, keys, num_seeds
-):
+def test_chunks_divide_the_run_where_they_can(small_algorithm, keys, num_seeds):
     layout = seed_layout(keys)._replace(num_seeds=num_seeds)
     for num_updates in [*range(2, 200), 7500, 12_500, 99_991]:
-        length = chunk_length(num_updates, small_algorithm, layout)
-        assert 2 <= length <= num_updates
-        assert num_updates % length != 1
-    assert 7500 % chunk_length(7500, small_algorithm, layout) == 0
-    assert chunk_length(1, small_algorithm, layout) == 1
+        assert 2 <= chunk_length(num_updates, small_algorithm, layout, 1000) <= num_updates
+    assert 7500 % chunk_length(7500, small_algorithm, layout, 1000) == 0
+    assert chunk_length(1, small_algorithm, layout, 1000) == 1
+
+
+def test_a_single_update_is_never_left_over(small_algorithm, keys):
+    seen = []
+    train_in_chunks(
+        small_algorithm, keys, 5, chunk_updates=2,
+        on_chunk=lambda outcome: seen.append(outcome.num_updates),
+    )  # fmt: skip
+    assert seen == [0, 2, 5]
+
+
+def test_a_chunk_that_takes_too_long_is_followed_by_shorter_ones(
+    small_algorithm, keys, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(training, "_LONG", 0.0)
+    monkeypatch.setattr(training, "_GOOD", 1e-9)
+    monkeypatch.setitem(training._STEPS_A_SECOND, "cpu", 150)  # chunks of 5 updates of 20 steps
+    outcome = train_in_chunks(
+        small_algorithm, keys, NUM_UPDATES,
+        on_chunk=lambda outcome: seen.append(outcome.num_updates),
+    )  # fmt: skip
+    assert seen == [0, 5, 7, 10]
+    whole = a2c.train_seeds(small_algorithm, keys, NUM_UPDATES)
+    assert_identical(outcome.metrics, jax.tree.map(np.asarray, whole.metrics))

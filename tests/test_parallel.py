@@ -4,6 +4,7 @@ import pytest
 from comparing import assert_identical
 
 import a2c_jax as a2c
+from a2c_jax import parallel
 
 UPDATES = 8
 
@@ -46,6 +47,16 @@ def test_a_seed_does_not_depend_on_the_others_bit_for_bit(small_algorithm, keys,
 def test_one_device_gives_what_two_give(small_algorithm, keys):
     one = a2c.train_seeds(small_algorithm, keys, UPDATES, devices=jax.devices()[:1])
     assert_identical(one, a2c.train_seeds(small_algorithm, keys, UPDATES))
+
+
+def test_batches_are_vmapped_where_the_device_is_no_cpu(small_algorithm, keys, monkeypatch):
+    monkeypatch.setattr(parallel.SeedLayout, "on_cpu", False)
+    vmapped = a2c.train_seeds(small_algorithm, keys, UPDATES + 1, batch_size=2)
+    monkeypatch.undo()
+    mapped = a2c.train_seeds(small_algorithm, keys, UPDATES + 1)
+    np.testing.assert_allclose(
+        vmapped.metrics.value_loss, mapped.metrics.value_loss, rtol=1e-3, atol=1e-6
+    )
 
 
 def test_seeds_differ(small_algorithm, keys):

@@ -24,6 +24,7 @@ def test_the_python_runs_from_top_to_bottom():
     assert names["sweep"].metrics.value_loss.shape == (3, 4, 100)
     assert names["transitions"].obs.shape == (32, 4, 4)
     assert names["stats"].returns.shape == (10,)
+    assert names["more"].metrics.value_loss.shape == (8, 100)
     _, metrics = names["mine"].step(names["mine"].init(names["keys"][0]))
     assert np.isfinite(metrics.value_loss)
 
@@ -36,4 +37,4 @@ def test_the_example_command_runs(tmp_path, monkeypatch):
     program, *arguments = shlex.split(example)
     assert program == "a2c-jax"
     assert cli.main(arguments) == 0
-    assert (tmp_path / "my-run" / "learning_curve.png").exists()
+    assert (tmp_path / "runs" / "mine" / "learning_curve.png").exists()

@@ -6,7 +6,7 @@ from comparing import assert_identical
 import a2c_jax as a2c
 
 
-@pytest.mark.parametrize("count", [1, 2, 7])
+@pytest.mark.parametrize("count", [2, 7])
 def test_two_runs_are_one_of_twice_the_length_bit_for_bit(small_algorithm, count):
     run = jax.jit(lambda state, n: a2c.run(small_algorithm, state, n), static_argnums=1)
     start = jax.jit(small_algorithm.init)(jax.random.key(0))

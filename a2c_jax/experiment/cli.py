@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import tyro
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from a2c_jax import presets
 from a2c_jax.experiment import runs
-from a2c_jax.experiment.config import TrainConfig, resolve
+from a2c_jax.experiment.config import Job, TrainConfig, resolve
 from a2c_jax.experiment.interrupts import deferred_interrupt
 from a2c_jax.experiment.progress import Reporter, result_table
 from a2c_jax.experiment.training import train_in_chunks
@@ -42,15 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(USAGE, end="")
         return 0
     try:
-        if command != "train":
-            raise ValueError(f"There is no command {command!r}; the one there is: train.")
-        return train(parse_train(flags))
-    except ValueError as error:
-        print(f"a2c-jax: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
-    except OSError as error:
-        print(f"a2c-jax: the run could not be written: {error}.", file=sys.stderr)
-        return EXIT_FAILED
+        with contextlib.ExitStack() as stack:
+            try:
+                if command != "train":
+                    raise ValueError(f"There is no command {command!r}; the one there is: train.")
+                config = parse_train(flags)
+                _use_all_cores()
+                job = resolve(config)
+                folder = stack.enter_context(runs.open_folder(config))
+            except ValueError as error:
+                print(f"a2c-jax: {error}", file=sys.stderr)
+                return EXIT_BAD_INPUT
+            return train(config, job, folder)
     except KeyboardInterrupt:
         print("a2c-jax: interrupted; nothing was written.", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -70,39 +74,41 @@ def parse_train(flags: Sequence[str]) -> TrainConfig:
     return tyro.cli(
         TrainConfig,
         args=flags,
-        default=TrainConfig(settings=presets.PRESETS[name], preset=name),
+        default=TrainConfig(settings=presets.PRESETS[name], preset=name),  # type: ignore[arg-type]
         prog="a2c-jax train",
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
     )
 
 
-def train(config: TrainConfig) -> int:
+def train(config: TrainConfig, job: Job, folder: Path) -> int:
     """Trains, shows progress, writes the run folder; returns the exit code."""
-    _use_all_cores()
     console = Console()
-    job = resolve(config)
-    folder = runs.choose_folder(config)
-    with runs.open_folder(folder, config.overwrite), deferred_interrupt() as interrupted:
-        for notice in job.notices:
-            console.print(notice)
-        with Reporter(console, job) as reporter:
-            outcome = train_in_chunks(
-                job.algorithm,
-                job.keys,
-                job.num_updates,
-                batch_size=config.batch_size,
-                on_chunk=reporter.report,
-                should_stop=interrupted,
-            )
-        if outcome.num_updates == 0:
-            raise KeyboardInterrupt
-        summary = runs.write_run(folder, config, job, outcome)
-    console.print(result_table(summary, folder))
+    for notice in job.notices:
+        console.print(notice, soft_wrap=True)
+    description = runs.describe_config(config, job)
+    with deferred_interrupt() as interrupted, Reporter(console, job) as reporter:
+        outcome = train_in_chunks(
+            job.algorithm,
+            job.keys,
+            job.num_updates,
+            batch_size=config.batch_size,
+            on_chunk=reporter.report,
+            should_stop=interrupted,
+        )
+    if outcome.num_updates == 0:
+        raise KeyboardInterrupt
+    try:
+        summary = runs.write_run(folder, config, description, job, outcome)
+    except OSError as error:
+        print(f"a2c-jax: the run could not be written: {error}.", file=sys.stderr)
+        return EXIT_FAILED
+    console.print(result_table(summary))
+    console.print(f"Files: {folder}", soft_wrap=True, highlight=False)
     return 0 if summary["finished"] else EXIT_INTERRUPTED
 
 
 def _preset_name(flags: Sequence[str]) -> str:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser("a2c-jax train", add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", default="default")
     return parser.parse_known_args(flags)[0].preset
 

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -19,26 +19,27 @@ class TrainConfig:
     """Trains many seeds of A2C at once and writes a run folder.
 
     Attributes:
-        preset: the settings to start from; the flags below it change single ones.
-        settings: the settings, those of the preset where nothing else is said.
+        preset: the settings to start from; they are the defaults of the flags below, as
+            --preset NAME --help shows.
+        settings: single settings of the preset, to be changed.
         env: name of a gymnax environment with discrete actions.
         max_episode_steps: time limit in steps; by default the environment's own.
-        num_seeds: how many seeds: ``seed``, ``seed + 1``, and so on.
+        num_seeds: how many seeds, counting up from the first.
         seed: the first seed.
-        seeds: exactly these seeds instead.
+        seeds: exactly these seeds, instead of a first one and a number.
         batch_size: seeds that one call of the program trains on a device; by default 1 on a
             CPU, and all of a device's seeds elsewhere.
         out: the run folder; by default a new one under runs/.
-        overwrite: replace the run in ``out``.
+        overwrite: replace the files of the run in that folder, and no others.
     """
 
     settings: Preset = presets.default
-    preset: str = "default"
+    preset: Literal["default", "stable_baselines3", "article"] = "default"
     env: str = "CartPole-v1"
     max_episode_steps: int | None = None
     num_seeds: int = 16
     seed: int = 0
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[int, ...] | None = None
     batch_size: int | None = None
     out: Path | None = None
     overwrite: bool = False
@@ -89,7 +90,11 @@ def resolve(config: TrainConfig) -> Job:
 
 def _seeds(config: TrainConfig) -> tuple[int, ...]:
     count = checks.positive_int("num_seeds", config.num_seeds)
-    seeds = config.seeds or tuple(range(config.seed, config.seed + count))
+    seeds = config.seeds
+    if seeds is None:
+        seeds = tuple(range(config.seed, config.seed + count))
+    if not seeds:
+        raise ValueError("seeds is empty; name at least one seed.")
     for seed in seeds:
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed is {seed}; give a whole number from 0 to 4294967295.")

@@ -33,8 +33,11 @@ def draw_learning_curve(
     figure = Figure(figsize=(7.0, 4.2), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.plot(steps, returns.T, color=_BLUE, alpha=0.25, linewidth=0.7)
-    _draw_pooled(axes, steps, _carried_forward(returns))
+    returns = _carried_forward(returns)
+    marker = "." if len(steps) == 1 else None  # a line of one point would not be seen
+    axes.plot(steps, returns.T, color=_BLUE, alpha=0.25, linewidth=0.7, marker=marker)
+    axes.plot([], [], color=_BLUE, alpha=0.5, linewidth=0.7, label="each seed")
+    _draw_pooled(axes, steps, returns)
     if threshold is not None:
         axes.axhline(threshold, color="black", linestyle="--", linewidth=0.8)
         axes.annotate(
@@ -58,7 +61,6 @@ def _draw_pooled(axes: Axes, steps: np.ndarray, returns: np.ndarray) -> None:
     num_seeds = returns.shape[0]
     whole = np.isfinite(returns).all(axis=0)
     if num_seeds == 1 or not whole.any():
-        axes.plot([], [], color=_BLUE, linewidth=0.7, label="seed")
         return
     steps, returns = steps[whole], returns[:, whole]
     low, high = bootstrap_interval(returns, resamples=500)

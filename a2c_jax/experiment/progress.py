@@ -1,7 +1,6 @@
 """What a person sees while a run goes on, and at its end."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,8 +27,7 @@ class Reporter:
         self._last_line = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.fields[steps]}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
+            BarColumn(bar_width=10),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(compact=True),
             console=console,
@@ -58,10 +56,10 @@ class Reporter:
         )
         if not self._console.is_terminal and time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
-            self._console.print(f"{steps}, {figures}")
+            self._console.print(f"{steps}, {figures}", soft_wrap=True)
 
 
-def result_table(summary: dict[str, Any], folder: Path | str) -> Table:
+def result_table(summary: dict[str, Any]) -> Table:
     """The table at the end of a run."""
     table = Table(show_header=False, title="Finished" if summary["finished"] else "Interrupted")
     table.add_row("Seeds", f"{summary['num_seeds']}")
@@ -80,7 +78,6 @@ def result_table(summary: dict[str, Any], folder: Path | str) -> Table:
     table.add_row("Steps a second, all seeds", f"{summary['steps_per_second']:,.0f}")
     table.add_row("Compiling", f"{summary['compile_seconds']:.1f} s")
     table.add_row("Training", f"{summary['train_seconds']:.1f} s")
-    table.add_row("Files", str(folder))
     return table
 
 
@@ -96,13 +93,20 @@ def _final_return(summary: dict[str, Any]) -> str:
 
 def _steps(job: Job, outcome: Outcome) -> str:
     done = outcome.num_updates * job.algorithm.steps_per_update
-    return f"{done:,} of {job.steps_per_seed:,} steps × {len(job.seeds)} seeds"
+    return f"{_short(done)}/{_short(job.steps_per_seed)} steps × {len(job.seeds)}"
+
+
+def _short(number: float) -> str:
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.0f}"
 
 
 def _figures(job: Job, outcome: Outcome) -> str:
     per_update = job.algorithm.steps_per_update
     steps = outcome.num_updates * per_update * len(job.seeds)
-    parts = [f"{steps / outcome.train_seconds:,.0f} steps/s"]
+    parts = [f"{_short(steps / outcome.train_seconds)} steps/s"]
     latest = recent_returns(outcome.metrics)[0][:, -1]
     if np.isfinite(latest).any():
         parts.append(f"return {np.nanmean(latest):.1f}")

@@ -13,7 +13,9 @@
 import contextlib
 import dataclasses
 import datetime
+import functools
 import importlib.metadata
+import itertools
 import json
 import math
 import os
@@ -23,7 +25,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import jax
 import numpy as np
 
 from a2c_jax.experiment.config import Job, TrainConfig
@@ -31,52 +32,66 @@ from a2c_jax.experiment.plotting import draw_learning_curve
 from a2c_jax.experiment.statistics import solved_threshold, summarize
 from a2c_jax.experiment.training import Outcome
 from a2c_jax.metrics import learning_curve
+from a2c_jax.parallel import seed_layout
 
 FORMAT = 1
 _PACKAGES = ("a2c_jax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
 
 
-def choose_folder(config: TrainConfig) -> Path:
-    """The run's folder: ``out``, or ``runs/<env>-<preset>-<timestamp>``."""
-    if config.out is not None:
-        return config.out
-    timestamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{config.env}-{config.preset}-{timestamp}"
-
-
 @contextlib.contextmanager
-def open_folder(folder: Path, overwrite: bool) -> Iterator[None]:
-    """Makes sure that a run can be written to a folder; takes it away again if none was.
+def open_folder(config: TrainConfig) -> Iterator[Path]:
+    """Claims the run's folder, and takes it away again if nothing was written to it.
+
+    It is ``out``, or ``runs/<env>-<preset>-<timestamp>``.
 
     Raises:
-        ValueError: if the folder holds something and is not to be overwritten, or if it
-            cannot be written to.
+        ValueError: if the folder holds something, another run included, and is not to be
+            overwritten; or if it cannot be written to.
     """
-    existed = folder.exists()
-    if existed and not folder.is_dir():
-        raise ValueError(f"out is {str(folder)!r}, which is a file; give a folder.")
-    if existed and any(folder.iterdir()) and not overwrite:
-        raise ValueError(
-            f"out is {str(folder)!r}, which is not empty; give another folder, or --overwrite "
-            "to replace the run in it."
-        )
+    folder = config.out or _new_name(config)
+    existed = os.path.isdir(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        if any(folder.iterdir()) and not config.overwrite:
+            raise ValueError(
+                f"out is {str(folder)!r}, which is not empty; give another folder, or "
+                "--overwrite to replace the run in it."
+            )
+        # While it stands there, the folder is not empty for any other run.
+        claim = tempfile.NamedTemporaryFile(dir=folder, prefix=".running-")  # noqa: SIM115
+    except FileExistsError as error:
+        raise ValueError(f"out is {str(folder)!r}, which is a file; give a folder.") from error
     except OSError as error:
         raise ValueError(
             f"out is {str(folder)!r}, which cannot be written to ({error.strerror}); give "
             "another folder."
         ) from error
     try:
-        yield
+        with claim:
+            yield folder
     finally:
         if not existed and not any(folder.iterdir()):
             folder.rmdir()
 
 
-def write_run(folder: Path, config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Any]:
+def _new_name(config: TrainConfig) -> Path:
+    timestamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = f"{config.env}-{config.preset}-{timestamp}"
+    names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
+    return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
+
+
+def write_run(
+    folder: Path, config: TrainConfig, description: dict[str, Any], job: Job, outcome: Outcome
+) -> dict[str, Any]:
     """Writes all of a run's files: first beside their places, then, all done, into them.
+
+    Args:
+        folder: from :func:`open_folder`.
+        config: what the run was told.
+        description: from :func:`describe_config`.
+        job: what that came to.
+        outcome: and what was trained.
 
     Returns:
         The summary.
@@ -87,7 +102,7 @@ def write_run(folder: Path, config: TrainConfig, job: Job, outcome: Outcome) -> 
     steps, returns = learning_curve(outcome.metrics, job.algorithm, num_points)
     title = f"{job.env.name}, preset {config.preset}"
     files: dict[str, Callable[[BinaryIO], None]] = {
-        "config.json": lambda file: _write_json(file, describe_config(config, job)),
+        "config.json": lambda file: _write_json(file, description),
         "metrics.npz": lambda file: np.savez_compressed(file, **_arrays(job, outcome)),
         "summary.json": lambda file: _write_json(file, summary),
         "learning_curve.png": lambda file: draw_learning_curve(
@@ -100,10 +115,10 @@ def write_run(folder: Path, config: TrainConfig, job: Job, outcome: Outcome) -> 
 
 def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
     """Every setting, the seeds, versions and device, as JSON can hold them."""
-    device = jax.devices()[0]
+    layout = seed_layout(job.keys, config.batch_size)
     settings = dataclasses.asdict(config.settings)
-    settings.pop("network")  # functions: the preset's name stands for them
-    settings.pop("optimizer")
+    for function in ("network", "optimizer"):
+        settings[function] = _describe_function(settings[function])
     if math.isinf(settings["max_grad_norm"]):
         settings["max_grad_norm"] = None
     return {
@@ -113,7 +128,7 @@ def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
         "env": config.env,
         "max_episode_steps": job.env.max_episode_steps,
         "seeds": list(job.seeds),
-        "batch_size": config.batch_size,
+        "batch_size": layout.batch_size,
         "num_updates": job.num_updates,
         "steps_per_seed": job.steps_per_seed,
         "versions": {
@@ -121,11 +136,17 @@ def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
             **{name: importlib.metadata.version(name) for name in _PACKAGES},
         },
         "device": {
-            "platform": device.platform,
-            "kind": device.device_kind,
-            "count": jax.device_count(),
+            "platform": layout.devices[0].platform,
+            "kind": layout.devices[0].device_kind,
+            "count": len(layout.devices),
         },
     }
+
+
+def _describe_function(function: Any) -> Any:
+    if isinstance(function, functools.partial):
+        return {"name": function.func.__name__, **function.keywords}
+    return {"name": function.__name__}
 
 
 def describe_outcome(job: Job, outcome: Outcome) -> dict[str, Any]:
@@ -144,11 +165,11 @@ def describe_outcome(job: Job, outcome: Outcome) -> dict[str, Any]:
 
 
 def _num_points(config: TrainConfig, job: Job, outcome: Outcome) -> int:
-    # In as many steps as its time limit, every environment finishes an episode: then no
-    # stretch of the curve is empty.
+    # In as many steps as its time limit, every environment finishes an episode: with so
+    # many points, or 20 in a short run, few stretches of the curve are empty.
     steps = outcome.num_updates * job.algorithm.steps_per_update
     longest = job.env.max_episode_steps * config.settings.num_envs
-    return max(1, min(100, steps // longest))
+    return max(20, min(100, steps // longest))
 
 
 def _arrays(job: Job, outcome: Outcome) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Training in compiled chunks, so that the host can look, report and stop in between."""
 
-import itertools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,9 +17,13 @@ from a2c_jax.parallel import (
 from a2c_jax.train import run
 from a2c_jax.types import Algorithm, Key, Metrics
 
-# Environment steps, all seeds together, that take a device about a second.
+# A first guess at the environment steps that a device takes in a second, for networks no
+# larger than the default's; larger ones are slower in proportion to a seed's state.
 _STEPS_A_SECOND = {"cpu": 600_000}
 _STEPS_A_SECOND_ELSEWHERE = 50_000_000
+_STATE_BYTES = 80_000
+
+_LONG, _GOOD = 3.0, 1.5  # seconds: a chunk that is too long, and one that is not
 
 
 class Outcome(NamedTuple):
@@ -61,45 +64,64 @@ def train_in_chunks(
         keys: one for each seed, ``[S]``.
         num_updates: of each seed.
         batch_size: see :func:`a2c_jax.train_seeds`.
-        chunk_updates: updates of a chunk; by default about a second's worth.
+        chunk_updates: updates of a chunk; by default a second or two's worth, shortened
+            when a chunk has taken longer.
         on_chunk: called after compiling (with no updates done) and after every chunk.
         should_stop: asked before every chunk; training ends when it answers true.
     """
     layout = seed_layout(keys, batch_size)
-    chunk_updates = chunk_updates or chunk_length(num_updates, algorithm, layout)
     start = time.perf_counter()
-    # The keys are an argument here, so the first program is `init`; it is small.
     init = over_seeds(algorithm.init, layout)
     groups = jax.block_until_ready([init(group) for group in split_groups(keys, layout)])
-    chunk = _compile(algorithm, min(chunk_updates, num_updates), layout, groups[0])
+    adapt = chunk_updates is None
+    length = chunk_updates or chunk_length(num_updates, algorithm, layout, _bytes(groups[0]))
+    programs = {}
     outcome = Outcome(groups, _no_metrics(len(keys)), time.perf_counter() - start, 0.0)
-    on_chunk(outcome)
 
     while outcome.num_updates < num_updates and not should_stop():
-        remaining = num_updates - outcome.num_updates
-        if remaining < chunk_updates:
+        now = _next_length(length, num_updates - outcome.num_updates)
+        if now not in programs:
             start = time.perf_counter()
-            chunk = _compile(algorithm, remaining, layout, groups[0])
+            programs[now] = _compile(algorithm, now, layout, outcome.state[0])
             spent = outcome.compile_seconds + time.perf_counter() - start
             outcome = outcome._replace(compile_seconds=spent)
-        outcome = _advance(chunk, outcome, layout)
+            if outcome.num_updates == 0:
+                on_chunk(outcome)
+            if should_stop():
+                break
+        before = outcome.train_seconds
+        outcome = _advance(programs[now], outcome, layout)
         on_chunk(outcome)
+        seconds = outcome.train_seconds - before
+        if adapt and seconds > _LONG:
+            length = max(2, int(now * _GOOD / seconds))
     return outcome
 
 
-def chunk_length(num_updates: int, algorithm: Algorithm, layout: SeedLayout) -> int:
-    """Updates that take about a second, preferably dividing ``num_updates``.
+def chunk_length(
+    num_updates: int, algorithm: Algorithm, layout: SeedLayout, state_bytes: int
+) -> int:
+    """A guess at the updates that take about a second, preferably dividing ``num_updates``.
 
-    A last chunk of another length would have to be compiled for itself. No chunk has a
-    single update, nor is one left over, for :func:`a2c_jax.run` rounds that differently.
+    A last chunk of another length would have to be compiled for itself.
     """
     rate = _STEPS_A_SECOND.get(layout.devices[0].platform, _STEPS_A_SECOND_ELSEWHERE)
-    steps = algorithm.steps_per_update * layout.num_seeds
-    longest = min(num_updates, max(2, rate * len(layout.devices) // steps))
+    rate = int(rate * len(layout.devices) * min(1.0, _STATE_BYTES / state_bytes))
+    longest = min(num_updates, max(2, rate // (algorithm.steps_per_update * layout.num_seeds)))
     for length in range(longest, longest // 2, -1):
-        if num_updates % length == 0:
+        if num_updates % length == 0 and length > 1:
             return length
-    return next(n for n in itertools.count(longest) if num_updates % n != 1)
+    return longest
+
+
+def _next_length(length: int, remaining: int) -> int:
+    # Never leaves a single update for the last chunk: `run` may round that differently.
+    return remaining if remaining <= length + 1 else length
+
+
+def _bytes(group: Any) -> int:
+    leaves = jax.tree.leaves(group)
+    return sum(leaf.nbytes for leaf in leaves) // leaves[0].shape[0]
 
 
 def _compile(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Any) -> Any:

@@ -1,7 +1,7 @@
 """The yardstick: A2C in JAX as one would write it without thinking about speed.
 
-flax Dense, autodiff, gymnax's own ``step`` with its auto-reset inside the scan, values from
-the rollout, one vmap over seeds. Same network, optimizer and arithmetic of the update as
+flax Dense, autodiff, gymnax's own ``step`` with its auto-reset inside the scan, one vmap over
+seeds. Same network, optimizer and arithmetic of the update as
 ``actor_critic`` with ``n_step``, apart from time limits, which gymnax's auto-reset hides.
 """
 
