@@ -1,6 +1,7 @@
 """Synchronous advantage actor-critic: collect, estimate, update."""
 
-from typing import Any, NamedTuple
+import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -91,12 +92,20 @@ def actor_critic(
 
     Source: the article, "Implementing A2C"; Mnih et al. (2016).
     """
-    _check(env, num_envs, num_steps, discount, value_coef, entropy_coef)
-    if normalize_advantages and num_envs * num_steps == 1:
-        raise ValueError(
-            "normalize_advantages is True, but num_envs * num_steps is 1 and a single advantage "
-            "would always become 0; give more steps, or False."
-        )
+    _check(env, num_envs, num_steps, normalize_advantages)
+    checks.unit_interval("discount", discount)
+    checks.not_negative("value_coef", value_coef)
+    checks.not_negative("entropy_coef", entropy_coef)
+
+    loss = functools.partial(
+        actor_critic_loss,
+        network=network,
+        discount=discount,
+        estimator=estimator,
+        value_coef=value_coef,
+        entropy_coef=entropy_coef,
+        normalize_advantages=normalize_advantages,
+    )
 
     def init(key: Key) -> ActorCriticState:
         params_key, env_key, run_key = jax.random.split(key, 3)
@@ -112,18 +121,6 @@ def actor_critic(
             update=jnp.zeros((), jnp.int32),
         )
 
-    def loss(params: Params, transitions: Any) -> tuple[jax.Array, LossTerms]:
-        return actor_critic_loss(
-            params,
-            network,
-            transitions,
-            discount=discount,
-            estimator=estimator,
-            value_coef=value_coef,
-            entropy_coef=entropy_coef,
-            normalize_advantages=normalize_advantages,
-        )
-
     def step(state: ActorCriticState) -> tuple[ActorCriticState, Metrics]:
         def policy(obs: jax.Array) -> jax.Array:
             return network.policy(state.params, obs)
@@ -132,7 +129,7 @@ def actor_critic(
         env_state, obs, transitions = rollout(
             key, policy, env, state.env_state, state.obs, num_steps
         )
-        grads, terms = jax.grad(loss, has_aux=True)(state.params, transitions)
+        grads, terms = jax.grad(loss, has_aux=True)(state.params, transitions=transitions)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         episodes, finished = count_episodes(state.episodes, transitions)
         state = ActorCriticState(
@@ -149,20 +146,15 @@ def actor_critic(
     return Algorithm(init, step, steps_per_update=num_envs * num_steps)
 
 
-def _check(
-    env: Environment,
-    num_envs: int,
-    num_steps: int,
-    discount: Scalar,
-    value_coef: Scalar,
-    entropy_coef: Scalar,
-) -> None:
+def _check(env: Environment, num_envs: int, num_steps: int, normalize_advantages: bool) -> None:
     num_actions(env)
     checks.positive_int("num_envs", num_envs)
     checks.positive_int("num_steps", num_steps)
-    checks.unit_interval("discount", discount)
-    checks.not_negative("value_coef", value_coef)
-    checks.not_negative("entropy_coef", entropy_coef)
+    if normalize_advantages and num_envs * num_steps == 1:
+        raise ValueError(
+            "normalize_advantages is True, but num_envs * num_steps is 1 and a single advantage "
+            "would always become 0; give more steps, or False."
+        )
 
 
 def _metrics(finished: FinishedEpisodes, terms: LossTerms, grads: Params) -> Metrics:
