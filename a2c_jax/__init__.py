@@ -14,20 +14,21 @@ from a2c_jax.types import (
     Estimator,
     Metrics,
     Network,
+    QNetwork,
     Timestep,
     TrainResult,
     Transition,
 )
 from a2c_jax.environments import make_env, num_actions
 from a2c_jax.distributions import Distribution, categorical
+from a2c_jax.layers import LayerInit, orthogonal, uniform_fan_in
 from a2c_jax.networks import (
-    LayerInit,
     article_network,
+    article_q_network,
     mlp_actor_critic,
-    orthogonal,
-    uniform_fan_in,
+    mlp_q_actor_critic,
 )
-from a2c_jax.rollout import reset_envs, rollout
+from a2c_jax.rollout import reset_envs, rollout, rollout_with_next_action
 from a2c_jax.returns import discounted_returns, lambda_returns
 from a2c_jax.advantages import (
     gae,
@@ -40,6 +41,9 @@ from a2c_jax.advantages import (
 from a2c_jax.losses import LossTerms, actor_critic_loss, entropy_loss, policy_loss, value_loss
 from a2c_jax.metrics import explained_variance, learning_curve
 from a2c_jax.actor_critic import ActorCriticState, actor_critic
+from a2c_jax.q_actor_critic import QActorCriticState, q_actor_critic, q_actor_critic_loss
+from a2c_jax.a3c import A3CState, a3c
+from a2c_jax.article import AS_PRINTED, ArticleState, Defects, article, article_loss
 from a2c_jax.train import run, train
 from a2c_jax.evaluate import evaluate
 from a2c_jax.parallel import train_seeds
@@ -53,6 +57,7 @@ __all__ = [
     "Estimator",
     "Metrics",
     "Network",
+    "QNetwork",
     "Timestep",
     "TrainResult",
     "Transition",
@@ -61,12 +66,15 @@ __all__ = [
     "Distribution",
     "categorical",
     "LayerInit",
-    "article_network",
-    "mlp_actor_critic",
     "orthogonal",
     "uniform_fan_in",
+    "article_network",
+    "article_q_network",
+    "mlp_actor_critic",
+    "mlp_q_actor_critic",
     "reset_envs",
     "rollout",
+    "rollout_with_next_action",
     "discounted_returns",
     "lambda_returns",
     "gae",
@@ -84,6 +92,16 @@ __all__ = [
     "learning_curve",
     "ActorCriticState",
     "actor_critic",
+    "QActorCriticState",
+    "q_actor_critic",
+    "q_actor_critic_loss",
+    "A3CState",
+    "a3c",
+    "AS_PRINTED",
+    "ArticleState",
+    "Defects",
+    "article",
+    "article_loss",
     "run",
     "train",
     "evaluate",

@@ -10,14 +10,9 @@ import optax
 from a2c_jax import checks
 from a2c_jax.advantages import n_step
 from a2c_jax.environments import num_actions
-from a2c_jax.losses import LossTerms, actor_critic_loss
-from a2c_jax.metrics import (
-    FinishedEpisodes,
-    OpenEpisodes,
-    count_episodes,
-    explained_variance,
-    open_episodes,
-)
+from a2c_jax.losses import actor_critic_loss
+from a2c_jax.metrics import OpenEpisodes, count_episodes, open_episodes, update_metrics
+from a2c_jax.networks import require_state_values
 from a2c_jax.rollout import reset_envs, rollout
 from a2c_jax.types import (
     Algorithm,
@@ -53,6 +48,15 @@ class ActorCriticState(NamedTuple):
     episodes: OpenEpisodes
     key: Key
     update: jax.Array
+
+
+class LossSettings(NamedTuple):
+    """The numbers in the loss that all actor-critics share; see :func:`actor_critic`."""
+
+    discount: Scalar
+    value_coef: Scalar
+    entropy_coef: Scalar
+    normalize_advantages: bool
 
 
 def actor_critic(
@@ -92,19 +96,11 @@ def actor_critic(
 
     Source: the article, "Implementing A2C"; Mnih et al. (2016).
     """
-    _check(env, num_envs, num_steps, normalize_advantages)
-    checks.unit_interval("discount", discount)
-    checks.not_negative("value_coef", value_coef)
-    checks.not_negative("entropy_coef", entropy_coef)
-
+    require_state_values(network)
+    settings = LossSettings(discount, value_coef, entropy_coef, normalize_advantages)
+    check_arguments(env, num_envs, num_steps, settings)
     loss = functools.partial(
-        actor_critic_loss,
-        network=network,
-        discount=discount,
-        estimator=estimator,
-        value_coef=value_coef,
-        entropy_coef=entropy_coef,
-        normalize_advantages=normalize_advantages,
+        actor_critic_loss, network=network, estimator=estimator, **settings._asdict()
     )
 
     def init(key: Key) -> ActorCriticState:
@@ -130,10 +126,10 @@ def actor_critic(
             key, policy, env, state.env_state, state.obs, num_steps
         )
         grads, terms = jax.grad(loss, has_aux=True)(state.params, transitions=transitions)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params, opt_state = descend(optimizer, grads, state.opt_state, state.params)
         episodes, finished = count_episodes(state.episodes, transitions)
         state = ActorCriticState(
-            params=optax.apply_updates(state.params, updates),
+            params=params,
             opt_state=opt_state,
             env_state=env_state,
             obs=obs,
@@ -141,30 +137,34 @@ def actor_critic(
             key=state.key,
             update=state.update + 1,
         )
-        return state, _metrics(finished, terms, grads)
+        return state, update_metrics(finished, terms, optax.tree.norm(grads))
 
     return Algorithm(init, step, steps_per_update=num_envs * num_steps)
 
 
-def _check(env: Environment, num_envs: int, num_steps: int, normalize_advantages: bool) -> None:
+def check_arguments(
+    env: Environment, num_envs: int, num_steps: int, settings: LossSettings
+) -> None:
+    """Raises ValueError if an argument that all actor-critics share lies outside its range."""
     num_actions(env)
     checks.positive_int("num_envs", num_envs)
     checks.positive_int("num_steps", num_steps)
-    if normalize_advantages and num_envs * num_steps == 1:
+    checks.unit_interval("discount", settings.discount)
+    checks.not_negative("value_coef", settings.value_coef)
+    checks.not_negative("entropy_coef", settings.entropy_coef)
+    if settings.normalize_advantages and num_envs * num_steps == 1:
         raise ValueError(
             "normalize_advantages is True, but num_envs * num_steps is 1 and a single advantage "
             "would always become 0; give more steps, or False."
         )
 
 
-def _metrics(finished: FinishedEpisodes, terms: LossTerms, grads: Params) -> Metrics:
-    return Metrics(
-        episode_return_sum=finished.return_sum,
-        episode_length_sum=finished.length_sum,
-        episode_count=finished.number,
-        policy_loss=terms.policy_loss,
-        value_loss=terms.value_loss,
-        entropy=terms.entropy,
-        grad_norm=optax.tree.norm(grads),
-        explained_variance=explained_variance(terms.values, terms.targets),
-    )
+def descend(
+    optimizer: optax.GradientTransformation,
+    grads: Params,
+    opt_state: optax.OptState,
+    params: Params,
+) -> tuple[Params, optax.OptState]:
+    """One step of the optimizer: ``(params, opt_state)`` after it."""
+    updates, opt_state = optimizer.update(grads, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state

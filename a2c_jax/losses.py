@@ -8,7 +8,14 @@ import jax.numpy as jnp
 from a2c_jax import checks
 from a2c_jax.advantages import n_step, normalize
 from a2c_jax.distributions import categorical
-from a2c_jax.types import AdvantageEstimate, Estimator, Network, Params, Scalar, Transition
+from a2c_jax.types import (
+    AdvantageEstimate,
+    Estimator,
+    Network,
+    Params,
+    Scalar,
+    Transition,
+)
 
 
 class LossTerms(NamedTuple):
@@ -100,31 +107,63 @@ def actor_critic_loss(
     """
     logits = network.policy(params, transitions.obs)
     values = network.value(params, transitions.obs)
-    advantages, targets = _estimate(params, network, transitions, values, discount, estimator)
-    if normalize_advantages:
-        advantages = normalize(advantages)
+    estimate = state_value_estimate(params, network, transitions, discount, estimator)
+    return combined_loss(
+        logits,
+        transitions.action,
+        values,
+        estimate,
+        value_coef=value_coef,
+        entropy_coef=entropy_coef,
+        normalize_advantages=normalize_advantages,
+    )
 
-    policy_term = policy_loss(logits, transitions.action, advantages)
-    value_term = value_loss(values, targets)
-    entropy_term = entropy_loss(logits)
-    loss = policy_term + value_coef * value_term + entropy_coef * entropy_term
-    return loss, LossTerms(policy_term, value_term, -entropy_term, values, targets)
 
-
-def _estimate(
+def state_value_estimate(
     params: Params,
     network: Network,
     transitions: Transition,
-    values: jax.Array,
     discount: Scalar,
     estimator: Estimator,
 ) -> AdvantageEstimate:
+    """What an estimator makes of a rollout ``[T, N, ...]``, as a constant of the parameters."""
     ended = transitions.terminated | transitions.truncated
     estimate = estimator(
         transitions.reward,
         discount * (1.0 - transitions.terminated),
         1.0 - ended,
-        values,
+        network.value(params, transitions.obs),
         network.value(params, transitions.next_obs),
     )
     return jax.lax.stop_gradient(estimate)
+
+
+def combined_loss(
+    logits: jax.Array,
+    actions: jax.Array,
+    values: jax.Array,
+    estimate: AdvantageEstimate,
+    *,
+    value_coef: Scalar,
+    entropy_coef: Scalar,
+    normalize_advantages: bool,
+) -> tuple[jax.Array, LossTerms]:
+    """``policy_loss + value_coef * value_loss + entropy_coef * entropy_loss``, and its terms.
+
+    Args:
+        logits: ``[T, N, A]``.
+        actions: ``[T, N]``.
+        values: what the critic gives, ``[T, N]``.
+        estimate: each ``[T, N]``, taken as it is: stop its gradient first.
+        value_coef: weight of the value loss.
+        entropy_coef: weight of the entropy.
+        normalize_advantages: whether to :func:`a2c_jax.normalize` over the rollout.
+    """
+    advantages, targets = estimate
+    if normalize_advantages:
+        advantages = normalize(advantages)
+    policy_term = policy_loss(logits, actions, advantages)
+    value_term = value_loss(values, targets)
+    entropy_term = entropy_loss(logits)
+    loss = policy_term + value_coef * value_term + entropy_coef * entropy_term
+    return loss, LossTerms(policy_term, value_term, -entropy_term, values, targets)

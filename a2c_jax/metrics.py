@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2c_jax import checks
+from a2c_jax.losses import LossTerms
 from a2c_jax.types import Algorithm, Metrics, Transition
 
 
@@ -58,7 +59,9 @@ def count_episodes(
     return OpenEpisodes(returns, lengths), FinishedEpisodes(return_sum, length_sum, number)
 
 
-def explained_variance(values: jax.Array, targets: jax.Array) -> jax.Array:
+def explained_variance(
+    values: jax.Array, targets: jax.Array, where: jax.Array | None = None
+) -> jax.Array:
     """How much of the targets' variance the values account for: ``1 - Var(G - v) / Var(G)``.
 
     1 is perfect, 0 no better than a constant, below 0 worse than one. Targets that do not
@@ -67,14 +70,29 @@ def explained_variance(values: jax.Array, targets: jax.Array) -> jax.Array:
     Args:
         values: ``[...]``.
         targets: ``[...]``.
+        where: bool ``[...]``, which entries count; by default all.
 
     Raises:
         ValueError: if the shapes disagree.
     """
     checks.same_shape("values", values, targets=targets)
-    variance = jnp.var(targets)
-    unexplained = jnp.var(targets - values)
+    variance = jnp.var(targets, where=where)
+    unexplained = jnp.var(targets - values, where=where)
     return jnp.where(variance > 0, 1.0 - unexplained / jnp.where(variance > 0, variance, 1.0), 0.0)
+
+
+def update_metrics(finished: FinishedEpisodes, terms: LossTerms, grad_norm: jax.Array) -> Metrics:
+    """What an update reports, from its finished episodes, its loss and its gradient's norm."""
+    return Metrics(
+        episode_return_sum=finished.return_sum,
+        episode_length_sum=finished.length_sum,
+        episode_count=finished.number,
+        policy_loss=terms.policy_loss,
+        value_loss=terms.value_loss,
+        entropy=terms.entropy,
+        grad_norm=grad_norm,
+        explained_variance=explained_variance(terms.values, terms.targets),
+    )
 
 
 def learning_curve(

@@ -105,6 +105,71 @@ def rollout(
     return env_state, obs, transitions
 
 
+def rollout_with_next_action(
+    key: Key,
+    policy: Policy,
+    env: Environment,
+    env_state: EnvState,
+    obs: jax.Array,
+    action: jax.Array,
+    num_steps: int,
+) -> tuple[EnvState, jax.Array, jax.Array, Transition, jax.Array]:
+    """A :func:`rollout` in which every step also draws the action that follows it.
+
+    Each step takes the action that the one before it drew, ``a <- a'``, so the first is
+    given, and the last one is left to be taken in the next rollout.
+
+    Args:
+        key: one key for the whole rollout.
+        policy: ``obs [B, ...] -> logits [B, A]``, whatever the batch B.
+        env: the environment; it is vmapped here.
+        env_state: where the N environments stand, ``[N, ...]``.
+        obs: what is observed there, ``[N, ...]``.
+        action: what is to be done there, ``[N]``.
+        num_steps: T.
+
+    Returns:
+        ``(env_state, obs, action, transitions, next_actions)``: where the environments stand
+        and what is to be done there; the steps ``[T, N, ...]``; and a' for the true successor
+        of each, ``[T, N]``. Where an episode goes on, it is the action of the next row; where
+        one was truncated it is never taken.
+
+    Raises:
+        ValueError: if ``num_steps`` is not a whole number of at least 1.
+
+    Source: the article, "Algorithm 1 Q Actor Critic".
+    """
+    num_steps = checks.positive_int("num_steps", num_steps)
+    noise_key, first_key = jax.random.split(key)
+    noise = draw_noise(noise_key, env, num_steps, obs.shape[0])
+    reset_logits = jax.vmap(policy)(noise.reset_obs)
+    first_action = categorical.sample(
+        reset_logits, categorical.noise(first_key, reset_logits.shape)
+    )
+
+    def body(
+        carry: tuple[EnvState, jax.Array, jax.Array], row: tuple[RolloutNoise, jax.Array]
+    ) -> tuple[tuple[EnvState, jax.Array, jax.Array], tuple[Transition, jax.Array]]:
+        env_state, obs, action = carry
+        noise, first_action = row
+        timestep = jax.vmap(env.step)(noise.step_key, env_state, action)
+        next_action = categorical.sample(policy(timestep.obs), noise.action)
+        transition = Transition(
+            obs, action, timestep.reward, timestep.terminated, timestep.truncated, timestep.obs
+        )
+        onward = _select(
+            timestep.terminated | timestep.truncated,
+            (noise.reset_state, noise.reset_obs, first_action),
+            (timestep.env_state, timestep.obs, next_action),
+        )
+        return onward, (transition, next_action)
+
+    (env_state, obs, action), (transitions, next_actions) = jax.lax.scan(
+        body, (env_state, obs, action), (noise, first_action)
+    )
+    return env_state, obs, action, transitions, next_actions
+
+
 def _select(where: jax.Array, if_true: Any, if_false: Any) -> Any:
     def select(x: jax.Array, y: jax.Array) -> jax.Array:
         return jnp.where(where.reshape((-1,) + (1,) * (x.ndim - 1)), x, y)

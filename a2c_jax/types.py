@@ -71,6 +71,20 @@ class Network(NamedTuple):
     value: Callable[[Params, jax.Array], jax.Array]
 
 
+class QNetwork(NamedTuple):
+    """A policy and an action-value function over one parameter tree.
+
+    Attributes:
+        init: ``init(key) -> params``.
+        policy: ``policy(params, obs [..., *O]) -> logits [..., A]``.
+        action_values: ``action_values(params, obs [..., *O]) -> Q(s, ·) [..., A]``.
+    """
+
+    init: Callable[[Key], Params]
+    policy: Callable[[Params, jax.Array], jax.Array]
+    action_values: Callable[[Params, jax.Array], jax.Array]
+
+
 class Transition(NamedTuple):
     """Steps as a rollout stores them, each ``[T, N, ...]``.
 
@@ -148,7 +162,8 @@ class Algorithm(NamedTuple):
     Attributes:
         init: ``init(key) -> state``.
         step: ``step(state) -> (state, metrics)``, one update.
-        steps_per_update: environment steps that one update consumes.
+        steps_per_update: environment steps that one update consumes; at most so many, where
+            an update is an episode.
     """
 
     init: Callable[[Key], Any]

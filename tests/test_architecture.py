@@ -7,8 +7,9 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
-    "types", "checks", "environments", "distributions", "networks", "rollout", "returns",
-    "advantages", "losses", "metrics", "actor_critic", "train", "evaluate", "presets", "parallel",
+    "types", "checks", "environments", "distributions", "layers", "networks", "rollout",
+    "returns", "advantages", "losses", "metrics", "actor_critic", "q_actor_critic", "a3c",
+    "article", "train", "evaluate", "presets", "parallel",
 ]  # fmt: skip
 
 
