@@ -1,0 +1,254 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from comparing import assert_identical
+
+import a2c_jax as a2c
+from a2c_jax.article import CORRECTED, Defects, Episode, play_episode
+
+ALONE = [Defects(**{name: True}) for name in Defects._fields]
+
+
+@pytest.fixture(scope="module")
+def env():
+    return a2c.make_env("CartPole-v1", max_steps_in_episode=50)
+
+
+@pytest.fixture(scope="module")
+def network(env):
+    return a2c.article_network(env, (8,))
+
+
+@pytest.fixture(scope="module")
+def params(network):
+    return network.init(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def fallen(env, network, params):
+    """An episode that ends early, so that most of its rows are of no account."""
+    episode = jax.jit(lambda key: play_episode(key, env, network, params))(jax.random.key(1))
+    assert 5 < episode.played.sum() < 45
+    return episode
+
+
+def gradient(params, network, episode, **settings):
+    grad = jax.jit(jax.grad(a2c.article_loss, has_aux=True), static_argnames=("network", "defects"))
+    return grad(params, network, episode, jnp.float32(settings.pop("total", 0.0)), **settings)[0]
+
+
+def test_an_episode_ends_with_its_first_ending(env, fallen):
+    rows = int(fallen.played.sum())
+    assert fallen.played.shape == (50,)
+    assert fallen.played[:rows].all()
+    ended = fallen.transitions.terminated | fallen.transitions.truncated
+    assert ended[rows - 1]
+    assert not ended[: rows - 1].any()
+    obs, next_obs = fallen.transitions.obs, fallen.transitions.next_obs
+    np.testing.assert_array_equal(obs[1:rows], next_obs[: rows - 1])
+    assert jnp.abs(obs[0]).max() <= 0.05, "it begins with a reset"
+
+
+def test_an_episode_that_reaches_the_time_limit_is_played_whole(network, params):
+    short = a2c.make_env("CartPole-v1", max_steps_in_episode=5)
+    episode = play_episode(jax.random.key(1), short, network, params)
+    assert episode.played.all()
+    assert episode.transitions.truncated[-1]
+
+
+@pytest.mark.parametrize("defects", [CORRECTED, a2c.AS_PRINTED, *ALONE])
+def test_rows_behind_the_end_are_of_no_account(fallen, network, params, defects):
+    rows = int(fallen.played.sum())
+    garbage = jax.tree.map(
+        lambda x: x.at[rows:].set(jnp.asarray(7).astype(x.dtype)), fallen.transitions
+    )
+    ours = gradient(params, network, fallen, defects=defects)
+    theirs = gradient(params, network, Episode(garbage, fallen.played), defects=defects)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), ours, theirs)
+
+
+def numpy_loss(params, network, episode, defects, total):
+    """The loss row by row in float64, as one would write it down from the article's table."""
+    rows = int(episode.played.sum())
+    steps = jax.tree.map(lambda x: np.asarray(x[:rows]), episode.transitions)
+    logits = np.asarray(network.policy(params, steps.obs), np.float64)
+    log_pi = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    values = np.asarray(network.value(params, steps.obs), np.float64)
+    follows = float(network.value(params, steps.next_obs[-1]))
+    if steps.terminated[-1] and not defects.bootstrap_after_fall:
+        follows = 0.0
+    returns = np.zeros(rows)
+    for t in reversed(range(rows)):
+        follows = steps.reward[t] + 0.99 * follows
+        returns[t] = follows
+    pi = np.exp(log_pi)
+    measure = pi.mean(-1, keepdims=True) if defects.cross_entropy else pi
+    entropy = -(measure * log_pi).sum(-1)
+    term = total + entropy.sum() if defects.entropy_total else entropy.mean()
+    chosen = log_pi[np.arange(rows), steps.action]
+    sign = 1 if defects.entropy_penalty else -1
+    return (
+        (-chosen * (returns - values)).mean()
+        + 0.5 * ((returns - values) ** 2).mean()
+        + sign * 0.001 * term
+    )
+
+
+@pytest.mark.parametrize("defects", [CORRECTED, a2c.AS_PRINTED, *ALONE])
+def test_the_loss_is_what_one_would_write_down(fallen, network, params, defects):
+    loss, (_, total) = a2c.article_loss(
+        params, network, fallen, jnp.float32(100.0), defects=defects
+    )
+    expected = numpy_loss(params, network, fallen, defects, 100.0)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+    others = {round(numpy_loss(params, network, fallen, other, 100.0), 7) for other in ALONE}
+    assert len(others) >= 5, "the switches differ (detached terms are worth the same)"
+    assert total > 100.0
+
+
+def test_the_detached_critic_has_no_gradient_and_the_mended_one_has(fallen, network, params):
+    for defects in ALONE:
+        critic = gradient(params, network, fallen, defects=defects)["value"]
+        assert (optax.tree.norm(critic) == 0.0) == defects.detached_critic
+
+
+def test_the_detached_entropy_pulls_at_nothing(fallen, network, params):
+    def pull(defects):
+        strong = gradient(params, network, fallen, entropy_coef=1.0, defects=defects)
+        none = gradient(params, network, fallen, entropy_coef=0.0, defects=defects)
+        return jax.tree.map(jnp.subtract, strong, none)["policy"]
+
+    ours = pull(CORRECTED)
+    assert optax.tree.norm(ours) > 1e-4
+    assert optax.tree.norm(pull(Defects(detached_entropy=True))) == 0.0
+    other_way = pull(Defects(entropy_penalty=True))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, -y, atol=1e-6), ours, other_way)
+    # Summed over the episode instead of averaged: as many times stronger as it has steps.
+    summed, steps = pull(Defects(entropy_total=True)), float(fallen.played.sum())
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(steps * x, y, rtol=1e-3, atol=1e-5), ours, summed
+    )
+
+
+def test_gradients_are_those_of_finite_differences(fallen, network, params):
+    """The targets are constants, so they are held while a parameter is moved."""
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda x: x.astype(jnp.float64), (params, fallen.transitions))
+        episode = Episode(
+            wide[1]._replace(
+                action=fallen.transitions.action,
+                terminated=fallen.transitions.terminated,
+                truncated=fallen.transitions.truncated,
+            ),
+            fallen.played,
+        )
+        held = numpy_targets(wide[0], network, episode)
+
+        def loss(params):
+            logits = network.policy(params, episode.transitions.obs)
+            values = network.value(params, episode.transitions.obs)
+            log_pi = jax.nn.log_softmax(logits)
+            chosen = jnp.take_along_axis(log_pi, episode.transitions.action[:, None], 1)[:, 0]
+            rows = len(held)
+            base = np.asarray(network.value(wide[0], episode.transitions.obs))[:rows]
+            entropy = -(jnp.exp(log_pi) * log_pi).sum(-1)[:rows]
+            return (
+                (-chosen[:rows] * (held - base)).mean()
+                + 0.5 * ((held - values[:rows]) ** 2).mean()
+                - 0.001 * entropy.mean()
+            )
+
+        direction = jax.tree.map(
+            lambda x: jax.random.normal(jax.random.key(9), x.shape, x.dtype), wide[0]
+        )
+        step = 1e-6
+        ahead, behind = (
+            jax.tree.map(lambda x, d, s=s: x + s * d, wide[0], direction) for s in (step, -step)
+        )
+        slope = (loss(ahead) - loss(behind)) / (2 * step)
+        ours = gradient(wide[0], network, episode)
+        np.testing.assert_allclose(optax.tree.vdot(ours, direction), slope, rtol=1e-5)
+
+
+def numpy_targets(params, network, episode):
+    rows = int(episode.played.sum())
+    follows, targets = 0.0, np.zeros(rows)
+    for t in reversed(range(rows)):
+        follows = float(episode.transitions.reward[t]) + 0.99 * follows
+        targets[t] = follows
+    return targets
+
+
+def test_a_step_is_an_episode_its_loss_and_one_step_of_adam(env, network):
+    algorithm = a2c.article(env, network)
+    state = algorithm.init(jax.random.key(0))
+    after, metrics = jax.jit(algorithm.step)(state)
+    episode = play_episode(jax.random.fold_in(state.key, 0), env, network, state.params)
+    grads = gradient(state.params, network, episode)
+    adam = optax.adam(3e-4)
+    updates, _ = adam.update(grads, adam.init(state.params), state.params)
+    moved = jax.tree.map(jnp.subtract, after.params, state.params)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=2e-6), moved, updates)
+    assert metrics.episode_count == 1
+    assert metrics.episode_length_sum == episode.played.sum()
+    assert metrics.episode_return_sum == episode.played.sum(), "CartPole pays 1 a step"
+    np.testing.assert_allclose(metrics.grad_norm, optax.tree.norm(grads), rtol=1e-4)
+    assert algorithm.steps_per_update == 50
+
+
+def test_by_default_it_is_the_articles_network():
+    env = a2c.make_env("CartPole-v1", max_steps_in_episode=200)
+    state = a2c.article(env).init(jax.random.key(0))
+    sizes = sorted(leaf.size for leaf in jax.tree.leaves(state.params))
+    assert sizes == sorted([4 * 256, 256, 256 * 2, 2, 4 * 256, 256, 256, 1])
+    kernel = state.params["policy"]["params"]["Linear_0"]["kernel"]
+    assert 0.45 < jnp.abs(kernel).max() <= 0.5, "PyTorch: uniform within 1 / sqrt(4)"
+
+
+def test_the_printed_critic_does_not_move_and_the_corrected_one_does(env, network):
+    def critic_moves(defects):
+        algorithm = a2c.article(env, network, defects=defects)
+        start = algorithm.init(jax.random.key(0))
+        end = jax.jit(lambda state: a2c.run(algorithm, state, 50))(start).state
+        assert not np.array_equal(
+            *(jax.tree.leaves(state.params["policy"])[0] for state in (start, end))
+        )
+        return [
+            not np.array_equal(x, y)
+            for x, y in zip(
+                jax.tree.leaves(start.params["value"]),
+                jax.tree.leaves(end.params["value"]),
+                strict=True,
+            )
+        ]
+
+    assert not any(critic_moves(a2c.AS_PRINTED))
+    assert not any(critic_moves(Defects(detached_critic=True)))
+    assert all(critic_moves(CORRECTED))
+
+
+def test_a_run_cut_in_two_is_the_whole_run_bit_for_bit(env, network):
+    algorithm = a2c.article(env, network, defects=a2c.AS_PRINTED)
+    half = jax.jit(lambda state: a2c.run(algorithm, state, 6))
+    start = algorithm.init(jax.random.key(0))
+    whole = jax.jit(lambda state: a2c.run(algorithm, state, 12))(start)
+    assert_identical(half(half(start).state).state, whole.state)
+    assert whole.state.entropy_total > whole.metrics.entropy.sum(), "never reset"
+
+
+@pytest.mark.slow
+def test_the_articles_run_solves_cartpole_corrected_and_hardly_as_printed():
+    """8 seeds, 3000 episodes: the mean of the last 100 lengths of each."""
+    env = a2c.make_env("CartPole-v1", max_steps_in_episode=200)
+
+    def final(defects):
+        keys = jax.random.split(jax.random.key(0), 8)
+        lengths = a2c.train_seeds(a2c.article(env, defects=defects), keys, 3000)
+        return np.asarray(lengths.metrics.episode_length_sum)[:, -100:].mean(axis=1)
+
+    corrected, printed = final(CORRECTED), final(a2c.AS_PRINTED)
+    assert np.median(corrected) >= 195.0
+    assert np.median(printed) < np.median(corrected)
+    assert np.median(printed) > 100.0, "with a fixed random baseline it still learns"
