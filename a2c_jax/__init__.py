@@ -47,7 +47,7 @@ from a2c_jax.article import AS_PRINTED, ArticleState, Defects, article, article_
 from a2c_jax.train import run, train
 from a2c_jax.evaluate import evaluate
 from a2c_jax.parallel import train_seeds
-from a2c_jax import presets
+from a2c_jax import diagnostics, presets
 
 __all__ = [
     "AdvantageEstimate",
@@ -106,5 +106,6 @@ __all__ = [
     "train",
     "evaluate",
     "train_seeds",
+    "diagnostics",
     "presets",
 ]

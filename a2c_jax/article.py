@@ -19,7 +19,17 @@ from a2c_jax.losses import LossTerms, state_value_estimate
 from a2c_jax.metrics import explained_variance
 from a2c_jax.networks import article_network, require_state_values
 from a2c_jax.rollout import reset_envs, rollout
-from a2c_jax.types import Algorithm, Environment, Key, Metrics, Network, Params, Scalar, Transition
+from a2c_jax.types import (
+    Algorithm,
+    Environment,
+    Key,
+    Metrics,
+    Network,
+    Params,
+    QNetwork,
+    Scalar,
+    Transition,
+)
 
 
 class Defects(NamedTuple):
@@ -148,7 +158,9 @@ def article(
     return Algorithm(init, step, steps_per_update=env.max_episode_steps)
 
 
-def play_episode(key: Key, env: Environment, network: Network, params: Params) -> Episode:
+def play_episode(
+    key: Key, env: Environment, network: Network | QNetwork, params: Params
+) -> Episode:
     """Plays one episode from its beginning to its end or time limit."""
     reset_key, run_key = jax.random.split(key)
     env_state, obs = reset_envs(reset_key, env, 1)

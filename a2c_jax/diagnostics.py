@@ -1,0 +1,186 @@
+"""How noisy the policy gradient of each method is, at the same parameters.
+
+The methods differ only in what they weigh ∇log π with. :func:`policy_gradients` takes one
+gradient an episode for each of them, from the same episodes; :func:`gradient_noise` says how
+much these scatter, and how much less than those of a reference.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from a2c_jax import checks
+from a2c_jax.article import play_episode
+from a2c_jax.distributions import categorical
+from a2c_jax.losses import state_value_estimate
+from a2c_jax.metrics import explained_variance
+from a2c_jax.types import (
+    Environment,
+    Estimator,
+    Key,
+    Network,
+    Params,
+    QNetwork,
+    Scalar,
+    Transition,
+)
+
+__all__ = [
+    "GradientNoise",
+    "Weights",
+    "action_value_weights",
+    "explained_variance",
+    "gradient_noise",
+    "policy_gradients",
+    "state_value_weights",
+    "total_variance",
+]
+
+Weights = Callable[[Transition], jax.Array]
+"""What ∇log π is weighed with at each row of an episode: ``transitions [T, ...] -> [T]``."""
+
+_EPISODES_AT_ONCE = 16  # more of them fall out of a CPU's cache
+
+
+class GradientNoise(NamedTuple):
+    """How much the gradients of single episodes scatter; each a scalar.
+
+    Attributes:
+        total_variance: the trace of their covariance.
+        standard_error: of ``total_variance``.
+        ratio: ``total_variance`` over that of the reference.
+        ratio_standard_error: of ``ratio``; both were taken from the same episodes.
+    """
+
+    total_variance: jax.Array
+    standard_error: jax.Array
+    ratio: jax.Array
+    ratio_standard_error: jax.Array
+
+
+def state_value_weights(
+    network: Network, params: Params, estimator: Estimator, discount: Scalar
+) -> Weights:
+    """The advantages of an estimator with this critic, as weights."""
+
+    def weights(transitions: Transition) -> jax.Array:
+        return state_value_estimate(params, network, transitions, discount, estimator).advantages
+
+    return weights
+
+
+def action_value_weights(network: QNetwork, params: Params) -> Weights:
+    """Q(s, a) of this critic, as weights: the article's Q actor-critic."""
+
+    def weights(transitions: Transition) -> jax.Array:
+        action_values = network.action_values(params, transitions.obs)
+        return jnp.take_along_axis(action_values, transitions.action[:, None], axis=-1)[:, 0]
+
+    return weights
+
+
+def policy_gradients(
+    key: Key,
+    env: Environment,
+    network: Network | QNetwork,
+    params: Params,
+    weights: Mapping[str, Weights],
+    num_episodes: int,
+) -> dict[str, jax.Array]:
+    """Independent samples of each method's policy gradient, from the same whole episodes.
+
+    ``g = Σₜ ∇log π(aₜ|sₜ) wₜ`` over an episode, from its beginning to its end.
+
+    Args:
+        key: one key for all episodes.
+        env: the environment.
+        network: whose policy plays and is differentiated.
+        params: its parameters.
+        weights: by name; see :func:`state_value_weights` and :func:`action_value_weights`.
+        num_episodes: R.
+
+    Returns:
+        By name, one gradient an episode, flattened: ``[R, P]``.
+
+    Raises:
+        ValueError: if ``num_episodes`` is not a whole number of at least 2.
+
+    Source: the article, "Preliminaries".
+    """
+    if checks.positive_int("num_episodes", num_episodes) == 1:
+        raise ValueError("num_episodes is 1; give at least 2, since one alone cannot scatter.")
+
+    def of_episode(key: Key) -> dict[str, jax.Array]:
+        transitions, played = play_episode(key, env, network, params)
+
+        def gradient(weigh: Weights) -> jax.Array:
+            def score(params: Params) -> jax.Array:
+                log_probs = categorical.log_prob(
+                    network.policy(params, transitions.obs), transitions.action
+                )
+                return jnp.sum(log_probs * weigh(transitions), where=played)
+
+            return ravel_pytree(jax.grad(score)(params))[0]
+
+        return {name: gradient(weigh) for name, weigh in weights.items()}
+
+    keys = jax.random.split(key, num_episodes)
+    return jax.lax.map(of_episode, keys, batch_size=min(_EPISODES_AT_ONCE, num_episodes))
+
+
+def gradient_noise(gradients: jax.Array, reference: jax.Array) -> GradientNoise:
+    """The total variance of gradients, and its ratio to that of a reference.
+
+    With ``aᵣ = ‖gᵣ - mean g‖² R / (R - 1)`` the total variance is ``mean a`` and its standard
+    error ``std a / sqrt R``; with bᵣ of the reference the ratio is ``ρ = mean a / mean b`` and
+    its standard error ``std(a - ρ b) / (sqrt R mean b)``.
+
+    Args:
+        gradients: ``[R, P]``.
+        reference: of the same episodes, ``[R, P]``.
+
+    Raises:
+        ValueError: if the shapes disagree.
+    """
+    checks.same_shape("gradients", gradients, reference=reference)
+    root = jnp.sqrt(gradients.shape[0])
+    ours, theirs = _square_deviations(gradients), _square_deviations(reference)
+    ratio = jnp.mean(ours) / jnp.mean(theirs)
+    return GradientNoise(
+        total_variance=jnp.mean(ours),
+        standard_error=jnp.std(ours, ddof=1) / root,
+        ratio=ratio,
+        ratio_standard_error=jnp.std(ours - ratio * theirs, ddof=1) / (root * jnp.mean(theirs)),
+    )
+
+
+def total_variance(samples: jax.Array) -> jax.Array:
+    """The sample variance of vectors: the trace of their covariance, ``Σₚ Var(gₚ)``.
+
+    Example:
+        The article's three trajectories, with rewards as they are and less 1001. (It prints
+        the second product as 0.5 × 1, 0.2 × 0, 0.3 × 1; 0.1633 takes -1, 0, 1.)
+
+        >>> import jax.numpy as jnp
+        >>> log_gradients = jnp.array([0.5, 0.2, 0.3])
+        >>> rewards = jnp.array([1000.0, 1001.0, 1002.0])
+        >>> round(float(total_variance((log_gradients * rewards)[:, None])), 1)
+        23286.8
+        >>> round(float(total_variance((log_gradients * (rewards - 1001.0))[:, None])), 4)
+        0.1633
+
+    Args:
+        samples: ``[R, P]``.
+
+    Source: the article, "Improving policy gradients: Reducing variance with a baseline".
+    """
+    return jnp.mean(_square_deviations(samples))
+
+
+def _square_deviations(samples: jax.Array) -> jax.Array:
+    number = samples.shape[0]
+    deviations = samples - jnp.mean(samples, axis=0)
+    return jnp.sum(jnp.square(deviations), axis=-1) * (number / (number - 1))

@@ -1,0 +1,196 @@
+"""On a small Markov decision process, where the policy gradient can be computed exactly."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnax.environments.spaces import Discrete
+
+import a2c_jax as a2c
+from a2c_jax import diagnostics
+
+# Three states, two actions; what is missing to 1 in a row of MOVES is the chance to end.
+START = np.array([0.6, 0.3, 0.1])
+MOVES = np.array([
+    [[0.1, 0.4, 0.2], [0.3, 0.0, 0.3]],
+    [[0.2, 0.2, 0.2], [0.0, 0.5, 0.1]],
+    [[0.4, 0.1, 0.1], [0.1, 0.1, 0.6]],
+])  # [state, action, next state]  # fmt: skip
+REWARDS = np.array([[3.0, 2.0], [5.0, 1.0], [2.0, 4.0]])
+LOGITS = np.array([[0.3, -0.2], [-0.5, 0.4], [0.1, 0.6]])
+EPISODES = 20_000
+
+
+def tabular_mdp():
+    def observe(state):
+        return jax.nn.one_hot(state[0], 3)
+
+    def reset(key):
+        state = (jax.random.choice(key, 3, p=jnp.array(START)), jnp.int32(0))
+        return state, observe(state)
+
+    def step(key, state, action):
+        place, time = state
+        odds = jnp.array(MOVES, jnp.float32)[place, action]
+        place_next = jax.random.choice(key, 4, p=jnp.append(odds, 1.0 - odds.sum()))
+        state_next = (jnp.minimum(place_next, 2), time + 1)
+        return a2c.Timestep(
+            env_state=state_next,
+            obs=observe(state_next),
+            reward=jnp.array(REWARDS, jnp.float32)[place, action],
+            terminated=place_next == 3,
+            truncated=time + 1 >= 40,
+        )
+
+    return a2c.Environment("tabular", reset, step, (3,), Discrete(2), 40)
+
+
+NETWORK = a2c.Network(
+    init=lambda key: {"policy": jnp.array(LOGITS, jnp.float32), "value": jnp.zeros(3)},
+    policy=lambda params, obs: obs @ params["policy"],
+    value=lambda params, obs: obs @ params["value"],
+)
+Q_NETWORK = a2c.QNetwork(
+    init=lambda key: {"policy": jnp.array(LOGITS, jnp.float32), "value": jnp.zeros((3, 2))},
+    policy=lambda params, obs: obs @ params["policy"],
+    action_values=lambda params, obs: obs @ params["value"],
+)
+
+
+def softmax(logits):
+    return np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+
+
+def exact(logits, discount):
+    """State values, action values, expected visits and policy gradient, in closed form."""
+    pi = softmax(logits)
+    moves = np.einsum("sa,sap->sp", pi, MOVES)
+    values = np.linalg.solve(np.eye(3) - discount * moves, (pi * REWARDS).sum(-1))
+    action_values = REWARDS + discount * MOVES @ values
+    visits = np.linalg.solve(np.eye(3) - moves.T, START)
+    gradient = visits[:, None] * pi * (action_values - values[:, None])
+    return values, action_values, visits, gradient
+
+
+def weigh(name, discount, values, action_values):
+    estimators = {
+        "reinforce": a2c.reinforce,
+        "baseline": a2c.reinforce_with_baseline,
+        "td": a2c.td_actor_critic,
+        "n_step": a2c.n_step,
+        "gae": a2c.gae(0.7),
+    }
+    if name == "q":
+        return diagnostics.action_value_weights(
+            Q_NETWORK, {"value": jnp.array(action_values, jnp.float32)}
+        )
+    params = {"value": jnp.array(values, jnp.float32)}
+    return diagnostics.state_value_weights(NETWORK, params, estimators[name], discount)
+
+
+NAMES = ["reinforce", "baseline", "q", "td", "n_step", "gae"]
+
+
+@pytest.fixture(scope="module", params=[1.0, 0.8])
+def sampled(request):
+    """Gradients with respect to the logits, ``[R, 6]``, with the exact critic and a wrong one."""
+    discount = request.param
+    values, action_values, *_ = exact(LOGITS, discount)
+    wrong = np.array([4.0, -1.0, 2.0])
+    weights = {name: weigh(name, discount, values, action_values) for name in NAMES}
+    weights |= {f"{name}, wrong": weigh(name, discount, wrong, None) for name in ("baseline", "td")}
+    # Only the logits are differentiated.
+    policy = NETWORK._replace(policy=lambda params, obs: obs @ params)
+    gradients = jax.jit(
+        lambda key: diagnostics.policy_gradients(
+            key, tabular_mdp(), policy, jnp.array(LOGITS, jnp.float32), weights, EPISODES
+        )
+    )(jax.random.key(0))
+    return discount, wrong, jax.tree.map(lambda x: np.asarray(x, np.float64), gradients)
+
+
+def assert_mean_is(samples, expected):
+    errors = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
+    assert (errors > 0).all()
+    off = np.abs(samples.mean(axis=0) - expected.ravel()) / errors
+    assert off.max() < 4.0, off
+
+
+def test_the_closed_form_is_the_slope_of_the_expected_return():
+    """Undiscounted, the oracle itself can be checked by finite differences."""
+    gradient = exact(LOGITS, 1.0)[3]
+    for index in np.ndindex(3, 2):
+        step = np.zeros((3, 2))
+        step[index] = 1e-6
+        ahead, behind = (START @ exact(LOGITS + s * step, 1.0)[0] for s in (1, -1))
+        np.testing.assert_allclose(gradient[index], (ahead - behind) / 2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_the_exact_critic_every_method_has_the_exact_gradient_on_average(sampled, name):
+    discount, _, gradients = sampled
+    assert_mean_is(gradients[name], exact(LOGITS, discount)[3])
+
+
+def test_any_baseline_leaves_the_mean_alone(sampled):
+    discount, _, gradients = sampled
+    assert_mean_is(gradients["baseline, wrong"], exact(LOGITS, discount)[3])
+
+
+def test_td_with_a_wrong_critic_is_biased_just_as_it_should_be(sampled):
+    discount, wrong, gradients = sampled
+    *_, visits, gradient = exact(LOGITS, discount)
+    pi = softmax(LOGITS)
+    delta = REWARDS + discount * MOVES @ wrong - wrong[:, None]
+    biased = visits[:, None] * pi * (delta - (pi * delta).sum(-1, keepdims=True))
+    assert_mean_is(gradients["td, wrong"], biased)
+    assert np.abs(biased - gradient).max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["baseline", "q", "td", "n_step", "gae"])
+def test_every_critic_lowers_the_variance(sampled, name):
+    _, _, gradients = sampled
+    noise = diagnostics.gradient_noise(gradients[name], gradients["reinforce"])
+    assert noise.ratio + 4 * noise.ratio_standard_error < 1.0, noise
+
+
+def test_the_arithmetic_of_the_article():
+    log_gradients = jnp.array([0.5, 0.2, 0.3])
+    rewards = jnp.array([1000.0, 1001.0, 1002.0])
+    raw = diagnostics.total_variance((log_gradients * rewards)[:, None])
+    less = diagnostics.total_variance((log_gradients * (rewards - 1001.0))[:, None])
+    np.testing.assert_allclose(raw, 23286.8, atol=0.05)
+    np.testing.assert_allclose(less, 0.1633, atol=0.00005)
+    # As printed, with 1, 0, 1 in place of -1, 0, 1, it would not be 0.1633.
+    printed = diagnostics.total_variance(jnp.array([[0.5], [0.0], [0.3]]))
+    assert abs(float(printed) - 0.1633) > 0.05
+
+
+def test_the_total_variance_is_the_trace_of_the_covariance():
+    samples = np.random.default_rng(0).normal(size=(50, 4)) @ np.diag([1.0, 2.0, 0.5, 3.0])
+    expected = np.trace(np.cov(samples.T))
+    np.testing.assert_allclose(diagnostics.total_variance(samples), expected, rtol=1e-5)
+    noise = diagnostics.gradient_noise(samples, 2.0 * samples)
+    np.testing.assert_allclose(noise.total_variance, expected, rtol=1e-5)
+    np.testing.assert_allclose(noise.ratio, 0.25, rtol=1e-5)
+    assert noise.ratio_standard_error < 1e-6, "the same samples: the ratio is certain"
+
+
+def test_standard_errors_are_what_repetition_shows():
+    """Many repetitions of the whole measurement scatter as much as its errors say."""
+    rng = np.random.default_rng(1)
+    ours = rng.normal(size=(400, 200, 3)) * [1.0, 2.0, 3.0]
+    theirs = 0.5 * ours + rng.normal(size=(400, 200, 3))
+    noise = jax.vmap(diagnostics.gradient_noise)(jnp.array(ours), jnp.array(theirs))
+    for value, error in [
+        (noise.total_variance, noise.standard_error),
+        (noise.ratio, noise.ratio_standard_error),
+    ]:
+        np.testing.assert_allclose(np.mean(error), np.std(value), rtol=0.15)
+
+
+def test_one_episode_is_not_enough(cartpole):
+    network = a2c.mlp_actor_critic(cartpole, (4,))
+    params = network.init(jax.random.key(0))
+    with pytest.raises(ValueError, match="num_episodes is 1; give at least 2"):
+        diagnostics.policy_gradients(jax.random.key(0), cartpole, network, params, {}, 1)
