@@ -62,11 +62,29 @@ class GradientNoise(NamedTuple):
 
 
 def state_value_weights(
-    network: Network, params: Params, estimator: Estimator, discount: Scalar
+    network: Network,
+    params: Params,
+    estimator: Estimator,
+    discount: Scalar,
+    num_steps: int | None = None,
 ) -> Weights:
-    """The advantages of an estimator with this critic, as weights."""
+    """The advantages of an estimator with this critic, as weights.
+
+    Args:
+        network: gives the values.
+        params: its parameters.
+        estimator: see :mod:`a2c_jax.advantages`.
+        discount: in [0, 1].
+        num_steps: length of the rollouts that the episode is cut into, after each of which
+            the estimator goes on with a value; by default the episode is not cut.
+    """
 
     def weights(transitions: Transition) -> jax.Array:
+        if num_steps is not None:
+            # A cut is no end: the future beyond it is worth a value, as beyond a time limit.
+            rows = jnp.arange(transitions.reward.shape[0])
+            cut = transitions.truncated | ((rows + 1) % num_steps == 0)
+            transitions = transitions._replace(truncated=cut)
         return state_value_estimate(params, network, transitions, discount, estimator).advantages
 
     return weights

@@ -212,22 +212,110 @@ def make_env():
     return gym.make("CartPole-v1", max_episode_steps=200)
 
 
-def scripted_actions(share_at_random):
-    """Balances the pole, but for some steps of each episode; never looks at the policy.
+def scripted(env, shares_at_random):
+    """Balances the pole but for a share of the steps, one share for each episode.
 
-    Actions must not depend on the network: one that rounds a probability another way would
-    then see other episodes.
+    It never looks at the policy: where two programs round a probability in two ways, actions
+    drawn from it would sooner or later differ, and all that follows.
     """
     rng = np.random.default_rng(0)
-    episode = iter(share_at_random)
-    share = 0.0
 
     def act(state, dist):
-        nonlocal share
-        if np.all(np.abs(state) <= 0.05) and act.fresh:
-            share, act.fresh = next(episode), False
+        share_at_random = shares_at_random[len(env.episodes) - 1]
         push_right = state[2] + state[3] > 0
-        return int(rng.integers(2) if rng.random() < share else push_right)
+        return int(rng.integers(2) if rng.random() < share_at_random else push_right)
 
-    act.fresh = True
     return act
+
+
+SHARES_AT_RANDOM = (1.0, 0.1, 0.8, 1.0, 0.2, 0.9)  # falls, and two episodes that last
+RUNS = {
+    "printed": (a2c, {}),
+    "corrected": (corrected_a2c, {"entropy_coef": 0.001}),
+    # So strong that an error in the entropy's gradient cannot hide behind the advantages.
+    "corrected, entropy_coef 10": (corrected_a2c, {"entropy_coef": 10.0}),
+}
+
+
+def numbers(actor_critic):
+    """The parameters by name, in as many digits as float32 has."""
+    return {
+        name: [float(f"{x:.9g}") for x in weight.flatten().tolist()]
+        for name, weight in actor_critic.state_dict().items()
+    }
+
+
+def record_run(loop, settings):
+    """Episodes, first weights, and the loss and weights of every update of one run."""
+    torch.manual_seed(0)
+    actor_critic = ActorCritic(4, 2, hidden_size=8)
+    env = Watched(make_env())
+    env.reset(seed=0)
+    env.episodes.clear()
+    initial, updates = numbers(actor_critic), []
+
+    def after_update(loss):
+        updates.append({"loss": float(f"{loss.item():.9g}"), "weights": numbers(actor_critic)})
+
+    loop(
+        env,
+        actor_critic,
+        act=scripted(env, SHARES_AT_RANDOM),
+        max_episodes=len(SHARES_AT_RANDOM),
+        after_update=after_update,
+        **settings,
+    )
+    return env.episodes, initial, updates
+
+
+def record():
+    """All runs. They play the same episodes, from the same weights on."""
+    torch.set_num_threads(1)
+    runs = {name: record_run(*run) for name, run in RUNS.items()}
+    episodes, initial, _ = runs["printed"]
+    assert all(run[:2] == (episodes, initial) for run in runs.values())
+    return {
+        "what": "tests/article_in_pytorch.py: the loss and the weights after each update",
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "gymnasium": gym.__version__,
+        },
+        "shapes": {name: list(x.shape) for name, x in ActorCritic(4, 2, 8).state_dict().items()},
+        "episodes": episodes,
+        "initial": initial,
+        "updates": {name: updates for name, (_, _, updates) in runs.items()},
+    }
+
+
+def write_recording(path):
+    text = json.dumps(record())
+    for start in ('"what"', '"versions"', '"shapes"', '"episodes"', '"initial"', '"updates"'):
+        text = text.replace(start, "\n" + start)
+    text = text.replace('{"start"', '\n {"start"').replace('{"loss"', '\n {"loss"')
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace(", \n", ",\n") + "\n")
+
+
+def time_printed_loop(episodes):
+    """The printed loop as it is: its own network and actions, one thread."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    env = make_env()
+    env.reset(seed=0)
+    start = time.perf_counter()
+    lengths = a2c(env, ActorCritic(4, 2, hidden_size), max_episodes=episodes)
+    seconds = time.perf_counter() - start
+    print(f"{seconds:.1f} s, {sum(lengths) + len(lengths)} steps, {episodes} episodes")
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["record", path]:
+            write_recording(path)
+        case ["time", *count]:
+            time_printed_loop(int(count[0]) if count else max_episodes)
+        case _:
+            sys.exit(__doc__)

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
     "types", "checks", "environments", "distributions", "layers", "networks", "rollout",
     "returns", "advantages", "losses", "metrics", "actor_critic", "q_actor_critic", "a3c",
-    "article", "train", "evaluate", "diagnostics", "presets", "parallel",
+    "article", "methods", "settings", "presets", "train", "evaluate", "diagnostics", "parallel",
 ]  # fmt: skip
 
 

@@ -1,19 +1,20 @@
-"""The command line: ``a2c-jax train``."""
+"""The command line: ``a2c-jax train`` and ``a2c-jax compare``."""
 
 import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import tyro
 from rich.console import Console
 
-from a2c_jax import presets
-from a2c_jax.experiment import runs
-from a2c_jax.experiment.config import Job, TrainConfig, resolve
+from a2c_jax.experiment import comparison, runs
+from a2c_jax.experiment.comparison import CompareConfig
+from a2c_jax.experiment.config import TrainConfig, default_config, resolve
+from a2c_jax.experiment.files import open_folder
 from a2c_jax.experiment.interrupts import deferred_interrupt
 from a2c_jax.experiment.progress import Reporter, result_table
 from a2c_jax.experiment.training import train_in_chunks
@@ -22,14 +23,16 @@ EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
-
 USAGE = """\
 usage: a2c-jax COMMAND [FLAGS]
 
 Advantage actor-critic in JAX: many seeds at once.
 
 commands:
-  train   train many seeds and write a run folder; a2c-jax train --help tells its flags
+  train     train many seeds and write a run folder
+  compare   train several methods at equal environment steps; one table, one figure
+
+a2c-jax COMMAND --help tells the flags.
 """
 
 
@@ -45,72 +48,133 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with contextlib.ExitStack() as stack:
             try:
-                if command != "train":
-                    raise ValueError(f"There is no command {command!r}; the one there is: train.")
-                config = parse_train(flags)
-                _use_all_cores()
-                job = resolve(config)
-                folder = stack.enter_context(runs.open_folder(config))
+                if command not in COMMANDS:
+                    known = " and ".join(COMMANDS)
+                    raise ValueError(f"There is no command {command!r}; there are: {known}.")
+                work = COMMANDS[command](flags, stack)
             except ValueError as error:
                 print(f"a2c-jax: {error}", file=sys.stderr)
                 return EXIT_BAD_INPUT
-            return train(config, job, folder)
+            return work()
     except KeyboardInterrupt:
         print("a2c-jax: interrupted; nothing was written.", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 
+def prepare_train(flags: Sequence[str], stack: contextlib.ExitStack) -> Callable[[], int]:
+    """Checks all that ``train`` is told and claims its folder; returns what does the work.
+
+    Raises:
+        ValueError: one sentence, if the input is bad.
+    """
+    config = parse_train(flags)
+    _use_all_cores()
+    job = resolve(config)
+    name = f"{config.env}-{config.algorithm or config.preset}"
+    folder = stack.enter_context(open_folder(config.out, config.overwrite, name))
+
+    def work() -> int:
+        console = Console()
+        for notice in job.notices:
+            console.print(notice, soft_wrap=True)
+        description = runs.describe_config(config, job)
+        with deferred_interrupt() as interrupted, Reporter(console, job) as reporter:
+            outcome = train_in_chunks(
+                job.algorithm,
+                job.keys,
+                job.num_updates,
+                batch_size=config.batch_size,
+                on_chunk=reporter.report,
+                should_stop=interrupted,
+            )
+        if outcome.num_updates == 0:
+            raise KeyboardInterrupt
+        try:
+            summary = runs.write_run(folder, config, description, job, outcome)
+        except OSError as error:
+            return _not_written("run", error)
+        console.print(result_table(summary))
+        console.print(f"Files: {folder}", soft_wrap=True, highlight=False)
+        return 0 if summary["finished"] else EXIT_INTERRUPTED
+
+    return work
+
+
+def prepare_compare(flags: Sequence[str], stack: contextlib.ExitStack) -> Callable[[], int]:
+    """Checks all that ``compare`` is told and claims its folder; returns what does the work.
+
+    Raises:
+        ValueError: one sentence, if the input is bad.
+    """
+    config = parse_compare(flags)
+    _use_all_cores()
+    jobs = comparison.resolve_all(config)
+    name = f"{config.env}-compare"
+    folder = stack.enter_context(open_folder(config.out, config.overwrite, name))
+
+    def work() -> int:
+        console = Console()
+        with deferred_interrupt() as interrupted:
+            result = comparison.compare(config, jobs, console, interrupted)
+        if not result.summaries:
+            raise KeyboardInterrupt
+        try:
+            comparison.write_comparison(folder, config, jobs, result)
+        except OSError as error:
+            return _not_written("comparison", error)
+        console.print(comparison.comparison_table(result))
+        console.print(f"Files: {folder}", soft_wrap=True, highlight=False)
+        return 0 if result.finished else EXIT_INTERRUPTED
+
+    return work
+
+
+COMMANDS = {"train": prepare_train, "compare": prepare_compare}
+
+
 def parse_train(flags: Sequence[str]) -> TrainConfig:
-    """Reads the flags of ``train``; the preset they name gives the defaults of the others.
+    """Reads the flags of ``train``; preset and algorithm give the defaults of the others.
+
+    Raises:
+        ValueError: if there is no such preset or algorithm.
+        SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
+    """
+    names = _given(flags, "--preset", "--algorithm")
+    default = default_config(names["preset"] or "default", names["algorithm"])
+    return _parse(TrainConfig[type(default.settings)], default, "train", flags)  # type: ignore[misc]
+
+
+def parse_compare(flags: Sequence[str]) -> CompareConfig:
+    """Reads the flags of ``compare``; the preset gives the defaults of the others.
 
     Raises:
         ValueError: if there is no such preset.
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
-    name = _preset_name(flags)
-    if name not in presets.PRESETS:
-        known = ", ".join(presets.PRESETS)
-        raise ValueError(f"There is no preset {name!r}; choose one of: {known}.")
+    default = comparison.default_config(_given(flags, "--preset")["preset"] or "default")
+    return _parse(CompareConfig, default, "compare", flags)
+
+
+def _parse(kind: Any, default: Any, command: str, flags: Sequence[str]) -> Any:
     return tyro.cli(
-        TrainConfig,
+        kind,
         args=flags,
-        default=TrainConfig(settings=presets.PRESETS[name], preset=name),  # type: ignore[arg-type]
-        prog="a2c-jax train",
+        default=default,
+        prog=f"a2c-jax {command}",
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
     )
 
 
-def train(config: TrainConfig, job: Job, folder: Path) -> int:
-    """Trains, shows progress, writes the run folder; returns the exit code."""
-    console = Console()
-    for notice in job.notices:
-        console.print(notice, soft_wrap=True)
-    description = runs.describe_config(config, job)
-    with deferred_interrupt() as interrupted, Reporter(console, job) as reporter:
-        outcome = train_in_chunks(
-            job.algorithm,
-            job.keys,
-            job.num_updates,
-            batch_size=config.batch_size,
-            on_chunk=reporter.report,
-            should_stop=interrupted,
-        )
-    if outcome.num_updates == 0:
-        raise KeyboardInterrupt
-    try:
-        summary = runs.write_run(folder, config, description, job, outcome)
-    except OSError as error:
-        print(f"a2c-jax: the run could not be written: {error}.", file=sys.stderr)
-        return EXIT_FAILED
-    console.print(result_table(summary))
-    console.print(f"Files: {folder}", soft_wrap=True, highlight=False)
-    return 0 if summary["finished"] else EXIT_INTERRUPTED
+def _given(flags: Sequence[str], *names: str) -> dict[str, str | None]:
+    parser = argparse.ArgumentParser("a2c-jax", add_help=False, allow_abbrev=False)
+    for name in names:
+        parser.add_argument(name, default=None)
+    return vars(parser.parse_known_args(flags)[0])
 
 
-def _preset_name(flags: Sequence[str]) -> str:
-    parser = argparse.ArgumentParser("a2c-jax train", add_help=False, allow_abbrev=False)
-    parser.add_argument("--preset", default="default")
-    return parser.parse_known_args(flags)[0].preset
+def _not_written(what: str, error: OSError) -> int:
+    print(f"a2c-jax: the {what} could not be written: {error}.", file=sys.stderr)
+    return EXIT_FAILED
 
 
 def _use_all_cores() -> None:

@@ -2,28 +2,46 @@
 
 import collections
 import dataclasses
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
 from a2c_jax import checks, presets
 from a2c_jax.environments import make_env
-from a2c_jax.presets import Preset
+from a2c_jax.methods import METHODS
+from a2c_jax.presets import PRESETS, ArticlePreset, Preset
 from a2c_jax.types import Algorithm, Environment, Key
+
+SettingsT = TypeVar("SettingsT", bound=Preset | ArticlePreset)
+
+PresetName = Literal["default", "stable_baselines3", "article", "article_rollouts"]
+MethodName = Literal[
+    "reinforce",
+    "reinforce-with-baseline",
+    "q-actor-critic",
+    "td-actor-critic",
+    "a2c",
+    "gae",
+    "a3c",
+]
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """Trains many seeds of A2C at once and writes a run folder.
+class TrainConfig(Generic[SettingsT]):
+    """Trains many seeds at once and writes a run folder.
 
     Attributes:
+        settings: single settings of the preset, to be changed.
         preset: the settings to start from; they are the defaults of the flags below, as
             --preset NAME --help shows.
-        settings: single settings of the preset, to be changed.
+        algorithm: the method; by default the preset's own.
         env: name of a gymnax environment with discrete actions.
-        max_episode_steps: time limit in steps; by default the environment's own.
+        max_episode_steps: time limit in steps; by default the environment's own, and the
+            article's 200 for its preset.
         num_seeds: how many seeds, counting up from the first.
         seed: the first seed.
         seeds: exactly these seeds, instead of a first one and a number.
@@ -33,8 +51,9 @@ class TrainConfig:
         overwrite: replace the files of the run in that folder, and no others.
     """
 
-    settings: Preset = presets.default
-    preset: Literal["default", "stable_baselines3", "article"] = "default"
+    settings: SettingsT
+    preset: PresetName = "default"
+    algorithm: MethodName | None = None
     env: str = "CartPole-v1"
     max_episode_steps: int | None = None
     num_seeds: int = 16
@@ -46,7 +65,14 @@ class TrainConfig:
 
 
 class Job(NamedTuple):
-    """A configuration that has been checked, with all it takes to train."""
+    """A configuration that has been checked, with all it takes to train.
+
+    Attributes:
+        unit: what progress is counted in: environment steps, or episodes for the article's
+            loop, whose updates take a different number of steps each.
+        per_update: of that unit, in each update of a seed.
+        num_envs: environments that a seed steps in parallel.
+    """
 
     env: Environment
     algorithm: Algorithm
@@ -54,11 +80,43 @@ class Job(NamedTuple):
     keys: Key
     num_updates: int
     notices: tuple[str, ...]
+    unit: Literal["steps", "episodes"]
+    per_update: int
+    num_envs: int
 
     @property
-    def steps_per_seed(self) -> int:
-        """Environment steps of each seed that are really run."""
-        return self.num_updates * self.algorithm.steps_per_update
+    def units_per_seed(self) -> int:
+        """Environment steps, or episodes, of each seed that are really run."""
+        return self.num_updates * self.per_update
+
+
+def default_config(preset: str, algorithm: str | None) -> TrainConfig:
+    """The configuration that a preset and a method start from.
+
+    Raises:
+        ValueError: if there is no preset or method of that name, or the two exclude each other.
+    """
+    settings = PRESETS[checked_name("preset", preset, PRESETS)]
+    if isinstance(settings, ArticlePreset):
+        if algorithm is not None:
+            raise ValueError(
+                f"algorithm is {algorithm!r}, but preset 'article' is an algorithm of its own; "
+                "leave --algorithm out, or give --preset article_rollouts."
+            )
+        return TrainConfig(settings, preset=preset, max_episode_steps=200, num_seeds=1)  # type: ignore[arg-type]
+    if algorithm is not None:
+        settings = with_method(settings, algorithm)
+    return TrainConfig(settings, preset=preset, algorithm=algorithm)  # type: ignore[arg-type]
+
+
+def with_method(settings: Preset, algorithm: str) -> Preset:
+    """The settings with a method of that name, and with what suits it.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    method = METHODS[checked_name("algorithm", algorithm, METHODS)]
+    return dataclasses.replace(settings, method=method, **dict(method.settings))
 
 
 def resolve(config: TrainConfig) -> Job:
@@ -67,41 +125,81 @@ def resolve(config: TrainConfig) -> Job:
     Raises:
         ValueError: one sentence that names the setting, its value and the remedy.
     """
-    seeds = _seeds(config)
+    seeds = resolve_seeds(config.num_seeds, config.seed, config.seeds)
     if config.batch_size is not None:
         checks.positive_int("batch_size", config.batch_size)
-    env_params = {}
-    if config.max_episode_steps is not None:
-        env_params["max_steps_in_episode"] = checks.positive_int(
-            "max_episode_steps", config.max_episode_steps
-        )
-    num_updates = presets.num_updates(config.settings)
-    env = make_env(config.env, **env_params)
-    algorithm = presets.build(config.settings, env)
-    return Job(
-        env=env,
-        algorithm=algorithm,
-        seeds=seeds,
-        keys=jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32)),
-        num_updates=num_updates,
-        notices=_notices(config.settings.total_steps, num_updates, algorithm.steps_per_update),
-    )
+    env = resolve_env(config.env, config.max_episode_steps)
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+    settings = config.settings
+    if isinstance(settings, ArticlePreset):
+        algorithm = presets.build_article(settings, env)
+        return Job(env, algorithm, seeds, keys, settings.num_episodes, (), "episodes", 1, 1)
+    check_settings_used(settings, default_config(config.preset, config.algorithm).settings)
+    num_updates = presets.num_updates(settings)
+    algorithm = presets.build(settings, env)
+    per_update = algorithm.steps_per_update
+    notices = _notices(settings.total_steps, num_updates, per_update)
+    num_envs = per_update // settings.num_steps
+    return Job(env, algorithm, seeds, keys, num_updates, notices, "steps", per_update, num_envs)
 
 
-def _seeds(config: TrainConfig) -> tuple[int, ...]:
-    count = checks.positive_int("num_seeds", config.num_seeds)
-    seeds = config.seeds
+def resolve_env(name: str, max_episode_steps: int | None) -> Environment:
+    """Makes the environment, with a time limit if one is given.
+
+    Raises:
+        ValueError: as :func:`a2c_jax.make_env` does, or if the limit is below 1.
+    """
+    if max_episode_steps is None:
+        return make_env(name)
+    limit = checks.positive_int("max_episode_steps", max_episode_steps)
+    return make_env(name, max_steps_in_episode=limit)
+
+
+def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The seeds themselves.
+
+    Raises:
+        ValueError: if there are none, or one is out of range or named twice.
+    """
+    count = checks.positive_int("num_seeds", num_seeds)
     if seeds is None:
-        seeds = tuple(range(config.seed, config.seed + count))
+        seeds = tuple(range(seed, seed + count))
     if not seeds:
         raise ValueError("seeds is empty; name at least one seed.")
-    for seed in seeds:
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"seed is {seed}; give a whole number from 0 to 4294967295.")
-    seed, times = collections.Counter(seeds).most_common(1)[0]
+    for number in seeds:
+        if not 0 <= number < 2**32:
+            raise ValueError(f"seed is {number}; give a whole number from 0 to 4294967295.")
+    number, times = collections.Counter(seeds).most_common(1)[0]
     if times > 1:
-        raise ValueError(f"seeds holds {seed} more than once; name every seed once.")
+        raise ValueError(f"seeds holds {number} more than once; name every seed once.")
     return seeds
+
+
+def check_settings_used(settings: Preset, defaults: Preset) -> None:
+    """Refuses a setting that was changed and that the method does not use.
+
+    Raises:
+        ValueError: which setting, which method, and which methods use it.
+    """
+    names = {method: name for name, method in METHODS.items()}
+    for setting in sorted(frozenset().union(*(method.uses for method in METHODS.values()))):
+        value = getattr(settings, setting)
+        if setting not in settings.method.uses and value != getattr(defaults, setting):
+            users = [name for name, method in METHODS.items() if setting in method.uses]
+            raise ValueError(
+                f"{setting} is {value}, which {names[settings.method]} does not use; leave it "
+                f"out, or choose --algorithm {' or '.join(users)}."
+            )
+
+
+def checked_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Returns ``name``, or raises ValueError with the names nearest to it."""
+    known = list(known)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(f"There is no {kind} {name!r}; {hint}choose one of: {', '.join(known)}.")
+    return name
 
 
 def _notices(total_steps: int, num_updates: int, per_update: int) -> tuple[str, ...]:

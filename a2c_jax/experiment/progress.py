@@ -9,8 +9,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from a2c_jax.experiment.config import Job
-from a2c_jax.experiment.statistics import recent_returns, solved_threshold, steps_to_solve
+from a2c_jax.experiment.statistics import (
+    recent_returns,
+    rolling_mean,
+    solved_threshold,
+    steps_to_solve,
+)
 from a2c_jax.experiment.training import Outcome
+from a2c_jax.types import Metrics
 
 _LINE_EVERY = 10.0  # seconds, where there is no terminal for a bar
 
@@ -25,6 +31,7 @@ class Reporter:
         self._console = console
         self._job = job
         self._last_line = time.monotonic()
+        self._episodes_told = 0
         self._progress = Progress(
             TextColumn("{task.fields[steps]}"),
             BarColumn(bar_width=10),
@@ -54,16 +61,45 @@ class Reporter:
         self._progress.update(
             self._task, completed=outcome.num_updates, steps=steps, figures=figures
         )
-        if not self._console.is_terminal and time.monotonic() - self._last_line >= _LINE_EVERY:
+        if self._job.unit == "episodes" and len(self._job.seeds) == 1:
+            self._tell_episodes(outcome)
+        elif not self._console.is_terminal and time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
             self._console.print(f"{steps}, {figures}", soft_wrap=True)
+
+    def _tell_episodes(self, outcome: Outcome) -> None:
+        lines = episode_lines(outcome.metrics, self._episodes_told)
+        self._episodes_told = outcome.num_updates
+        for line in lines:
+            self._console.print(line, soft_wrap=True, highlight=False)
+
+
+def episode_lines(metrics: Metrics, first: int) -> list[str]:
+    """The article's line for every tenth episode of a seed, from episode ``first`` on.
+
+    Its "total length" is one short in the article, where it is the last step's index.
+
+    Args:
+        metrics: of the article's loop and of one seed, ``[1, U]``.
+        first: number of the first episode, counted from 0.
+    """
+    rewards = np.asarray(metrics.episode_return_sum[0])
+    lengths = np.asarray(metrics.episode_length_sum[0])
+    averages = rolling_mean(lengths)
+    return [
+        f"episode: {n}, reward: {rewards[n]:.1f}, total length: {lengths[n]:.0f}, "
+        f"average length: {averages[n]:.1f}"
+        for n in range(first, len(lengths))
+        if n % 10 == 0
+    ]
 
 
 def result_table(summary: dict[str, Any]) -> Table:
     """The table at the end of a run."""
     table = Table(show_header=False, title="Finished" if summary["finished"] else "Interrupted")
     table.add_row("Seeds", f"{summary['num_seeds']}")
-    table.add_row("Steps of each seed", f"{summary['steps_per_seed']:,}")
+    unit = summary["unit"]
+    table.add_row(f"{unit.capitalize()} of each seed", f"{summary[f'{unit}_per_seed']:,}")
     table.add_row("Final return, interquartile mean", _final_return(summary))
     if summary["solved_threshold"] is not None:
         solved = round(summary["fraction_solved"] * summary["num_seeds"])
@@ -71,9 +107,9 @@ def result_table(summary: dict[str, Any]) -> Table:
             f"Solved (mean of 100 episodes ≥ {summary['solved_threshold']:g})",
             f"{solved} of {summary['num_seeds']} ({summary['fraction_solved']:.0%})",
         )
-        median = summary["median_steps_to_solve"]
+        median = summary[f"median_{unit}_to_solve"]
         table.add_row(
-            "Median steps to solve", "not reached" if median is None else f"{median:,.0f}"
+            f"Median {unit} to solve", "not reached" if median is None else f"{median:,.0f}"
         )
     table.add_row("Steps a second, all seeds", f"{summary['steps_per_second']:,.0f}")
     table.add_row("Compiling", f"{summary['compile_seconds']:.1f} s")
@@ -91,9 +127,16 @@ def _final_return(summary: dict[str, Any]) -> str:
     return text
 
 
+def environment_steps(job: Job, outcome: Outcome) -> float:
+    """Environment steps that all seeds have taken so far, together."""
+    if job.unit == "episodes":
+        return float(np.sum(outcome.metrics.episode_length_sum))
+    return float(outcome.num_updates * job.per_update * len(job.seeds))
+
+
 def _steps(job: Job, outcome: Outcome) -> str:
-    done = outcome.num_updates * job.algorithm.steps_per_update
-    return f"{_short(done)}/{_short(job.steps_per_seed)} steps × {len(job.seeds)}"
+    done = outcome.num_updates * job.per_update
+    return f"{_short(done)}/{_short(job.units_per_seed)} {job.unit} × {len(job.seeds)}"
 
 
 def _short(number: float) -> str:
@@ -104,14 +147,12 @@ def _short(number: float) -> str:
 
 
 def _figures(job: Job, outcome: Outcome) -> str:
-    per_update = job.algorithm.steps_per_update
-    steps = outcome.num_updates * per_update * len(job.seeds)
-    parts = [f"{_short(steps / outcome.train_seconds)} steps/s"]
+    parts = [f"{_short(environment_steps(job, outcome) / outcome.train_seconds)} steps/s"]
     latest = recent_returns(outcome.metrics)[0][:, -1]
     if np.isfinite(latest).any():
         parts.append(f"return {np.nanmean(latest):.1f}")
     threshold = solved_threshold(job.env)
     if threshold is not None:
-        solved = np.isfinite(steps_to_solve(outcome.metrics, per_update, threshold))
+        solved = np.isfinite(steps_to_solve(outcome.metrics, job.per_update, threshold))
         parts.append(f"solved {solved.mean():.0%}")
     return ", ".join(parts)

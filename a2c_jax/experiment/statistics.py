@@ -74,6 +74,14 @@ def steps_to_solve(metrics: Metrics, steps_per_update: int, threshold: float) ->
     return np.where(solved.any(axis=1), steps, np.inf)
 
 
+def rolling_mean(values: np.ndarray, window: int = 10) -> np.ndarray:
+    """Mean of each entry and those before it, ``window`` in all or as many as there are."""
+    total = np.cumsum(np.asarray(values, np.float64), axis=-1)
+    before = np.zeros_like(total)
+    before[..., window:] = total[..., :-window]
+    return (total - before) / np.minimum(np.arange(1, total.shape[-1] + 1), window)
+
+
 def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
     """Mean of the middle half (Agarwal et al. 2021)."""
     return stats.trim_mean(values, 0.25, axis=axis)
@@ -105,13 +113,16 @@ def bootstrap_interval(
     return result.confidence_interval.low, result.confidence_interval.high
 
 
-def summarize(metrics: Metrics, steps_per_update: int, threshold: float | None) -> dict[str, Any]:
+def summarize(
+    metrics: Metrics, per_update: int, threshold: float | None, unit: str = "steps"
+) -> dict[str, Any]:
     """The figures of a run as plain numbers; None where one cannot be given.
 
     Args:
         metrics: ``[S, U]``.
-        steps_per_update: environment steps of an update.
+        per_update: environment steps of an update, or what else the time to solve is in.
         threshold: the mean return that counts as solved, if there is one.
+        unit: what that is; ``median_steps_to_solve`` and ``steps_to_solve`` are named for it.
     """
     final = final_returns(metrics)
     known = final[np.isfinite(final)]
@@ -123,14 +134,14 @@ def summarize(metrics: Metrics, steps_per_update: int, threshold: float | None) 
         "final_return_interval_95": [_number(v) for v in interval] if interval else None,
         "solved_threshold": threshold,
         "fraction_solved": None,
-        "median_steps_to_solve": None,
-        "steps_to_solve": None,
+        f"median_{unit}_to_solve": None,
+        f"{unit}_to_solve": None,
     }
     if threshold is not None:
-        steps = steps_to_solve(metrics, steps_per_update, threshold)
+        steps = steps_to_solve(metrics, per_update, threshold)
         summary["fraction_solved"] = float(np.isfinite(steps).mean())
-        summary["median_steps_to_solve"] = _number(np.median(steps))
-        summary["steps_to_solve"] = [_number(value) for value in steps]
+        summary[f"median_{unit}_to_solve"] = _number(np.median(steps))
+        summary[f"{unit}_to_solve"] = [_number(value) for value in steps]
     return summary
 
 

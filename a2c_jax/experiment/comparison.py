@@ -1,0 +1,296 @@
+"""Several methods at equal environment steps over the same seeds: one table, one figure."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from a2c_jax.experiment.config import (
+    Job,
+    PresetName,
+    TrainConfig,
+    checked_name,
+    resolve,
+    with_method,
+)
+from a2c_jax.experiment.describe import describe_machine, describe_settings
+from a2c_jax.experiment.figures import num_points
+from a2c_jax.experiment.files import json_writer, write_together
+from a2c_jax.experiment.gradients import StageNoise, measure_stages
+from a2c_jax.experiment.plotting import draw_methods
+from a2c_jax.experiment.progress import Reporter
+from a2c_jax.experiment.runs import describe_outcome
+from a2c_jax.experiment.statistics import solved_threshold
+from a2c_jax.experiment.training import train_in_chunks
+from a2c_jax.methods import METHODS
+from a2c_jax.metrics import learning_curve
+from a2c_jax.parallel import seed_layout
+from a2c_jax.presets import PRESETS, ArticlePreset, Preset
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareConfig:
+    """Trains several methods at equal environment steps; writes one table and one figure.
+
+    Attributes:
+        settings: single settings of the preset, to be changed for all methods.
+        preset: the settings to start from, less the normalisation of advantages, which would
+            give every method a baseline.
+        algorithms: the methods.
+        env: name of a gymnax environment with discrete actions.
+        max_episode_steps: time limit in steps; by default the environment's own.
+        num_seeds: how many seeds of each method, counting up from the first.
+        seed: the first seed.
+        gradient_episodes: episodes of each measurement of the gradients' variance; 0 leaves
+            it out.
+        out: the folder; by default a new one under runs/.
+        overwrite: replace the files of the comparison in that folder, and no others.
+    """
+
+    settings: Preset
+    preset: PresetName = "default"
+    algorithms: tuple[str, ...] = tuple(METHODS)
+    env: str = "CartPole-v1"
+    max_episode_steps: int | None = None
+    num_seeds: int = 64
+    seed: int = 0
+    gradient_episodes: int = 200
+    out: Path | None = None
+    overwrite: bool = False
+
+
+class Comparison(NamedTuple):
+    """What a comparison has come to.
+
+    Attributes:
+        summaries: of each method that finished, by name.
+        curves: ``(steps [P], returns [S, P])`` by name.
+        noise: of the gradients, stage by stage; empty if it was not measured.
+        finished: whether all methods were trained.
+    """
+
+    summaries: dict[str, dict[str, Any]]
+    curves: dict[str, tuple[np.ndarray, np.ndarray]]
+    noise: tuple[StageNoise, ...]
+    finished: bool
+
+
+def default_config(preset: str) -> CompareConfig:
+    """The configuration that a preset starts from.
+
+    Raises:
+        ValueError: if there is none of that name, or it is the article's own loop.
+    """
+    settings = PRESETS[checked_name("preset", preset, PRESETS)]
+    if isinstance(settings, ArticlePreset):
+        raise ValueError(
+            "preset is 'article', an algorithm of its own; give --preset article_rollouts."
+        )
+    settings = dataclasses.replace(settings, normalize_advantages=False)
+    return CompareConfig(settings, preset=preset)  # type: ignore[arg-type]
+
+
+def resolve_all(config: CompareConfig) -> dict[str, tuple[TrainConfig, Job]]:
+    """Checks the configuration of every method; compiles and writes nothing.
+
+    Settings that suit a method take the place of the preset's, unless they were changed.
+
+    Raises:
+        ValueError: one sentence that names the setting, its value and the remedy.
+    """
+    if not config.algorithms:
+        raise ValueError("algorithms is empty; name at least one method.")
+    for name in config.algorithms:
+        checked_name("algorithm", name, METHODS)
+        if config.algorithms.count(name) > 1:
+            raise ValueError(f"algorithms holds {name} more than once; name every method once.")
+    if config.gradient_episodes < 0 or config.gradient_episodes == 1:
+        raise ValueError(
+            f"gradient_episodes is {config.gradient_episodes}; give at least 2, or 0 to leave "
+            "the measurement out."
+        )
+    preset = default_config(config.preset).settings
+    return {name: _resolve_one(config, name, preset) for name in config.algorithms}
+
+
+def _resolve_one(config: CompareConfig, name: str, preset: Preset) -> tuple[TrainConfig, Job]:
+    suited = with_method(preset, name)
+    changed = {
+        field.name: getattr(config.settings, field.name)
+        for field in dataclasses.fields(Preset)
+        if getattr(config.settings, field.name) != getattr(preset, field.name)
+    }
+    one = TrainConfig(
+        settings=dataclasses.replace(suited, **changed),
+        preset=config.preset,
+        algorithm=name,  # type: ignore[arg-type]
+        env=config.env,
+        max_episode_steps=config.max_episode_steps,
+        num_seeds=config.num_seeds,
+        seed=config.seed,
+    )
+    return one, resolve(one)
+
+
+def compare(
+    config: CompareConfig,
+    jobs: Mapping[str, tuple[TrainConfig, Job]],
+    console: Console,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Comparison:
+    """Trains every method in turn, then measures the variance of their gradients.
+
+    Args:
+        config: what the comparison was told.
+        jobs: from :func:`resolve_all`.
+        console: where progress is shown.
+        should_stop: asked before every chunk; the methods done by then are kept.
+    """
+    summaries: dict[str, dict[str, Any]] = {}
+    curves: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name, (_, job) in jobs.items():
+        console.print(f"{name}: {len(job.seeds)} seeds of {job.units_per_seed:,} steps")
+        with Reporter(console, job) as reporter:
+            outcome = train_in_chunks(
+                job.algorithm,
+                job.keys,
+                job.num_updates,
+                on_chunk=reporter.report,
+                should_stop=should_stop,
+            )
+        if outcome.num_updates < job.num_updates:
+            return Comparison(summaries, curves, (), finished=False)
+        summaries[name] = describe_outcome(job, outcome)
+        curves[name] = learning_curve(outcome.metrics, job.algorithm, num_points(job, outcome))
+    noise: tuple[StageNoise, ...] = ()
+    if config.gradient_episodes and not should_stop():
+        console.print("Measuring the variance of the gradients")
+        _, job = next(iter(jobs.values()))
+        noise = measure_stages(
+            jax.random.key(config.seed),
+            job.env,
+            {name: one.settings for name, (one, _) in jobs.items()},
+            config.settings,
+            config.gradient_episodes,
+        )
+    return Comparison(summaries, curves, noise, finished=not should_stop())
+
+
+def comparison_table(result: Comparison) -> Table:
+    """The table on the screen, in 80 columns; the written one has the errors too."""
+    stages = [f"var. {stage.name}" for stage in result.noise]
+    header = ["method", "return [95 %]", "solved", "median", *stages]
+    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, summary in result.summaries.items():
+        table.add_row(
+            name,
+            _with_interval(summary, digits=0),
+            *_solved(summary),
+            *(f"{stage.ratios[name]:.2g}" for stage in result.noise),
+        )
+    return table
+
+
+def table_rows(result: Comparison) -> list[list[str]]:
+    """The table as text: a header, then a row for each method.
+
+    The gradient's variance is relative to that of REINFORCE, ± its standard error.
+    """
+    stages = [
+        f"gradient variance after {stage.steps:,} steps (return {stage.mean_return:.0f})"
+        for stage in result.noise
+    ]
+    header = ["method", "final return [95 % interval]", "solved", "median steps to solve", *stages]
+    rows = [
+        [
+            name,
+            _with_interval(summary, digits=1),
+            *_solved(summary),
+            *(_ratio(stage, name) for stage in result.noise),
+        ]
+        for name, summary in result.summaries.items()
+    ]
+    return [header, *rows]
+
+
+def _with_interval(summary: Mapping[str, Any], digits: int) -> str:
+    if summary["final_return_iqm"] is None:
+        return "none"
+    text, interval = (
+        f"{summary['final_return_iqm']:.{digits}f}",
+        summary["final_return_interval_95"],
+    )
+    if interval is None:
+        return text
+    return f"{text} [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+
+
+def _solved(summary: Mapping[str, Any]) -> list[str]:
+    if summary["solved_threshold"] is None:
+        return ["", ""]
+    median = summary["median_steps_to_solve"]
+    return [f"{summary['fraction_solved']:.0%}", "none" if median is None else f"{median:,.0f}"]
+
+
+def _ratio(stage: StageNoise, name: str) -> str:
+    ratio, error = stage.ratios[name], stage.errors[name]
+    return "1" if error < 1e-6 else f"{ratio:.2g} ± {error:.1g}"
+
+
+def write_comparison(
+    folder: Path,
+    config: CompareConfig,
+    jobs: Mapping[str, tuple[TrainConfig, Job]],
+    result: Comparison,
+) -> None:
+    """Writes ``config.json``, ``summary.json``, ``curves.npz``, ``table.md`` and the figure."""
+    job = next(iter(jobs.values()))[1]
+    draw = functools.partial(
+        draw_methods,
+        curves=result.curves,
+        title=f"{job.env.name}, {len(job.seeds)} seeds of each method",
+        threshold=solved_threshold(job.env),
+    )
+    description = {
+        "preset": config.preset,
+        "env": config.env,
+        "max_episode_steps": job.env.max_episode_steps,
+        "seeds": list(job.seeds),
+        "methods": {name: describe_settings(one.settings) for name, (one, _) in jobs.items()},
+        **describe_machine(seed_layout(job.keys).devices),
+    }
+    summary = {
+        "finished": result.finished,
+        "methods": result.summaries,
+        "gradient_variance": [stage._asdict() for stage in result.noise],
+    }
+    write_together(
+        folder,
+        {
+            "config.json": json_writer(description),
+            "summary.json": json_writer(summary),
+            "curves.npz": lambda file: np.savez_compressed(file, **_arrays(result)),
+            "table.md": lambda file: file.write(_markdown(table_rows(result)).encode()),
+            "comparison.png": draw,
+        },
+    )
+
+
+def _arrays(result: Comparison) -> dict[str, Any]:
+    arrays = {}
+    for name, (steps, returns) in result.curves.items():
+        arrays[f"{name}/steps"], arrays[f"{name}/returns"] = steps, returns
+    return arrays
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    rule = "| " + " | ".join("---" for _ in rows[0]) + " |"
+    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"

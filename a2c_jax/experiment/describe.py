@@ -1,0 +1,55 @@
+"""Settings, versions and devices as JSON can hold them."""
+
+import dataclasses
+import functools
+import importlib.metadata
+import math
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from a2c_jax.methods import METHODS
+from a2c_jax.presets import ArticlePreset, Preset
+
+_PACKAGES = ("a2c_jax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
+
+
+def describe_settings(settings: Preset | ArticlePreset) -> dict[str, Any]:
+    """Every setting; functions and methods by their names, no limit as None."""
+    fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    if isinstance(settings, ArticlePreset):
+        return {**fields, "defects": settings.defects._asdict()}
+    for name in ("network", "q_network", "optimizer"):
+        fields[name] = _describe_function(fields[name])
+    if math.isinf(settings.max_grad_norm):
+        fields["max_grad_norm"] = None
+    fields["method"] = method_name(settings)
+    return fields
+
+
+def method_name(settings: Preset) -> str:
+    """The name of the settings' method."""
+    return next(name for name, method in METHODS.items() if method == settings.method)
+
+
+def describe_machine(devices: Sequence[jax.Device]) -> dict[str, Any]:
+    """Versions and devices."""
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
+        "device": {
+            "platform": devices[0].platform,
+            "kind": devices[0].device_kind,
+            "count": len(devices),
+        },
+    }
+
+
+def _describe_function(function: Any) -> Any:
+    if isinstance(function, functools.partial):
+        return {"name": function.func.__name__, **function.keywords}
+    return {"name": function.__name__}

@@ -1,0 +1,166 @@
+"""How noisy each method's gradient is at the same policies, stage by stage of a training run.
+
+A2C trains a few seeds. At each stage the policy is held, a critic of states and one of actions
+are fitted to it for as many steps, and the gradients of all methods are taken from the same
+episodes: see :mod:`a2c_jax.diagnostics`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from a2c_jax import presets
+from a2c_jax.actor_critic import actor_critic
+from a2c_jax.advantages import gae
+from a2c_jax.diagnostics import (
+    Weights,
+    action_value_weights,
+    gradient_noise,
+    policy_gradients,
+    state_value_weights,
+)
+from a2c_jax.evaluate import evaluate
+from a2c_jax.methods import METHODS
+from a2c_jax.parallel import join_groups, over_seeds, seed_layout, split_groups
+from a2c_jax.presets import Preset
+from a2c_jax.q_actor_critic import q_actor_critic
+from a2c_jax.train import run
+from a2c_jax.types import Algorithm, Environment, Key, Params
+
+STAGES = (0.02, 0.1, 0.25)
+"""Fractions of the training run. Later, a policy that never falls has returns that do not vary."""
+
+SEEDS = 4
+_CRITIC_UPDATES, _CRITIC_ENVS, _CRITIC_STEPS, _CRITIC_RATE = 4_000, 8, 16, 3e-3
+
+
+class StageNoise(NamedTuple):
+    """The variance of each method's gradient at one stage of training.
+
+    Attributes:
+        name: of the stage, such as "10%".
+        steps: environment steps that A2C had trained for.
+        mean_return: of the policy, sampled.
+        ratios: by method, the total variance over that of REINFORCE, mean of the seeds.
+        errors: and their standard errors, of the measurement at these seeds.
+    """
+
+    name: str
+    steps: int
+    mean_return: float
+    ratios: dict[str, float]
+    errors: dict[str, float]
+
+
+def measure_stages(
+    key: Key, env: Environment, settings: Mapping[str, Preset], preset: Preset, num_episodes: int
+) -> tuple[StageNoise, ...]:
+    """Measures the methods' gradients along an A2C run.
+
+    Args:
+        key: one key for everything.
+        env: the environment.
+        settings: of each method, by name; its ``num_steps`` decide where it bootstraps.
+        preset: settings of the A2C run.
+        num_episodes: of each measurement.
+    """
+    reference = dataclasses.replace(preset, method=METHODS["a2c"])
+    algorithm, num_updates = presets.build(reference, env), presets.num_updates(reference)
+    ends = np.array([max(1, round(stage * num_updates)) for stage in STAGES])
+
+    def of_seed(key: Key) -> Any:
+        run_key, *stage_keys = jax.random.split(key, 1 + len(STAGES))
+        params = _snapshots(algorithm, run_key, jnp.diff(jnp.array(ends), prepend=0))
+        return jax.lax.map(
+            lambda stage: _measure(stage[0], stage[1], env, settings, reference, num_episodes),
+            (jnp.stack(stage_keys), params),
+        )
+
+    keys = jax.random.split(key, SEEDS)
+    layout = seed_layout(keys)
+    program = over_seeds(of_seed, layout)
+    noise, returns = join_groups([program(group) for group in split_groups(keys, layout)], layout)
+    return tuple(
+        StageNoise(
+            name=f"{stage:.0%}",
+            steps=int(ends[i]) * algorithm.steps_per_update,
+            mean_return=float(np.mean(returns[:, i])),
+            ratios={name: float(np.mean(n.ratio[:, i])) for name, n in noise.items()},
+            errors={
+                name: float(np.sqrt(np.sum(n.ratio_standard_error[:, i] ** 2)) / SEEDS)
+                for name, n in noise.items()
+            },
+        )
+        for i, stage in enumerate(STAGES)
+    )
+
+
+def _snapshots(algorithm: Algorithm, key: Key, lengths: jax.Array) -> Params:
+    """The parameters after each stretch of training, ``[stages, ...]``."""
+
+    def stretch(state: Any, length: jax.Array) -> tuple[Any, Params]:
+        state = jax.lax.fori_loop(0, length, lambda _, state: algorithm.step(state)[0], state)
+        return state, state.params
+
+    return jax.lax.scan(stretch, algorithm.init(key), lengths)[1]
+
+
+def _measure(
+    key: Key,
+    params: Params,
+    env: Environment,
+    settings: Mapping[str, Preset],
+    preset: Preset,
+    num_episodes: int,
+) -> Any:
+    """The noise of each method's gradient at a policy, and the policy's mean return."""
+    value_key, q_key, gradient_key, return_key = jax.random.split(key, 4)
+    network = preset.network(env, preset.hidden_sizes)
+    q_network = preset.q_network(env, preset.hidden_sizes)
+    rate = optax.linear_schedule(_CRITIC_RATE, 0.0, _CRITIC_UPDATES)
+    held: dict[str, Any] = {
+        "optimizer": optax.partition(
+            {"policy": optax.set_to_zero(), "value": optax.adam(rate)},
+            {"policy": "policy", "value": "value"},
+        ),
+        "num_envs": _CRITIC_ENVS,
+        "num_steps": _CRITIC_STEPS,
+        "discount": preset.discount,
+    }
+    of_states = actor_critic(env, network, estimator=gae(0.95), **held)
+    of_actions = q_actor_critic(env, q_network, expected=True, **held)
+    value_params = _fit(of_states, value_key, params)
+    q_value = of_actions.init(q_key).params["value"]
+    q_params = _fit(of_actions, q_key, {"policy": params["policy"], "value": q_value})
+
+    def weights(one: Preset) -> Weights:
+        if one.method.estimator is None:
+            return action_value_weights(q_network, q_params)
+        estimator = one.method.estimator(one.gae_lambda)
+        return state_value_weights(network, value_params, estimator, preset.discount, one.num_steps)
+
+    whole = dataclasses.replace(
+        preset, method=METHODS["reinforce"], num_steps=env.max_episode_steps
+    )
+    gradients = policy_gradients(
+        gradient_key,
+        env,
+        network,
+        params,
+        {"": weights(whole)} | {name: weights(one) for name, one in settings.items()},
+        num_episodes,
+    )
+    reference = gradients.pop("")
+    noise = {name: gradient_noise(sample, reference) for name, sample in gradients.items()}
+    returns = evaluate(env, network, params, return_key, 32, greedy=False).returns
+    return noise, jnp.mean(returns)
+
+
+def _fit(algorithm: Algorithm, key: Key, params: Params) -> Params:
+    state = algorithm.init(key)._replace(params=params)
+    return run(algorithm, state, _CRITIC_UPDATES).state.params
