@@ -11,7 +11,7 @@ import jax
 import tyro
 from rich.console import Console
 
-from a2c_jax.experiment import comparison, runs
+from a2c_jax.experiment import comparison, comparison_report, runs
 from a2c_jax.experiment.comparison import CompareConfig
 from a2c_jax.experiment.config import TrainConfig, default_config, resolve
 from a2c_jax.experiment.files import open_folder
@@ -119,10 +119,10 @@ def prepare_compare(flags: Sequence[str], stack: contextlib.ExitStack) -> Callab
         if not result.summaries:
             raise KeyboardInterrupt
         try:
-            comparison.write_comparison(folder, config, jobs, result)
+            comparison_report.write_comparison(folder, config, jobs, result)
         except OSError as error:
             return _not_written("comparison", error)
-        console.print(comparison.comparison_table(result))
+        console.print(comparison_report.comparison_table(result))
         console.print(f"Files: {folder}", soft_wrap=True, highlight=False)
         return 0 if result.finished else EXIT_INTERRUPTED
 
