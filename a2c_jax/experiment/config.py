@@ -51,7 +51,7 @@ class TrainConfig(Generic[SettingsT]):
         overwrite: replace the files of the run in that folder, and no others.
     """
 
-    settings: SettingsT
+    settings: SettingsT = presets.default  # type: ignore[assignment]
     preset: PresetName = "default"
     algorithm: MethodName | None = None
     env: str = "CartPole-v1"
