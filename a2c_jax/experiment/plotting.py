@@ -17,7 +17,7 @@ from a2c_jax.experiment.statistics import (
 )
 
 # Told apart by colour-blind readers (Okabe & Ito).
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 _BLUE, _ORANGE = _COLORS[:2]
 
 
@@ -53,6 +53,8 @@ def draw_methods(
     *,
     title: str,
     threshold: float | None = None,
+    xlabel: str = "environment steps of each seed",
+    ylabel: str = "mean episode return",
 ) -> None:
     """Draws the interquartile mean of each method's seeds with its 95 % bootstrap band.
 
@@ -61,6 +63,8 @@ def draw_methods(
         curves: by name, ``(steps [P], returns [S, P])``; NaN where no episode finished.
         title: of the figure.
         threshold: the mean return that counts as solved, drawn as a line.
+        xlabel: what the steps are.
+        ylabel: what the returns are.
     """
     figure, axes = _new_figure()
     end = 0.0
@@ -68,7 +72,7 @@ def draw_methods(
         _draw_pooled(axes, steps, _carried_forward(returns), color=color, label=name)
         end = max(end, steps[-1])
     _mark_solved(axes, end, threshold)
-    axes.set(title=title, xlabel="environment steps of each seed", ylabel="mean episode return")
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     _save(file, figure, axes)
 
 
