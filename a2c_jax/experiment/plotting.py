@@ -17,8 +17,8 @@ from a2c_jax.experiment.statistics import (
 )
 
 # Told apart by colour-blind readers (Okabe & Ito).
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-_BLUE, _ORANGE = _COLORS[:2]
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+_BLUE, _ORANGE = COLORS[:2]
 
 
 def draw_learning_curve(
@@ -68,7 +68,7 @@ def draw_methods(
     """
     figure, axes = _new_figure()
     end = 0.0
-    for (name, (steps, returns)), color in zip(curves.items(), itertools.cycle(_COLORS)):
+    for (name, (steps, returns)), color in zip(curves.items(), itertools.cycle(COLORS)):
         _draw_pooled(axes, steps, _carried_forward(returns), color=color, label=name)
         end = max(end, steps[-1])
     _mark_solved(axes, end, threshold)
