@@ -1,0 +1,82 @@
+"""The article's run, 3000 episodes, beside its PyTorch loop: one process each, in turn.
+
+    python tests/benchmarks/article.py                          # ours: 1 seed, then 64
+    python tests/benchmarks/article.py --torch PYTHON           # and PyTorch's, run by PYTHON
+
+PYTHON is an interpreter that has torch, numpy and gymnasium; it may be the same one.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+EPISODES = 3_000
+TORCH_LOOP = Path(__file__).parent.parent / "article_in_pytorch.py"
+
+
+def ours(num_seeds):
+    """Trains ``num_seeds`` seeds twice; prints seconds of the second time, steps, and the first."""
+    import jax
+
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    import a2c_jax as a2c
+
+    env = a2c.make_env("CartPole-v1", max_steps_in_episode=200)
+    algorithm = a2c.article(env)
+    for first in (True, False):
+        keys = jax.random.split(jax.random.key(int(first)), num_seeds)
+        start = time.perf_counter()
+        metrics = jax.block_until_ready(a2c.train_seeds(algorithm, keys, EPISODES).metrics)
+        seconds = time.perf_counter() - start
+        if first:
+            compiled = seconds
+    print(f"{seconds:.2f} s, {metrics.episode_length_sum.sum():.0f} steps, first {compiled:.2f} s")
+
+
+def run(*command):
+    """Runs a process; returns the seconds it reports, its line, and its whole wall time."""
+    start = time.perf_counter()
+    line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return float(line.split()[0]), line, time.perf_counter() - start
+
+
+def main():
+    """Runs all sides in turn, and prints medians and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--torch", metavar="PYTHON")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ours", type=int, metavar="SEEDS", help="only train, in this process")
+    arguments = parser.parse_args()
+    if arguments.ours:
+        ours(arguments.ours)
+        return
+    sides = {
+        "1 seed": (sys.executable, __file__, "--ours", "1"),
+        "64 seeds": (sys.executable, __file__, "--ours", "64"),
+    }
+    if arguments.torch:
+        sides["PyTorch, 1 seed"] = (arguments.torch, str(TORCH_LOOP), "time", str(EPISODES))
+    taken = {name: [] for name in sides}
+    for _ in range(arguments.rounds):
+        for name, command in sides.items():
+            seconds, line, wall = run(*command)
+            taken[name].append(seconds)
+            print(f"{name}: {line}; whole process {wall:.1f} s", flush=True)
+    for name, seconds in taken.items():
+        print(f"{name}: median {statistics.median(seconds):.2f} s")
+    if arguments.torch:
+        ratios = sorted(
+            t / o for t, o in zip(taken["PyTorch, 1 seed"], taken["1 seed"], strict=True)
+        )
+        print(
+            f"PyTorch over ours, one seed, training alone: {statistics.median(ratios):.1f} "
+            f"[{ratios[0]:.1f}, {ratios[-1]:.1f}]"
+        )
+
+
+if __name__ == "__main__":
+    main()
