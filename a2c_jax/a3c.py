@@ -4,7 +4,8 @@ Real threads would make every run different. Here W workers each hold a snapshot
 parameters. In a round all of them roll out and take a gradient at their own snapshots, at the
 same time; then the W gradients go into the global parameters one after another, and a worker's
 snapshot becomes what the global parameters were just after its own gradient went in. So W - 1
-other gradients have gone in between a worker's snapshot and its gradient, as in A3C.
+other gradients have gone in between a worker's snapshot and its gradient, as in A3C (fewer in
+the first round, when all snapshots are the beginning).
 """
 
 import functools

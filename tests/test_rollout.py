@@ -78,3 +78,34 @@ def test_counts_below_1_are_refused(cartpole, count):
     start = a2c.reset_envs(jax.random.key(0), cartpole, 2)
     with pytest.raises(ValueError, match=f"num_steps is {count}"):
         a2c.rollout(jax.random.key(0), lambda obs: obs[:, :2], cartpole, *start, count)
+
+
+def lean(obs):
+    """The action of a policy that is sure of itself: the way the pole leans."""
+    return (obs[..., 2] > 0).astype(jnp.int32)
+
+
+def test_the_action_drawn_is_the_action_taken_next():
+    env = a2c.make_env("CartPole-v1", max_steps_in_episode=7)
+    env_state, obs = a2c.reset_envs(jax.random.key(0), env, 3)
+    first = 1 - lean(obs)  # not what the policy would do
+    env_state, obs, action, rows, next_actions = a2c.rollout_with_next_action(
+        jax.random.key(1),
+        lambda obs: 1e6 * jax.nn.one_hot(lean(obs), 2),
+        env,
+        env_state,
+        obs,
+        first,
+        30,
+    )
+    ended = rows.terminated | rows.truncated
+    assert ended.sum() > 6
+    np.testing.assert_array_equal(rows.action[0], first)
+    np.testing.assert_array_equal(rows.action[1:], lean(rows.obs)[1:])
+    np.testing.assert_array_equal(action, lean(obs))
+    # a' belongs to the true successor, also where that is the last of its episode.
+    np.testing.assert_array_equal(next_actions, lean(rows.next_obs))
+    goes_on = ~ended[:-1]
+    np.testing.assert_array_equal(next_actions[:-1][goes_on], rows.action[1:][goes_on])
+    np.testing.assert_array_equal(rows.next_obs[:-1][goes_on], rows.obs[1:][goes_on])
+    assert not np.array_equal(next_actions[:-1][~goes_on], rows.action[1:][~goes_on])

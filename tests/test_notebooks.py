@@ -1,0 +1,52 @@
+"""The notebooks run from start to end, and are committed with the outputs of a real run."""
+
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+SMALL = {
+    "01_article": {"NUM_SEEDS": 2, "NUM_EPISODES": 60},
+    "02_variance": {"NUM_SEEDS": 2, "TOTAL_STEPS": 3_000, "GRADIENT_EPISODES": 4},
+}
+
+
+def read(name):
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+def test_every_notebook_is_tested():
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == SMALL.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_it_runs_from_start_to_end(name, tmp_path):
+    notebook = read(name)
+    sizes = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
+    for parameter, value in SMALL[name].items():
+        assert f"{parameter} = " in sizes.source
+        sizes.source += f"\n{parameter} = {value}"
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=500,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+    )
+    client.execute()  # raises the first error of any cell
+    assert not list(tmp_path.iterdir()), "a notebook leaves nothing behind"
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_it_is_committed_with_the_outputs_of_a_real_run(name):
+    notebook = read(name)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type in ("error", "stream")]
+    kinds = [kind for output in outputs for kind in output.get("data", {})]
+    assert kinds.count("image/png") >= 2
+    assert kinds.count("text/markdown") >= 1
