@@ -43,7 +43,7 @@ from a2c_jax.metrics import explained_variance, learning_curve
 from a2c_jax.actor_critic import ActorCriticState, actor_critic
 from a2c_jax.q_actor_critic import QActorCriticState, q_actor_critic, q_actor_critic_loss
 from a2c_jax.a3c import A3CState, a3c
-from a2c_jax.article import AS_PRINTED, ArticleState, Defects, article, article_loss
+from a2c_jax.article import AS_PRINTED, CORRECTED, ArticleState, Defects, article, article_loss
 from a2c_jax.train import run, train
 from a2c_jax.evaluate import evaluate
 from a2c_jax.parallel import train_seeds
@@ -98,6 +98,7 @@ __all__ = [
     "A3CState",
     "a3c",
     "AS_PRINTED",
+    "CORRECTED",
     "ArticleState",
     "Defects",
     "article",

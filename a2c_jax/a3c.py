@@ -9,6 +9,7 @@ the first round, when all snapshots are the beginning).
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -82,6 +83,7 @@ def a3c(
     """Asynchronous advantage actor-critic: W workers, whose gradients are stale when they arrive.
 
     A step of the algorithm is a round: W rollouts, W gradients and W steps of the optimizer.
+    Its metrics are means over the workers (episodes are summed over all environments).
     With one worker nothing comes between a snapshot and its gradient, and the result is
     :func:`a2c_jax.actor_critic` itself.
 
@@ -98,8 +100,8 @@ def a3c(
         entropy_coef: weight of the entropy.
         normalize_advantages: whether to normalise advantages over a worker's rollout.
         random_order: draw the order in which the gradients arrive anew each round; else the
-            workers take turns. A gradient is then W - 1 updates stale on average, and at
-            most 2 (W - 1).
+            workers take turns. From the second round on a gradient is then W - 1 updates
+            stale on average, and at most 2 (W - 1).
         shared_statistics: one state of the optimizer for all workers; else each has its own,
             which also counts its own steps in a schedule.
 
@@ -110,7 +112,6 @@ def a3c(
     statistics of RMSprop.
     """
     num_workers = checks.positive_int("num_workers", num_workers)
-    settings = LossSettings(discount, value_coef, entropy_coef, normalize_advantages)
     if num_workers == 1:  # the same numbers, but XLA rounds a batch of one differently from none
         return actor_critic(
             env,
@@ -118,14 +119,49 @@ def a3c(
             optimizer,
             num_envs=num_envs,
             num_steps=num_steps,
+            discount=discount,
             estimator=estimator,
-            **settings._asdict(),
+            value_coef=value_coef,
+            entropy_coef=entropy_coef,
+            normalize_advantages=normalize_advantages,
         )
     require_state_values(network)
+    settings = LossSettings(discount, value_coef, entropy_coef, normalize_advantages)
     check_arguments(env, num_envs, num_steps, settings)
     loss = functools.partial(
         actor_critic_loss, network=network, estimator=estimator, **settings._asdict()
     )
+    workers = Workers(num_workers, num_envs, num_steps, random_order, shared_statistics)
+    return asynchronous(env, network, optimizer, loss, workers)
+
+
+class Workers(NamedTuple):
+    """How many workers there are, and how they take turns; see :func:`a3c`."""
+
+    num_workers: int
+    num_envs: int
+    num_steps: int
+    random_order: bool
+    shared_statistics: bool
+
+
+def asynchronous(
+    env: Environment,
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    loss: Callable[..., tuple[jax.Array, LossTerms]],
+    workers: Workers,
+) -> Algorithm:
+    """The rounds of :func:`a3c` for any number of workers, one included.
+
+    Args:
+        env: the environment.
+        network: whose policy acts.
+        optimizer: any optax transformation.
+        loss: ``loss(params, transitions=...) -> (loss, terms)`` of one worker's rollout.
+        workers: how many, and how they take turns.
+    """
+    num_workers, num_envs, num_steps, random_order, shared_statistics = workers
 
     def init(key: Key) -> A3CState:
         params_key, env_key, run_key = jax.random.split(key, 3)

@@ -35,8 +35,9 @@ def reinforce(
     """Vanilla policy gradient: ``Aₜ = Gₜ``, the discounted sum of the rewards that were seen.
 
     No critic enters. A return that the rollout or a time limit cuts short therefore lacks
-    what would have followed: give whole episodes (``num_steps`` at least as long as an
-    episode), or use :func:`n_step`, which completes it with a value.
+    what would have followed. Rollouts of several episodes cut few returns, those of whole
+    episodes none (:func:`a2c_jax.diagnostics.policy_gradients` takes such); :func:`n_step`
+    completes what is cut with a value.
 
     Source: the article, "Preliminaries"; Williams (1992).
     """

@@ -15,21 +15,11 @@ import optax
 from a2c_jax.actor_critic import LossSettings, check_arguments, descend
 from a2c_jax.advantages import n_step
 from a2c_jax.distributions import categorical
+from a2c_jax.episodes import Episode, play_episode
 from a2c_jax.losses import LossTerms, state_value_estimate
-from a2c_jax.metrics import explained_variance
+from a2c_jax.metrics import FinishedEpisodes, update_metrics
 from a2c_jax.networks import article_network, require_state_values
-from a2c_jax.rollout import reset_envs, rollout
-from a2c_jax.types import (
-    Algorithm,
-    Environment,
-    Key,
-    Metrics,
-    Network,
-    Params,
-    QNetwork,
-    Scalar,
-    Transition,
-)
+from a2c_jax.types import Algorithm, Environment, Key, Metrics, Network, Params, Scalar
 
 
 class Defects(NamedTuple):
@@ -62,18 +52,6 @@ CORRECTED = Defects()
 
 AS_PRINTED = Defects(*[True] * len(Defects._fields))
 """All of them at once: the loop as the article prints it."""
-
-
-class Episode(NamedTuple):
-    """One episode, in as many rows T as the time limit allows.
-
-    Attributes:
-        transitions: ``[T, ...]``; the rows behind the episode's end are of no account.
-        played: bool ``[T]``, which rows belong to the episode.
-    """
-
-    transitions: Transition
-    played: jax.Array
 
 
 class ArticleState(NamedTuple):
@@ -119,10 +97,14 @@ def article(
         defects: what to leave uncorrected; :data:`AS_PRINTED` is all of it.
 
     Raises:
-        ValueError: if an argument lies outside its range.
+        ValueError: if the network has no state values, or an argument is not what it should be.
 
     Source: the article, "Implementing A2C", ``def a2c(env)``.
     """
+    if not isinstance(defects, Defects):
+        raise ValueError(
+            f"defects is {defects!r}; give a Defects record, such as AS_PRINTED or CORRECTED."
+        )
     network = article_network(env) if network is None else network
     optimizer = optax.adam(3e-4) if optimizer is None else optimizer
     require_state_values(network)
@@ -152,30 +134,12 @@ def article(
             state.params, episode=episode, entropy_total=state.entropy_total
         )
         params, opt_state = descend(optimizer, grads, state.opt_state, state.params)
-        metrics = _metrics(episode, terms, optax.tree.norm(grads))
+        metrics = update_metrics(
+            _finished(episode), terms, optax.tree.norm(grads), where=episode.played
+        )
         return ArticleState(params, opt_state, entropy_total, state.key, state.update + 1), metrics
 
     return Algorithm(init, step, steps_per_update=env.max_episode_steps)
-
-
-def play_episode(
-    key: Key, env: Environment, network: Network | QNetwork, params: Params
-) -> Episode:
-    """Plays one episode from its beginning to its end or time limit."""
-    reset_key, run_key = jax.random.split(key)
-    env_state, obs = reset_envs(reset_key, env, 1)
-    _, _, transitions = rollout(
-        run_key,
-        lambda obs: network.policy(params, obs),
-        env,
-        env_state,
-        obs,
-        env.max_episode_steps,
-    )
-    transitions = jax.tree.map(lambda x: x[:, 0], transitions)
-    ended = transitions.terminated | transitions.truncated
-    ended_before = jnp.cumsum(ended) - ended
-    return Episode(transitions, played=ended_before == 0)
 
 
 def article_loss(
@@ -244,15 +208,9 @@ def _entropy_terms(
     return total if defects.entropy_total else jnp.mean(entropy, where=played), total
 
 
-def _metrics(episode: Episode, terms: LossTerms, grad_norm: jax.Array) -> Metrics:
-    played = episode.played
-    return Metrics(
-        episode_return_sum=jnp.sum(episode.transitions.reward, where=played),
-        episode_length_sum=jnp.sum(played.astype(jnp.float32)),
-        episode_count=jnp.ones(()),
-        policy_loss=terms.policy_loss,
-        value_loss=terms.value_loss,
-        entropy=terms.entropy,
-        grad_norm=grad_norm,
-        explained_variance=explained_variance(terms.values, terms.targets, where=played),
+def _finished(episode: Episode) -> FinishedEpisodes:
+    return FinishedEpisodes(
+        return_sum=jnp.sum(episode.transitions.reward, where=episode.played),
+        length_sum=jnp.sum(episode.played.astype(jnp.float32)),
+        number=jnp.ones(()),
     )

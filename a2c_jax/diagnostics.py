@@ -13,10 +13,12 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from a2c_jax import checks
-from a2c_jax.article import play_episode
 from a2c_jax.distributions import categorical
+from a2c_jax.episodes import play_episode
 from a2c_jax.losses import state_value_estimate
 from a2c_jax.metrics import explained_variance
+from a2c_jax.networks import require_action_values, require_state_values
+from a2c_jax.q_actor_critic import of_action
 from a2c_jax.types import (
     Environment,
     Estimator,
@@ -77,7 +79,14 @@ def state_value_weights(
         discount: in [0, 1].
         num_steps: length of the rollouts that the episode is cut into, after each of which
             the estimator goes on with a value; by default the episode is not cut.
+
+    Raises:
+        ValueError: if the network has no state values, or a number lies outside its range.
     """
+    require_state_values(network)
+    checks.unit_interval("discount", discount)
+    if num_steps is not None:
+        num_steps = checks.positive_int("num_steps", num_steps)
 
     def weights(transitions: Transition) -> jax.Array:
         if num_steps is not None:
@@ -91,11 +100,15 @@ def state_value_weights(
 
 
 def action_value_weights(network: QNetwork, params: Params) -> Weights:
-    """Q(s, a) of this critic, as weights: the article's Q actor-critic."""
+    """Q(s, a) of this critic, as weights: the article's Q actor-critic.
+
+    Raises:
+        ValueError: if the network has no action values.
+    """
+    require_action_values(network)
 
     def weights(transitions: Transition) -> jax.Array:
-        action_values = network.action_values(params, transitions.obs)
-        return jnp.take_along_axis(action_values, transitions.action[:, None], axis=-1)[:, 0]
+        return of_action(network.action_values(params, transitions.obs), transitions.action)
 
     return weights
 
@@ -110,7 +123,10 @@ def policy_gradients(
 ) -> dict[str, jax.Array]:
     """Independent samples of each method's policy gradient, from the same whole episodes.
 
-    ``g = Σₜ ∇log π(aₜ|sₜ) wₜ`` over an episode, from its beginning to its end.
+    ``g = Σₜ ∇log π(aₜ|sₜ) wₜ`` over an episode, from its beginning to its end. As in the
+    article and in practice there is no factor γᵗ: below a discount of 1 the mean of g is the
+    usual direction, in which every visited state counts alike, and not the gradient of the
+    discounted return.
 
     Args:
         key: one key for all episodes.
@@ -161,7 +177,8 @@ def gradient_noise(gradients: jax.Array, reference: jax.Array) -> GradientNoise:
         reference: of the same episodes, ``[R, P]``.
 
     Raises:
-        ValueError: if the shapes disagree.
+        ValueError: if the shapes disagree, or there are fewer than two samples. With two, the
+            standard errors are zero; give many.
     """
     checks.same_shape("gradients", gradients, reference=reference)
     root = jnp.sqrt(gradients.shape[0])
@@ -193,12 +210,19 @@ def total_variance(samples: jax.Array) -> jax.Array:
     Args:
         samples: ``[R, P]``.
 
+    Raises:
+        ValueError: if the samples are not ``[R, P]`` with R of at least 2.
+
     Source: the article, "Improving policy gradients: Reducing variance with a baseline".
     """
     return jnp.mean(_square_deviations(samples))
 
 
 def _square_deviations(samples: jax.Array) -> jax.Array:
-    number = samples.shape[0]
+    number = samples.shape[0] if samples.ndim == 2 else 0  # noqa: PLR2004
+    if number <= 1:
+        raise ValueError(
+            f"samples has shape {samples.shape}; give [R, P], at least two samples of a vector."
+        )
     deviations = samples - jnp.mean(samples, axis=0)
     return jnp.sum(jnp.square(deviations), axis=-1) * (number / (number - 1))

@@ -33,12 +33,18 @@ class Method(NamedTuple):
     settings: tuple[tuple[str, Any], ...] = ()
 
 
-_WHOLE_EPISODES = (("num_envs", 2), ("num_steps", 500))
+_NO_BASELINE = ("normalize_advantages", False)  # the mean that is subtracted is one
+
+# Without a value to complete it, a return is cut where the rollout ends: rollouts as long as an
+# episode leave most of them whole.
+_LONG_ROLLOUTS = (("num_envs", 2), ("num_steps", 500))
 
 METHODS = {
-    "reinforce": Method(actor_critic, lambda lambda_: reinforce, settings=_WHOLE_EPISODES),
+    "reinforce": Method(
+        actor_critic, lambda lambda_: reinforce, settings=(*_LONG_ROLLOUTS, _NO_BASELINE)
+    ),
     "reinforce-with-baseline": Method(
-        actor_critic, lambda lambda_: reinforce_with_baseline, settings=_WHOLE_EPISODES
+        actor_critic, lambda lambda_: reinforce_with_baseline, settings=_LONG_ROLLOUTS
     ),
     "q-actor-critic": Method(
         q_actor_critic,
@@ -47,7 +53,8 @@ METHODS = {
         settings=(
             ("num_steps", 16),
             ("learning_rate", 5e-3),
-            ("normalize_advantages", False),
+            ("final_learning_rate", 0.0),
+            _NO_BASELINE,
             # Q is near 1 / (1 - discount) for every action: only an entropy as heavy keeps
             # the policy from becoming certain before the critic tells them apart.
             ("entropy_coef", 1.0),

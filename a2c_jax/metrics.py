@@ -81,8 +81,20 @@ def explained_variance(
     return jnp.where(variance > 0, 1.0 - unexplained / jnp.where(variance > 0, variance, 1.0), 0.0)
 
 
-def update_metrics(finished: FinishedEpisodes, terms: LossTerms, grad_norm: jax.Array) -> Metrics:
-    """What an update reports, from its finished episodes, its loss and its gradient's norm."""
+def update_metrics(
+    finished: FinishedEpisodes,
+    terms: LossTerms,
+    grad_norm: jax.Array,
+    where: jax.Array | None = None,
+) -> Metrics:
+    """What an update reports, from its finished episodes, its loss and its gradient's norm.
+
+    Args:
+        finished: see :func:`count_episodes`.
+        terms: of the loss.
+        grad_norm: global norm of the gradient.
+        where: which entries of the values and targets count; by default all.
+    """
     return Metrics(
         episode_return_sum=finished.return_sum,
         episode_length_sum=finished.length_sum,
@@ -91,7 +103,7 @@ def update_metrics(finished: FinishedEpisodes, terms: LossTerms, grad_norm: jax.
         value_loss=terms.value_loss,
         entropy=terms.entropy,
         grad_norm=grad_norm,
-        explained_variance=explained_variance(terms.values, terms.targets),
+        explained_variance=explained_variance(terms.values, terms.targets, where),
     )
 
 
@@ -103,6 +115,9 @@ def learning_curve(
     Pools consecutive updates into at most ``num_points`` equal stretches: the sum of the
     returns of all episodes that finished in a stretch, over their number. A stretch in
     which none finished is missing (NaN).
+
+    Where an update is an episode (:func:`a2c_jax.article`), ``steps_per_update`` is its time
+    limit and the steps are upper bounds; ``cumsum(metrics.episode_length_sum)`` counts them.
 
     Args:
         metrics: of a training run, ``[..., num_updates]``; leading axes (seeds) are kept.

@@ -8,22 +8,23 @@ import functools
 
 import optax
 
+from a2c_jax.article import AS_PRINTED
 from a2c_jax.networks import (
     article_network,
     article_q_network,
     mlp_actor_critic,
     mlp_q_actor_critic,
 )
-from a2c_jax.settings import ArticlePreset, Preset, build, build_article, num_updates
+from a2c_jax.settings import ArticlePreset, Preset, build, num_updates
 
 __all__ = [
     "PRESETS",
     "ArticlePreset",
     "Preset",
     "article",
+    "article_as_printed",
     "article_rollouts",
     "build",
-    "build_article",
     "default",
     "num_updates",
     "stable_baselines3",
@@ -87,10 +88,14 @@ They learn slowly: few seeds solve CartPole-v1 in this many steps.
 article = ArticlePreset()
 """The article's run, corrected: 3000 episodes, for CartPole-v1 with a limit of 200 steps."""
 
+article_as_printed = ArticlePreset(defects=AS_PRINTED)
+"""The same with all that is wrong in the printed code."""
+
 PRESETS: dict[str, Preset | ArticlePreset] = {
     "default": default,
     "stable_baselines3": stable_baselines3,
     "article": article,
+    "article_as_printed": article_as_printed,
     "article_rollouts": article_rollouts,
 }
 """The presets by name."""

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from a2c_jax import checks
 from a2c_jax.actor_critic import LossSettings, check_arguments, descend
 from a2c_jax.distributions import categorical
 from a2c_jax.losses import LossTerms, combined_loss
@@ -26,7 +27,7 @@ from a2c_jax.types import (
     Transition,
 )
 
-_BEFORE_ALL_UPDATES = 2**32 - 1
+_BEFORE_ALL_UPDATES = 2**32 - 1  # no update has this number
 
 
 class QActorCriticState(NamedTuple):
@@ -95,7 +96,6 @@ def q_actor_critic(
         params_key, env_key, run_key = jax.random.split(key, 3)
         params = network.init(params_key)
         env_state, obs = reset_envs(env_key, env, num_envs)
-        # No update has this number, so this noise is drawn for nothing else.
         noise_key = jax.random.fold_in(run_key, _BEFORE_ALL_UPDATES)
         logits = network.policy(params, obs)
         return QActorCriticState(
@@ -170,16 +170,20 @@ def q_actor_critic_loss(
     Returns:
         The loss, and its terms.
 
+    Raises:
+        ValueError: if ``next_actions`` has not the shape of the actions.
+
     Source: the article, "Algorithm 1 Q Actor Critic"; van Seijen et al. (2009) for expected.
     """
+    checks.same_shape("transitions.action", transitions.action, next_actions=next_actions)
     logits = network.policy(params, transitions.obs)
-    values = _of_action(network.action_values(params, transitions.obs), transitions.action)
+    values = of_action(network.action_values(params, transitions.obs), transitions.action)
     next_action_values = network.action_values(params, transitions.next_obs)
     if expected:
         next_probs = jax.nn.softmax(network.policy(params, transitions.next_obs))
         next_values = jnp.sum(next_probs * next_action_values, axis=-1)
     else:
-        next_values = _of_action(next_action_values, next_actions)
+        next_values = of_action(next_action_values, next_actions)
     targets = transitions.reward + discount * (1.0 - transitions.terminated) * next_values
     return combined_loss(
         logits,
@@ -192,5 +196,6 @@ def q_actor_critic_loss(
     )
 
 
-def _of_action(action_values: jax.Array, actions: jax.Array) -> jax.Array:
+def of_action(action_values: jax.Array, actions: jax.Array) -> jax.Array:
+    """The value of the action taken: ``[..., A]`` and ``[...]`` to ``[...]``."""
     return jnp.take_along_axis(action_values, actions[..., None], axis=-1)[..., 0]

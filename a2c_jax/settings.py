@@ -8,7 +8,7 @@ from typing import Any
 import optax
 
 from a2c_jax import checks
-from a2c_jax.article import AS_PRINTED, CORRECTED, Defects, article
+from a2c_jax.article import CORRECTED, Defects, article
 from a2c_jax.methods import METHODS, Method
 from a2c_jax.networks import article_network
 from a2c_jax.types import Algorithm, Environment, Network, QNetwork
@@ -78,8 +78,7 @@ class ArticlePreset:
         entropy_coef: weight of the entropy.
         learning_rate: of Adam.
         hidden_sizes: units of each hidden layer, in both networks.
-        as_printed: all defects at once.
-        defects: each by itself.
+        defects: what to leave uncorrected.
     """
 
     num_episodes: int = 3_000
@@ -88,18 +87,20 @@ class ArticlePreset:
     entropy_coef: float = 0.001
     learning_rate: float = 3e-4
     hidden_sizes: tuple[int, ...] = (256,)
-    as_printed: bool = False
     defects: Defects = CORRECTED
 
 
-def num_updates(preset: Preset) -> int:
+def num_updates(preset: Preset | ArticlePreset) -> int:
     """Whole updates that fit into ``total_steps``; what is left over is not run.
 
-    An update of a3c is a round, in which each of its workers takes a step of the optimizer.
+    An update of a3c is a round, in which each of its workers takes a step of the optimizer; one
+    of the article's loop is an episode.
 
     Raises:
         ValueError: if not even one fits, or a number is below 1.
     """
+    if isinstance(preset, ArticlePreset):
+        return checks.positive_int("num_episodes", preset.num_episodes)
     total_steps = checks.positive_int("total_steps", preset.total_steps)
     factors = [checks.positive_int(name, getattr(preset, name)) for name in _batch_settings(preset)]
     if total_steps < math.prod(factors):
@@ -110,7 +111,7 @@ def num_updates(preset: Preset) -> int:
     return total_steps // math.prod(factors)
 
 
-def build(preset: Preset, env: Environment) -> Algorithm:
+def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
     """Makes the algorithm of a preset for an environment.
 
     Numbers that are traced (a rate, the discount, a coefficient) stay traced, so this can
@@ -122,11 +123,13 @@ def build(preset: Preset, env: Environment) -> Algorithm:
 
     Returns:
         The preset's method, gradients clipped by global norm, the rate linear over the steps
-        that the optimizer takes in :func:`num_updates` updates.
+        that the optimizer takes in :func:`num_updates` updates; or the article's loop.
 
     Raises:
         ValueError: if a setting lies outside its range.
     """
+    if isinstance(preset, ArticlePreset):
+        return _build_article(preset, env)
     checks.positive("learning_rate", preset.learning_rate)
     checks.not_negative("final_learning_rate", preset.final_learning_rate)
     checks.unit_interval("gae_lambda", preset.gae_lambda)
@@ -154,13 +157,7 @@ def build(preset: Preset, env: Environment) -> Algorithm:
     )
 
 
-def build_article(preset: ArticlePreset, env: Environment) -> Algorithm:
-    """Makes the article's loop for an environment.
-
-    Raises:
-        ValueError: if a setting lies outside its range.
-    """
-    checks.positive_int("num_episodes", preset.num_episodes)
+def _build_article(preset: ArticlePreset, env: Environment) -> Algorithm:
     checks.positive("learning_rate", preset.learning_rate)
     return article(
         env,
@@ -169,7 +166,7 @@ def build_article(preset: ArticlePreset, env: Environment) -> Algorithm:
         discount=preset.discount,
         value_coef=preset.value_coef,
         entropy_coef=preset.entropy_coef,
-        defects=AS_PRINTED if preset.as_printed else preset.defects,
+        defects=preset.defects,
     )
 
 

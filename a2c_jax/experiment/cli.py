@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,13 +12,15 @@ import jax
 import tyro
 from rich.console import Console
 
-from a2c_jax.experiment import comparison, comparison_report, runs
+from a2c_jax.experiment import comparison, runs
 from a2c_jax.experiment.comparison import CompareConfig
-from a2c_jax.experiment.config import TrainConfig, default_config, resolve
+from a2c_jax.experiment.comparison_report import comparison_table, write_comparison
+from a2c_jax.experiment.config import TrainConfig, default_config, resolve, with_method
 from a2c_jax.experiment.files import open_folder
 from a2c_jax.experiment.interrupts import deferred_interrupt
 from a2c_jax.experiment.progress import Reporter, result_table
 from a2c_jax.experiment.training import train_in_chunks
+from a2c_jax.presets import Preset
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -106,25 +109,35 @@ def prepare_compare(flags: Sequence[str], stack: contextlib.ExitStack) -> Callab
     Raises:
         ValueError: one sentence, if the input is bad.
     """
-    config = parse_compare(flags)
+    config, suited = parse_compare(flags)
     _use_all_cores()
-    jobs = comparison.resolve_all(config)
+    jobs = comparison.resolve_all(config, suited)
     name = f"{config.env}-compare"
     folder = stack.enter_context(open_folder(config.out, config.overwrite, name))
 
     def work() -> int:
         console = Console()
+        for name, (_, job) in jobs.items():
+            for notice in job.notices:
+                console.print(f"{name}: {notice}", soft_wrap=True)
         with deferred_interrupt() as interrupted:
-            result = comparison.compare(config, jobs, console, interrupted)
-        if not result.summaries:
-            raise KeyboardInterrupt
-        try:
-            comparison_report.write_comparison(folder, config, jobs, result)
-        except OSError as error:
-            return _not_written("comparison", error)
-        console.print(comparison_report.comparison_table(result))
+            result = comparison.compare(jobs, console, interrupted)
+            if not result.summaries:
+                raise KeyboardInterrupt
+            try:
+                # What was trained is written before anything else is begun.
+                write_comparison(folder, config, jobs, result)
+                if config.gradient_episodes and result.finished and not interrupted():
+                    console.print("Measuring the variance of the gradients")
+                    noise = comparison.measure_gradients(config, jobs, interrupted)
+                    result = result._replace(noise=noise)
+                    write_comparison(folder, config, jobs, result)
+            except OSError as error:
+                return _not_written("comparison", error)
+            stopped = interrupted()
+        console.print(comparison_table(result))
         console.print(f"Files: {folder}", soft_wrap=True, highlight=False)
-        return 0 if result.finished else EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED if stopped else 0
 
     return work
 
@@ -144,15 +157,23 @@ def parse_train(flags: Sequence[str]) -> TrainConfig:
     return _parse(TrainConfig[type(default.settings)], default, "train", flags)  # type: ignore[misc]
 
 
-def parse_compare(flags: Sequence[str]) -> CompareConfig:
-    """Reads the flags of ``compare``; the preset gives the defaults of the others.
+def parse_compare(flags: Sequence[str]) -> tuple[CompareConfig, dict[str, Preset]]:
+    """Reads the flags of ``compare``: the configuration, and the settings of each method.
+
+    The preset gives the defaults, a method's own settings come before them, and a flag before
+    both.
 
     Raises:
-        ValueError: if there is no such preset.
+        ValueError: if there is no such preset or method.
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
-    default = comparison.default_config(_given(flags, "--preset")["preset"] or "default")
-    return _parse(CompareConfig, default, "compare", flags)
+    default = comparison.default_comparison(_given(flags, "--preset")["preset"] or "default")
+    config: CompareConfig = _parse(CompareConfig, default, "compare", flags)
+    suited = {}
+    for name in config.algorithms:
+        own = dataclasses.replace(default, settings=with_method(default.settings, name))
+        suited[name] = _parse(CompareConfig, own, "compare", flags).settings
+    return config, suited
 
 
 def _parse(kind: Any, default: Any, command: str, flags: Sequence[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Several methods at equal environment steps over the same seeds: one table, one figure."""
+"""Several methods at equal environment steps over the same seeds."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -13,8 +13,9 @@ from a2c_jax.experiment.config import (
     Job,
     PresetName,
     TrainConfig,
+    check_settings_used,
     checked_name,
-    resolve,
+    make_job,
     with_method,
 )
 from a2c_jax.experiment.figures import num_points
@@ -26,13 +27,16 @@ from a2c_jax.methods import METHODS
 from a2c_jax.metrics import learning_curve
 from a2c_jax.presets import PRESETS, ArticlePreset, Preset
 
+_FEWEST_EPISODES = 3  # two scatter by the same amount each, and tell nothing of the error
+
 
 @dataclasses.dataclass(frozen=True)
 class CompareConfig:
     """Trains several methods at equal environment steps; writes one table and one figure.
 
     Attributes:
-        settings: single settings of the preset, to be changed for all methods.
+        settings: single settings of the preset, to be changed for all methods; where they are
+            not, some methods have settings that suit them better.
         preset: the settings to start from, less the normalisation of advantages, which would
             give every method a baseline.
         algorithms: the methods.
@@ -41,7 +45,7 @@ class CompareConfig:
         num_seeds: how many seeds of each method, counting up from the first.
         seed: the first seed.
         gradient_episodes: episodes of each measurement of the gradients' variance; 0 leaves
-            it out.
+            it out. It takes a few minutes, however long the training is.
         out: the folder; by default a new one under runs/.
         overwrite: replace the files of the comparison in that folder, and no others.
     """
@@ -64,7 +68,7 @@ class Comparison(NamedTuple):
     Attributes:
         summaries: of each method that finished, by name.
         curves: ``(steps [P], returns [S, P])`` by name.
-        noise: of the gradients, stage by stage; empty if it was not measured.
+        noise: of the gradients, stage by stage; empty where it was not measured.
         finished: whether all methods were trained.
     """
 
@@ -74,7 +78,11 @@ class Comparison(NamedTuple):
     finished: bool
 
 
-def default_config(preset: str) -> CompareConfig:
+Jobs = dict[str, tuple[TrainConfig, Job]]
+"""The configuration and the job of each method, by name."""
+
+
+def default_comparison(preset: str) -> CompareConfig:
     """The configuration that a preset starts from.
 
     Raises:
@@ -83,16 +91,19 @@ def default_config(preset: str) -> CompareConfig:
     settings = PRESETS[checked_name("preset", preset, PRESETS)]
     if isinstance(settings, ArticlePreset):
         raise ValueError(
-            "preset is 'article', an algorithm of its own; give --preset article_rollouts."
+            f"preset is {preset!r}, an algorithm of its own; give --preset article_rollouts."
         )
     settings = dataclasses.replace(settings, normalize_advantages=False)
     return CompareConfig(settings, preset=preset)  # type: ignore[arg-type]
 
 
-def resolve_all(config: CompareConfig) -> dict[str, tuple[TrainConfig, Job]]:
+def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = None) -> Jobs:
     """Checks the configuration of every method; compiles and writes nothing.
 
-    Settings that suit a method take the place of the preset's, unless they were changed.
+    Args:
+        config: what the comparison was told.
+        suited: the settings of each method; by default those of the configuration, with what
+            suits the method in their place.
 
     Raises:
         ValueError: one sentence that names the setting, its value and the remedy.
@@ -103,24 +114,22 @@ def resolve_all(config: CompareConfig) -> dict[str, tuple[TrainConfig, Job]]:
         checked_name("algorithm", name, METHODS)
         if config.algorithms.count(name) > 1:
             raise ValueError(f"algorithms holds {name} more than once; name every method once.")
-    if config.gradient_episodes < 0 or config.gradient_episodes == 1:
+    if config.gradient_episodes != 0 and config.gradient_episodes < _FEWEST_EPISODES:
         raise ValueError(
-            f"gradient_episodes is {config.gradient_episodes}; give at least 2, or 0 to leave "
-            "the measurement out."
+            f"gradient_episodes is {config.gradient_episodes}; give at least {_FEWEST_EPISODES}, "
+            "or 0 to leave the measurement out."
         )
-    preset = default_config(config.preset).settings
-    return {name: _resolve_one(config, name, preset) for name in config.algorithms}
+    if suited is None:
+        suited = {name: with_method(config.settings, name) for name in config.algorithms}
+    settings = {name: suited[name] for name in config.algorithms}
+    defaults = default_comparison(config.preset).settings
+    check_settings_used(list(settings.values()), defaults, flag="--algorithms")
+    return {name: _resolve_one(config, name, one) for name, one in settings.items()}
 
 
-def _resolve_one(config: CompareConfig, name: str, preset: Preset) -> tuple[TrainConfig, Job]:
-    suited = with_method(preset, name)
-    changed = {
-        field.name: getattr(config.settings, field.name)
-        for field in dataclasses.fields(Preset)
-        if getattr(config.settings, field.name) != getattr(preset, field.name)
-    }
+def _resolve_one(config: CompareConfig, name: str, settings: Preset) -> tuple[TrainConfig, Job]:
     one = TrainConfig(
-        settings=dataclasses.replace(suited, **changed),
+        settings=settings,
         preset=config.preset,
         algorithm=name,  # type: ignore[arg-type]
         env=config.env,
@@ -128,19 +137,18 @@ def _resolve_one(config: CompareConfig, name: str, preset: Preset) -> tuple[Trai
         num_seeds=config.num_seeds,
         seed=config.seed,
     )
-    return one, resolve(one)
+    try:
+        return one, make_job(one)
+    except ValueError as error:
+        raise ValueError(f"For {name}: {error}") from error
 
 
 def compare(
-    config: CompareConfig,
-    jobs: Mapping[str, tuple[TrainConfig, Job]],
-    console: Console,
-    should_stop: Callable[[], bool] = lambda: False,
+    jobs: Jobs, console: Console, should_stop: Callable[[], bool] = lambda: False
 ) -> Comparison:
-    """Trains every method in turn, then measures the variance of their gradients.
+    """Trains every method in turn.
 
     Args:
-        config: what the comparison was told.
         jobs: from :func:`resolve_all`.
         console: where progress is shown.
         should_stop: asked before every chunk; the methods done by then are kept.
@@ -161,15 +169,23 @@ def compare(
             return Comparison(summaries, curves, (), finished=False)
         summaries[name] = describe_outcome(job, outcome)
         curves[name] = learning_curve(outcome.metrics, job.algorithm, num_points(job, outcome))
-    noise: tuple[StageNoise, ...] = ()
-    if config.gradient_episodes and not should_stop():
-        console.print("Measuring the variance of the gradients")
-        _, job = next(iter(jobs.values()))
-        noise = measure_stages(
-            jax.random.key(config.seed),
-            job.env,
-            {name: one.settings for name, (one, _) in jobs.items()},
-            config.settings,
-            config.gradient_episodes,
-        )
-    return Comparison(summaries, curves, noise, finished=not should_stop())
+    return Comparison(summaries, curves, (), finished=True)
+
+
+def measure_gradients(
+    config: CompareConfig, jobs: Jobs, should_stop: Callable[[], bool] = lambda: False
+) -> tuple[StageNoise, ...]:
+    """Measures the variance of the methods' gradients; see :func:`measure_stages`.
+
+    A3C is left out: its gradients are those of A2C, and only arrive later.
+    """
+    _, job = next(iter(jobs.values()))
+    settings = {name: one.settings for name, (one, _) in jobs.items() if name != "a3c"}
+    return measure_stages(
+        jax.random.key(config.seed),
+        job.env,
+        settings,
+        config.settings,
+        config.gradient_episodes,
+        should_stop,
+    )

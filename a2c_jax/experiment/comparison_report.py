@@ -1,7 +1,8 @@
 """What a comparison of methods leaves: a table on the screen, and files."""
 
 import functools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from a2c_jax.experiment.comparison import CompareConfig, Comparison
-from a2c_jax.experiment.config import Job, TrainConfig
+from a2c_jax.experiment.comparison import CompareConfig, Comparison, Jobs
+from a2c_jax.experiment.config import Job
 from a2c_jax.experiment.describe import describe_machine, describe_settings
 from a2c_jax.experiment.files import json_writer, write_together
 from a2c_jax.experiment.gradients import StageNoise
 from a2c_jax.experiment.plotting import draw_methods
+from a2c_jax.experiment.runs import FORMAT
 from a2c_jax.experiment.statistics import solved_threshold
 from a2c_jax.parallel import seed_layout
 
@@ -22,17 +24,17 @@ _CERTAIN = 1e-6  # an error below this is rounding: the reference compared with 
 
 
 def comparison_table(result: Comparison) -> Table:
-    """The table on the screen, in 80 columns; the written one has the errors too."""
-    stages = [f"var. {stage.name}" for stage in result.noise]
-    header = ["method", "return [95 %]", "solved", "median", *stages]
-    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
+    """The table on the screen, in 80 columns; the written one says more."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    stages = [f"var {stage.name}" for stage in result.noise]
+    table.add_column("method", no_wrap=True)
+    for header in ("return", "95 %", "solved", "median", *stages):
+        table.add_column(header, justify="right", no_wrap=True)
     for name, summary in result.summaries.items():
-        table.add_row(
-            name,
-            _with_interval(summary, digits=0),
-            *_solved(summary),
-            *(f"{stage.ratios[name]:.2g}" for stage in result.noise),
-        )
+        value, interval = _return(summary, digits=3)
+        noise = [stage.ratios.get(name) for stage in result.noise]
+        cells = ["a2c's" if ratio is None else _short(ratio) for ratio in noise]
+        table.add_row(name, value, interval.replace(" to ", "-"), *_solved(summary), *cells)
     return table
 
 
@@ -45,11 +47,11 @@ def table_rows(result: Comparison) -> list[list[str]]:
         f"gradient variance after {stage.steps:,} steps (return {stage.mean_return:.0f})"
         for stage in result.noise
     ]
-    header = ["method", "final return [95 % interval]", "solved", "median steps to solve", *stages]
+    header = ["method", "final return", "95 % interval", "solved", "median steps", *stages]
     rows = [
         [
             name,
-            _with_interval(summary, digits=1),
+            *_return(summary, digits=4),
             *_solved(summary),
             *(_ratio(stage, name) for stage in result.noise),
         ]
@@ -58,16 +60,19 @@ def table_rows(result: Comparison) -> list[list[str]]:
     return [header, *rows]
 
 
-def _with_interval(summary: Mapping[str, Any], digits: int) -> str:
-    if summary["final_return_iqm"] is None:
-        return "none"
-    text, interval = (
-        f"{summary['final_return_iqm']:.{digits}f}",
-        summary["final_return_interval_95"],
-    )
-    if interval is None:
-        return text
-    return f"{text} [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows, the first of them a header, as a table in Markdown."""
+    header, *others = ["| " + " | ".join(row) + " |" for row in rows]
+    rule = "| " + " | ".join("---" for _ in rows[0]) + " |"
+    return "\n".join([header, rule, *others]) + "\n"
+
+
+def _return(summary: Mapping[str, Any], digits: int) -> list[str]:
+    value, interval = summary["final_return_iqm"], summary["final_return_interval_95"]
+    return [
+        "none" if value is None else f"{value:.{digits}g}",
+        "" if interval is None else f"{interval[0]:.{digits}g} to {interval[1]:.{digits}g}",
+    ]
 
 
 def _solved(summary: Mapping[str, Any]) -> list[str]:
@@ -78,16 +83,19 @@ def _solved(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _ratio(stage: StageNoise, name: str) -> str:
+    if name not in stage.ratios:
+        return "as a2c"
     ratio, error = stage.ratios[name], stage.errors[name]
-    return "1" if error < _CERTAIN else f"{ratio:.2g} ± {error:.1g}"
+    if abs(ratio - 1.0) < _CERTAIN and error < _CERTAIN:
+        return "1"
+    return f"{_short(ratio)} ± {error:.1g}" if math.isfinite(error) else _short(ratio)
 
 
-def write_comparison(
-    folder: Path,
-    config: CompareConfig,
-    jobs: Mapping[str, tuple[TrainConfig, Job]],
-    result: Comparison,
-) -> None:
+def _short(value: float) -> str:
+    return f"{value:.2g}" if math.isfinite(value) else "–"
+
+
+def write_comparison(folder: Path, config: CompareConfig, jobs: Jobs, result: Comparison) -> None:
     """Writes ``config.json``, ``summary.json``, ``curves.npz``, ``table.md`` and the figure."""
     job = next(iter(jobs.values()))[1]
     draw = functools.partial(
@@ -96,29 +104,41 @@ def write_comparison(
         title=f"{job.env.name}, {len(job.seeds)} seeds of each method",
         threshold=solved_threshold(job.env),
     )
-    description = {
-        "preset": config.preset,
-        "env": config.env,
-        "max_episode_steps": job.env.max_episode_steps,
-        "seeds": list(job.seeds),
-        "methods": {name: describe_settings(one.settings) for name, (one, _) in jobs.items()},
-        **describe_machine(seed_layout(job.keys).devices),
-    }
     summary = {
         "finished": result.finished,
         "methods": result.summaries,
-        "gradient_variance": [stage._asdict() for stage in result.noise],
+        "gradient_variance": [_describe_stage(stage) for stage in result.noise],
     }
     write_together(
         folder,
         {
-            "config.json": json_writer(description),
+            "config.json": json_writer(_describe(config, jobs, job)),
             "summary.json": json_writer(summary),
             "curves.npz": lambda file: np.savez_compressed(file, **_arrays(result)),
-            "table.md": lambda file: file.write(_markdown(table_rows(result)).encode()),
+            "table.md": lambda file: file.write(markdown_table(table_rows(result)).encode()),
             "comparison.png": draw,
         },
     )
+
+
+def _describe(config: CompareConfig, jobs: Jobs, job: Job) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "preset": config.preset,
+        "env": config.env,
+        "max_episode_steps": job.env.max_episode_steps,
+        "seeds": list(job.seeds),
+        "gradient_episodes": config.gradient_episodes,
+        "methods": {name: describe_settings(one.settings) for name, (one, _) in jobs.items()},
+        **describe_machine(seed_layout(job.keys).devices),
+    }
+
+
+def _describe_stage(stage: StageNoise) -> dict[str, Any]:
+    def finite(values: Mapping[str, float]) -> dict[str, float | None]:
+        return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+    return stage._asdict() | {"ratios": finite(stage.ratios), "errors": finite(stage.errors)}
 
 
 def _arrays(result: Comparison) -> dict[str, Any]:
@@ -126,9 +146,3 @@ def _arrays(result: Comparison) -> dict[str, Any]:
     for name, (steps, returns) in result.curves.items():
         arrays[f"{name}/steps"], arrays[f"{name}/returns"] = steps, returns
     return arrays
-
-
-def _markdown(rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    rule = "| " + " | ".join("---" for _ in rows[0]) + " |"
-    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"

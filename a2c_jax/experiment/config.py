@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -18,7 +18,13 @@ from a2c_jax.types import Algorithm, Environment, Key
 
 SettingsT = TypeVar("SettingsT", bound=Preset | ArticlePreset)
 
-PresetName = Literal["default", "stable_baselines3", "article", "article_rollouts"]
+PresetName = Literal[
+    "default",
+    "stable_baselines3",
+    "article",
+    "article_as_printed",
+    "article_rollouts",
+]
 MethodName = Literal[
     "reinforce",
     "reinforce-with-baseline",
@@ -41,7 +47,7 @@ class TrainConfig(Generic[SettingsT]):
         algorithm: the method; by default the preset's own.
         env: name of a gymnax environment with discrete actions.
         max_episode_steps: time limit in steps; by default the environment's own, and the
-            article's 200 for its preset.
+            article's 200 for its loop.
         num_seeds: how many seeds, counting up from the first.
         seed: the first seed.
         seeds: exactly these seeds, instead of a first one and a number.
@@ -100,7 +106,7 @@ def default_config(preset: str, algorithm: str | None) -> TrainConfig:
     if isinstance(settings, ArticlePreset):
         if algorithm is not None:
             raise ValueError(
-                f"algorithm is {algorithm!r}, but preset 'article' is an algorithm of its own; "
+                f"algorithm is {algorithm!r}, but preset {preset!r} is an algorithm of its own; "
                 "leave --algorithm out, or give --preset article_rollouts."
             )
         return TrainConfig(settings, preset=preset, max_episode_steps=200, num_seeds=1)  # type: ignore[arg-type]
@@ -125,18 +131,22 @@ def resolve(config: TrainConfig) -> Job:
     Raises:
         ValueError: one sentence that names the setting, its value and the remedy.
     """
+    _check_settings(config)
+    return make_job(config)
+
+
+def make_job(config: TrainConfig) -> Job:
+    """As :func:`resolve`, whether or not the method uses every setting that was changed."""
     seeds = resolve_seeds(config.num_seeds, config.seed, config.seeds)
     if config.batch_size is not None:
         checks.positive_int("batch_size", config.batch_size)
     env = resolve_env(config.env, config.max_episode_steps)
     keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
     settings = config.settings
-    if isinstance(settings, ArticlePreset):
-        algorithm = presets.build_article(settings, env)
-        return Job(env, algorithm, seeds, keys, settings.num_episodes, (), "episodes", 1, 1)
-    check_settings_used(settings, default_config(config.preset, config.algorithm).settings)
     num_updates = presets.num_updates(settings)
     algorithm = presets.build(settings, env)
+    if isinstance(settings, ArticlePreset):
+        return Job(env, algorithm, seeds, keys, num_updates, (), "episodes", 1, 1)
     per_update = algorithm.steps_per_update
     notices = _notices(settings.total_steps, num_updates, per_update)
     num_envs = per_update // settings.num_steps
@@ -175,21 +185,53 @@ def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> t
     return seeds
 
 
-def check_settings_used(settings: Preset, defaults: Preset) -> None:
-    """Refuses a setting that was changed and that the method does not use.
+def _check_settings(config: TrainConfig) -> None:
+    defaults = default_config(config.preset, config.algorithm).settings
+    settings = config.settings
+    if type(settings) is not type(defaults):
+        raise ValueError(
+            f"preset is {config.preset!r}, but settings is a {type(settings).__name__}; make the "
+            "configuration with default_config(preset, algorithm)."
+        )
+    if isinstance(settings, ArticlePreset):
+        return
+    if config.algorithm is not None and settings.method != METHODS[config.algorithm]:
+        raise ValueError(
+            f"algorithm is {config.algorithm!r}, but the settings are of another method; make "
+            "the configuration with default_config(preset, algorithm)."
+        )
+    check_settings_used([settings], defaults)
+
+
+def check_settings_used(
+    chosen: Sequence[Preset], defaults: Preset, flag: str = "--algorithm"
+) -> None:
+    """Refuses a setting that was changed and that none of the methods uses.
+
+    Args:
+        chosen: the settings of each method.
+        defaults: the settings before any was changed.
+        flag: what chooses the methods.
 
     Raises:
-        ValueError: which setting, which method, and which methods use it.
+        ValueError: which setting, and which methods use it.
     """
-    names = {method: name for name, method in METHODS.items()}
     for setting in sorted(frozenset().union(*(method.uses for method in METHODS.values()))):
-        value = getattr(settings, setting)
-        if setting not in settings.method.uses and value != getattr(defaults, setting):
+        values = [getattr(settings, setting) for settings in chosen]
+        used = any(setting in settings.method.uses for settings in chosen)
+        if not used and any(value != getattr(defaults, setting) for value in values):
+            names = " and ".join(method_name(settings) for settings in chosen)
             users = [name for name, method in METHODS.items() if setting in method.uses]
             raise ValueError(
-                f"{setting} is {value}, which {names[settings.method]} does not use; leave it "
-                f"out, or choose --algorithm {' or '.join(users)}."
+                f"{setting} is {values[0]}, which {names} does not use; leave it out, or choose "
+                f"{flag} {' or '.join(users)}."
             )
+
+
+def method_name(settings: Preset) -> str:
+    """The name of the settings' method."""
+    names = (name for name, method in METHODS.items() if method == settings.method)
+    return next(names, "this method")
 
 
 def checked_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from a2c_jax.methods import METHODS
+from a2c_jax.experiment.config import method_name
 from a2c_jax.presets import ArticlePreset, Preset
 
 _PACKAGES = ("a2c_jax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
@@ -27,11 +27,6 @@ def describe_settings(settings: Preset | ArticlePreset) -> dict[str, Any]:
         fields["max_grad_norm"] = None
     fields["method"] = method_name(settings)
     return fields
-
-
-def method_name(settings: Preset) -> str:
-    """The name of the settings' method."""
-    return next(name for name, method in METHODS.items() if method == settings.method)
 
 
 def describe_machine(devices: Sequence[jax.Device]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """How noisy each method's gradient is at the same policies, stage by stage of a training run.
 
 A2C trains a few seeds. At each stage the policy is held, a critic of states and one of actions
-are fitted to it for as many steps, and the gradients of all methods are taken from the same
-episodes: see :mod:`a2c_jax.diagnostics`.
+are fitted to it, each on as many steps as the other, and the gradients of all methods are taken
+from the same whole episodes: see :mod:`a2c_jax.diagnostics`. The reference is REINFORCE. How
+gradients are applied does not enter, so A3C has the variance of A2C; nor does the normalisation
+of advantages.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -58,7 +60,12 @@ class StageNoise(NamedTuple):
 
 
 def measure_stages(
-    key: Key, env: Environment, settings: Mapping[str, Preset], preset: Preset, num_episodes: int
+    key: Key,
+    env: Environment,
+    settings: Mapping[str, Preset],
+    preset: Preset,
+    num_episodes: int,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[StageNoise, ...]:
     """Measures the methods' gradients along an A2C run.
 
@@ -68,36 +75,43 @@ def measure_stages(
         settings: of each method, by name; its ``num_steps`` decide where it bootstraps.
         preset: settings of the A2C run.
         num_episodes: of each measurement.
+        should_stop: asked before each stage; those done by then are returned.
     """
     reference = dataclasses.replace(preset, method=METHODS["a2c"])
     algorithm, num_updates = presets.build(reference, env), presets.num_updates(reference)
     ends = np.array([max(1, round(stage * num_updates)) for stage in STAGES])
-
-    def of_seed(key: Key) -> Any:
-        run_key, *stage_keys = jax.random.split(key, 1 + len(STAGES))
-        params = _snapshots(algorithm, run_key, jnp.diff(jnp.array(ends), prepend=0))
-        return jax.lax.map(
-            lambda stage: _measure(stage[0], stage[1], env, settings, reference, num_episodes),
-            (jnp.stack(stage_keys), params),
-        )
-
-    keys = jax.random.split(key, SEEDS)
-    layout = seed_layout(keys)
-    program = over_seeds(of_seed, layout)
-    noise, returns = join_groups([program(group) for group in split_groups(keys, layout)], layout)
-    return tuple(
-        StageNoise(
-            name=f"{stage:.0%}",
-            steps=int(ends[i]) * algorithm.steps_per_update,
-            mean_return=float(np.mean(returns[:, i])),
-            ratios={name: float(np.mean(n.ratio[:, i])) for name, n in noise.items()},
-            errors={
-                name: float(np.sqrt(np.sum(n.ratio_standard_error[:, i] ** 2)) / SEEDS)
-                for name, n in noise.items()
-            },
-        )
-        for i, stage in enumerate(STAGES)
+    run_keys, stage_keys = jax.random.split(key, (2, SEEDS))
+    layout = seed_layout(run_keys)
+    lengths = jnp.diff(jnp.array(ends), prepend=0)
+    snapshots = over_seeds(lambda key: _snapshots(algorithm, key, lengths), layout)
+    measure = over_seeds(
+        lambda pair: _measure(pair[0], pair[1], env, settings, reference, num_episodes), layout
     )
+    groups = split_groups(run_keys, layout)
+    params = [snapshots(group) for group in groups]
+    stages: list[StageNoise] = []
+    for i, stage in enumerate(STAGES):
+        if should_stop():
+            break
+        keys = split_groups(
+            jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(stage_keys), layout
+        )
+        of_stage = [jax.tree.map(lambda x, i=i: x[:, i], group) for group in params]
+        results = [measure(pair) for pair in zip(keys, of_stage, strict=True)]
+        noise, returns = join_groups(results, layout)
+        stages.append(
+            StageNoise(
+                name=f"{stage:.0%}",
+                steps=int(ends[i]) * algorithm.steps_per_update,
+                mean_return=float(np.mean(returns)),
+                ratios={name: float(np.mean(n.ratio)) for name, n in noise.items()},
+                errors={
+                    name: float(np.sqrt(np.sum(np.square(n.ratio_standard_error))) / SEEDS)
+                    for name, n in noise.items()
+                },
+            )
+        )
+    return tuple(stages)
 
 
 def _snapshots(algorithm: Algorithm, key: Key, lengths: jax.Array) -> Params:

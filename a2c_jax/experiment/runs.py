@@ -25,7 +25,7 @@ from a2c_jax.experiment.statistics import solved_threshold, summarize
 from a2c_jax.experiment.training import Outcome
 from a2c_jax.parallel import seed_layout
 
-FORMAT = 1
+FORMAT = 2
 
 
 def write_run(
