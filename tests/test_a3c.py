@@ -1,6 +1,7 @@
 """Staleness on a problem that can be followed by hand, and on CartPole by a plain loop."""
 
 import collections
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from comparing import assert_identical
 from probe_envs import action_dependent, delayed
 
 import a2c_jax as a2c
+from a2c_jax.a3c import Workers, asynchronous
 
 
 def one_number(env):
@@ -124,6 +126,31 @@ def test_one_worker_is_a2c_bit_for_bit(cartpole):
         assert one.steps_per_update == 20
         assert_identical(
             jax.jit(lambda key, one=one: a2c.train(one, key, 50))(jax.random.key(3)), a2c_run
+        )
+
+
+def test_the_rounds_of_one_worker_are_those_of_a2c(cartpole):
+    """The rounds themselves, which a3c does not run for one worker: the same but for rounding."""
+    network, optimizer = a2c.mlp_actor_critic(cartpole, (8,)), optax.sgd(0.1, momentum=0.5)
+    loss = functools.partial(a2c.actor_critic_loss, network=network, discount=0.99)
+    synchronous = a2c.actor_critic(cartpole, network, optimizer, num_envs=4, num_steps=5)
+    for shared in (True, False):
+        rounds = asynchronous(
+            cartpole, network, optimizer, loss, Workers(1, 4, 5, random_order=True,
+            shared_statistics=shared),
+        )  # fmt: skip
+        ours, theirs = (
+            jax.jit(lambda key, one=one: a2c.train(one, key, 10))(jax.random.key(3))
+            for one in (rounds, synchronous)
+        )
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5),
+            (ours.state.params, ours.metrics),
+            (theirs.state.params, theirs.metrics),
+        )
+        np.testing.assert_array_equal(
+            ours.state.snapshots["value"]["params"]["Linear_0"]["bias"][0],
+            ours.state.params["value"]["params"]["Linear_0"]["bias"],
         )
 
 

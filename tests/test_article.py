@@ -6,7 +6,8 @@ import pytest
 from comparing import assert_identical
 
 import a2c_jax as a2c
-from a2c_jax.article import CORRECTED, Defects, Episode, play_episode
+from a2c_jax.article import CORRECTED, Defects
+from a2c_jax.episodes import Episode, play_episode
 
 ALONE = [Defects(**{name: True}) for name in Defects._fields]
 
@@ -252,3 +253,9 @@ def test_the_articles_run_solves_cartpole_corrected_and_hardly_as_printed():
     assert np.median(corrected) >= 195.0
     assert np.median(printed) < np.median(corrected)
     assert np.median(printed) > 100.0, "with a fixed random baseline it still learns"
+
+
+@pytest.mark.parametrize("defects", ["as_printed", True, {"cross_entropy": True}])
+def test_defects_that_are_none_are_refused(env, network, defects):
+    with pytest.raises(ValueError, match=r"^defects is .*; give a Defects record"):
+        a2c.article(env, network, defects=defects)

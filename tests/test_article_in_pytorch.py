@@ -15,7 +15,8 @@ import optax
 import pytest
 
 import a2c_jax as a2c
-from a2c_jax.article import AS_PRINTED, CORRECTED, Defects, Episode, article_loss
+from a2c_jax.article import AS_PRINTED, CORRECTED, Defects, article_loss
+from a2c_jax.episodes import Episode
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "article_in_pytorch.json").read_text())
 LIMIT = 200

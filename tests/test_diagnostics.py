@@ -8,6 +8,7 @@ from gymnax.environments.spaces import Discrete
 
 import a2c_jax as a2c
 from a2c_jax import diagnostics
+from a2c_jax.episodes import play_episode
 
 # Three states, two actions; what is missing to 1 in a row of MOVES is the chance to end.
 START = np.array([0.6, 0.3, 0.1])
@@ -128,6 +129,7 @@ def test_the_closed_form_is_the_slope_of_the_expected_return():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_with_the_exact_critic_every_method_has_the_exact_gradient_on_average(sampled, name):
+    """Below a discount of 1, of the direction in which all visited states count alike."""
     discount, _, gradients = sampled
     assert_mean_is(gradients[name], exact(LOGITS, discount)[3])
 
@@ -152,6 +154,53 @@ def test_every_critic_lowers_the_variance(sampled, name):
     _, _, gradients = sampled
     noise = diagnostics.gradient_noise(gradients[name], gradients["reinforce"])
     assert noise.ratio + 4 * noise.ratio_standard_error < 1.0, noise
+
+
+@pytest.mark.parametrize("name", ["n_step", "td", "gae", "reinforce"])
+def test_a_cut_episode_is_weighed_as_its_pieces_are(name):
+    """Rollouts of 7 steps: each piece by itself, ending in a value, not in an end."""
+    values = exact(LOGITS, 0.9)[0]
+    params = NETWORK.init(None)
+    episode = jax.jit(lambda key: play_episode(key, endless_mdp(), NETWORK, params))
+    rows = episode(jax.random.key(2)).transitions
+    estimators = {
+        "reinforce": a2c.reinforce, "td": a2c.td_actor_critic,
+        "n_step": a2c.n_step, "gae": a2c.gae(0.7),
+    }  # fmt: skip
+    critic = {"value": jnp.array(values, jnp.float32)}
+    weigh = diagnostics.state_value_weights(NETWORK, critic, estimators[name], 0.9, num_steps=7)
+    whole = diagnostics.state_value_weights(NETWORK, critic, estimators[name], 0.9)
+    pieces = [whole(jax.tree.map(lambda x, t=t: x[t : t + 7], rows)) for t in range(0, 40, 7)]
+    np.testing.assert_allclose(weigh(rows), jnp.concatenate(pieces), rtol=1e-5, atol=1e-5)
+    assert np.allclose(weigh(rows), whole(rows), rtol=1e-5) == (name == "td")
+
+
+def endless_mdp():
+    """The same, with an end only at the time limit."""
+    env = tabular_mdp()
+
+    def step(key, state, action):
+        timestep = env.step(key, state, action)
+        return timestep._replace(terminated=jnp.array(False))
+
+    return env._replace(step=step)
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 2), (2, 3, 4)])
+def test_samples_that_are_none_are_refused(shape):
+    with pytest.raises(ValueError, match=r"^samples has shape .*; give \[R, P\]"):
+        diagnostics.total_variance(jnp.ones(shape))
+
+
+def test_a_critic_of_the_wrong_kind_is_refused():
+    with pytest.raises(ValueError, match="which has no state values"):
+        diagnostics.state_value_weights(Q_NETWORK, {}, a2c.n_step, 0.9)
+    with pytest.raises(ValueError, match="which has no action values"):
+        diagnostics.action_value_weights(NETWORK, {})
+    for settings, sentence in [({"num_steps": 0}, "num_steps is 0"), ({}, "discount is 7.0")]:
+        discount = 0.9 if settings else 7.0
+        with pytest.raises(ValueError, match=sentence):
+            diagnostics.state_value_weights(NETWORK, {}, a2c.n_step, discount, **settings)
 
 
 def test_the_arithmetic_of_the_article():

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.table import Table
 
 from a2c_jax.experiment.comparison import CompareConfig, Comparison, Jobs
