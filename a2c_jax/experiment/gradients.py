@@ -34,7 +34,7 @@ from a2c_jax.q_actor_critic import q_actor_critic
 from a2c_jax.train import run
 from a2c_jax.types import Algorithm, Environment, Key, Params
 
-STAGES = (0.02, 0.1, 0.25)
+STAGES = (0.005, 0.02, 0.05)
 """Fractions of the training run. Later, a policy that never falls has returns that do not vary."""
 
 SEEDS = 4
