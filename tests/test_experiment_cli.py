@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from a2c_jax import presets
-from a2c_jax.experiment import cli, runs
+from a2c_jax.experiment import cli, files
+from a2c_jax.methods import METHODS
 
 COMMAND = [sys.executable, "-m", "a2c_jax"]
 SMALL = [
@@ -70,8 +71,7 @@ def test_a_full_folder_is_refused_and_left_alone(run, capsys):
 
 
 def test_a_folder_that_another_run_has_claimed_is_refused(tmp_path, capsys):
-    config = cli.parse_train(["--out", str(tmp_path / "run")])
-    with runs.open_folder(config):
+    with files.open_folder(tmp_path / "run", False, "a name"):
         assert cli.main([*SMALL, "--out", str(tmp_path / "run")]) == 2
     assert "is not empty" in capsys.readouterr().err
     assert not (tmp_path / "run").exists(), "nothing was written, so it is gone"
@@ -79,9 +79,12 @@ def test_a_folder_that_another_run_has_claimed_is_refused(tmp_path, capsys):
 
 def test_two_runs_started_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = cli.parse_train([])
-    with runs.open_folder(config) as first, runs.open_folder(config) as second:
+    with (
+        files.open_folder(None, False, "name") as first,
+        files.open_folder(None, False, "name") as second,
+    ):
         assert first != second
+        assert first.name.startswith("name-")
 
 
 def test_an_error_in_training_is_not_mistaken_for_bad_input(tmp_path, monkeypatch):
@@ -98,7 +101,7 @@ def test_a_run_that_cannot_be_written_exits_1(tmp_path, monkeypatch, capsys):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     assert cli.main([*SMALL, "--out", str(tmp_path / "run")]) == 1
     assert "could not be written: [Errno 28] No space left" in capsys.readouterr().err
     assert not (tmp_path / "run").exists(), "no half-written run is left"
@@ -118,13 +121,29 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path):
     [
         (["--env", "CartPol-v1"], "the nearest names are: CartPole-v1"),
         (["--env", "Pendulum-v1"], "continuous action space"),
-        (["--preset", "defualt"], "There is no preset 'defualt'; choose one of: default"),
+        (
+            ["--preset", "defualt"],
+            "There is no preset 'defualt'; did you mean default? choose one of: default, stable",
+        ),
+        (
+            ["--algorithm", "gea"],
+            "There is no algorithm 'gea'; did you mean gae? choose one of: reinforce, rein",
+        ),
+        (["--preset", "article", "--algorithm", "gae"], "preset 'article' is an algorithm of its"),
+        (["--preset", "article", "--num-episodes", "0"], "num_episodes is 0; give"),
+        (["--preset", "article", "--learning-rate", "0"], "learning_rate is 0.0; give"),
+        (["--preset", "article", "--discount", "2"], "discount is 2.0; give"),
+        (["--algorithm", "a3c", "--num-workers", "0"], "num_workers is 0; give"),
+        (["--algorithm", "gae", "--gae-lambda", "-1"], "gae_lambda is -1.0; give"),
+        (
+            ["--gae-lambda", "0.9"],
+            "which a2c does not use; leave it out, or choose --algo",
+        ),
         (["--num-envs", "0"], "num_envs is 0"),
         (["--num-steps", "0"], "num_steps is 0"),
         (["--num-seeds", "0"], "num_seeds is 0"),
         (["--seeds", "4", "4"], "seeds holds 4 more than once"),
         (["--discount", "1.2"], "discount is 1.2"),
-        (["--gae-lambda", "-1"], "gae_lambda is -1.0"),
         (["--seeds"], "seeds is empty"),
         (["--num-envs", "1", "--num-steps", "1"], "a single advantage"),
         (["--max-episode-steps", "3000000000"], "max_steps_in_episode is 3000000000"),
@@ -159,7 +178,47 @@ def test_help(capsys):
     with pytest.raises(SystemExit) as exit_:
         cli.main(["train", "--preset", "article", "--help"])
     assert exit_.value.code == 0
-    assert "0.0003" in capsys.readouterr().out, "the preset's own rate is shown as the default"
+    text = capsys.readouterr().out
+    assert "0.0003" in text, "the preset's own rate is shown as the default"
+    assert "--detached-critic" in text
+    assert "--num-steps" not in text, "the article's loop has no rollouts"
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="--uses is one")
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_the_parts_of_a_method_are_no_flags(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    assert "--uses" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_algorithm_brings_what_suits_it_and_flags_come_before_that(name):
+    settings = cli.parse_train(["--algorithm", name]).settings
+    assert settings.method == METHODS[name]
+    for setting, value in METHODS[name].settings:
+        assert getattr(settings, setting) == value
+    flags = ["--algorithm", name, "--num-steps", "7", "--learning-rate", "1e-5"]
+    changed = cli.parse_train(flags).settings
+    assert (changed.num_steps, changed.learning_rate) == (7, 1e-5)
+    assert changed.num_envs == settings.num_envs
+
+
+@pytest.mark.parametrize(
+    ("name", "steps_per_update"), [("reinforce", 1000), ("q-actor-critic", 128), ("a3c", 160)]
+)
+def test_an_algorithm_runs_from_end_to_end(name, steps_per_update, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*SMALL, "--algorithm", name]) == 0
+    (folder,) = (tmp_path / "runs").glob(f"CartPole-v1-{name}-*")
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert read(folder, "config.json")["settings"]["method"] == name
+    with np.load(folder / "metrics.npz") as metrics:
+        steps = np.arange(steps_per_update, 2001, steps_per_update)
+        np.testing.assert_array_equal(metrics["steps"], steps)
+        assert metrics["episode_count"].sum() > 0
+        assert np.isfinite(metrics["policy_loss"]).all()
+    assert read(folder, "summary.json")["steps_per_seed"] == steps[-1]
 
 
 def test_a_total_that_does_not_divide_is_said(tmp_path, capsys):

@@ -1,23 +1,73 @@
 import dataclasses
+import json
+import typing
 
 import jax
 import numpy as np
 import pytest
 
 from a2c_jax import presets
-from a2c_jax.experiment.config import TrainConfig, resolve
+from a2c_jax.article import Defects
+from a2c_jax.experiment.config import (
+    MethodName,
+    PresetName,
+    TrainConfig,
+    checked_name,
+    default_config,
+    resolve,
+    with_method,
+)
+from a2c_jax.experiment.describe import describe_settings
+from a2c_jax.methods import METHODS
+from a2c_jax.presets import PRESETS
 
 
-def with_settings(**settings):
-    return TrainConfig(settings=dataclasses.replace(presets.default, **settings))
+def with_settings(algorithm=None, **settings):
+    config = default_config("default", algorithm)
+    return dataclasses.replace(config, settings=dataclasses.replace(config.settings, **settings))
+
+
+def article_with(**settings):
+    config = default_config("article", None)
+    return dataclasses.replace(config, settings=dataclasses.replace(config.settings, **settings))
 
 
 def test_the_default_job():
     job = resolve(TrainConfig())
     assert job.seeds == tuple(range(16))
     assert job.num_updates == 7500
-    assert job.steps_per_seed == 300_000
+    assert job.units_per_seed == 300_000
+    assert (job.unit, job.per_update, job.num_envs) == ("steps", 40, 8)
     assert job.notices == ()
+
+
+@pytest.mark.parametrize("preset", ["article", "article_as_printed"])
+def test_the_articles_job_is_counted_in_episodes(preset):
+    job = resolve(default_config(preset, None))
+    assert (job.unit, job.per_update, job.num_envs) == ("episodes", 1, 1)
+    assert job.num_updates == job.units_per_seed == 3000
+    assert job.env.max_episode_steps == 200
+    assert job.seeds == (0,)
+    assert job.notices == ()
+
+
+def test_a_job_of_a3c_has_the_environments_of_all_its_workers():
+    job = resolve(default_config("default", "a3c"))
+    assert (job.per_update, job.num_envs) == (4 * 8 * 5, 4 * 8)
+    assert (job.num_updates, job.units_per_seed) == (1875, 300_000)
+
+
+def test_the_flags_know_every_method_and_preset_in_order():
+    assert typing.get_args(MethodName) == tuple(METHODS)
+    assert typing.get_args(PresetName) == tuple(PRESETS)
+
+
+@pytest.mark.parametrize("preset", ["default", "stable_baselines3", "article_rollouts"])
+def test_a_method_changes_only_what_suits_it(preset):
+    for name, method in METHODS.items():
+        settings = with_method(PRESETS[preset], name)
+        suited = {"method": method, **dict(method.settings)}
+        assert settings == dataclasses.replace(PRESETS[preset], **suited)
 
 
 def test_a_seed_has_the_same_key_alone_and_among_others():
@@ -33,7 +83,7 @@ def test_a_seed_has_the_same_key_alone_and_among_others():
 
 def test_a_total_that_does_not_divide_says_what_is_run():
     job = resolve(with_settings(total_steps=1001))
-    assert job.steps_per_seed == 1000
+    assert job.units_per_seed == 1000
     assert job.notices == (
         "total_steps=1,001 is no multiple of the 40 steps of an update: "
         "1,000 steps (25 updates) are run.",
@@ -55,6 +105,12 @@ def test_a_total_that_does_not_divide_says_what_is_run():
         (with_settings(total_steps=10), "total_steps is 10, less than the 40"),
         (with_settings(learning_rate=float("nan")), "learning_rate is nan; give"),
         (with_settings(discount=1.01), "discount is 1.01; give"),
+        (with_settings("gae", gae_lambda=1.5), "gae_lambda is 1.5; give"),
+        (with_settings("a3c", num_workers=0), "num_workers is 0; give"),
+        (with_settings("a3c", total_steps=159), "total_steps is 159, less than the 160"),
+        (article_with(num_episodes=0), "num_episodes is 0; give"),
+        (article_with(learning_rate=-1.0), "learning_rate is -1.0; give"),
+        (article_with(discount=1.01), "discount is 1.01; give"),
     ],
 )
 def test_bad_input_is_one_sentence(config, sentence):
@@ -62,3 +118,63 @@ def test_bad_input_is_one_sentence(config, sentence):
         resolve(config)
     assert "\n" not in str(error.value)
     assert str(error.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "users"),
+    [
+        ("gae_lambda", 0.9, ["gae"]),
+        ("expected", True, ["q-actor-critic"]),
+        ("num_workers", 2, ["a3c"]),
+        ("random_order", True, ["a3c"]),
+        ("shared_statistics", False, ["a3c"]),
+    ],
+)
+def test_a_setting_is_refused_by_every_method_that_does_not_use_it(setting, value, users):
+    for name in METHODS:
+        config = with_settings(name, **{setting: value})
+        if name in users:
+            resolve(config)
+            continue
+        with pytest.raises(ValueError, match=f"^{setting} is {value}, which {name} does") as error:
+            resolve(config)
+        assert str(error.value).endswith(f"or choose --algorithm {' or '.join(users)}.")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("a2d", "did you mean a2c? "), ("baseline", "did you mean reinforce-with"), ("zzz", "")],
+)
+def test_an_unknown_name_is_answered_with_the_nearest_and_all(name, hint):
+    with pytest.raises(ValueError, match=f"^There is no algorithm '{name}'; ") as error:
+        checked_name("algorithm", name, METHODS)
+    assert hint in str(error.value)
+    assert ("did you mean" in str(error.value)) == bool(hint)
+    assert str(error.value).endswith(f"choose one of: {', '.join(METHODS)}.")
+
+
+@pytest.mark.parametrize("preset", ["article", "article_as_printed"])
+def test_the_articles_loop_takes_no_algorithm(preset):
+    sentence = f"^algorithm is 'gae', but preset '{preset}' is .* give --preset article_rollouts"
+    with pytest.raises(ValueError, match=sentence):
+        default_config(preset, "gae")
+
+
+def test_settings_of_another_preset_or_method_are_refused():
+    with pytest.raises(ValueError, match=r"^preset is 'default', but settings is"):
+        resolve(TrainConfig(settings=presets.article))
+    with pytest.raises(ValueError, match=r"^algorithm is 'gae', but the settings are"):
+        resolve(TrainConfig(algorithm="gae"))
+
+
+def test_all_settings_can_be_written_as_json():
+    for name in ("article", "article_as_printed"):
+        described = json.loads(json.dumps(describe_settings(PRESETS[name]), allow_nan=False))
+        as_printed = name == "article_as_printed"
+        assert described["defects"] == dict.fromkeys(Defects._fields, as_printed)
+    for name in ("default", "stable_baselines3", "article_rollouts"):
+        for method in METHODS:
+            described = describe_settings(with_method(PRESETS[name], method))
+            assert described["method"] == method
+            json.dumps(described, allow_nan=False)
+    assert describe_settings(presets.article_rollouts)["max_grad_norm"] is None

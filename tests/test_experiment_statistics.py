@@ -1,5 +1,6 @@
 import gymnasium
 import numpy as np
+import pytest
 from test_metrics import some_metrics
 
 import a2c_jax as a2c
@@ -74,3 +75,19 @@ def test_summary_keeps_what_is_missing_as_none():
     assert summary["final_return_iqm"] == 480.0
     assert summary["final_return_interval_95"] is None
     assert summary["median_steps_to_solve"] == 4000.0
+
+
+def test_the_time_to_solve_is_named_for_its_unit():
+    metrics = some_metrics(np.ones((1, 120)), np.full((1, 120), 480.0))
+    summary = statistics.summarize(metrics, 1, 475.0, "episodes")
+    assert summary["median_episodes_to_solve"] == 100.0
+    assert summary["episodes_to_solve"] == [100.0]
+    assert not [name for name in summary if "steps" in name]
+
+
+@pytest.mark.parametrize(("length", "window"), [(35, 10), (10, 10), (9, 10), (1, 10), (7, 1)])
+def test_the_rolling_mean_is_that_of_a_loop(length, window):
+    values = np.random.default_rng(0).normal(100, 50, (3, length)).astype(np.float32)
+    loop = [[row[max(0, n + 1 - window) : n + 1].mean() for n in range(length)] for row in values]
+    np.testing.assert_allclose(statistics.rolling_mean(values, window), loop, rtol=1e-5)
+    np.testing.assert_allclose(statistics.rolling_mean(values[1], window), loop[1], rtol=1e-5)

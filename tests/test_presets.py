@@ -8,23 +8,94 @@ import pytest
 
 import a2c_jax as a2c
 from a2c_jax import presets
+from a2c_jax.article import AS_PRINTED, CORRECTED
+from a2c_jax.methods import METHODS
+
+SMALL = dataclasses.replace(
+    presets.default, num_envs=2, num_steps=4, total_steps=64, hidden_sizes=(4,)
+)
 
 
 def test_stable_baselines3_has_that_librarys_numbers():
     # A2C's signature and ActorCriticPolicy's defaults in Stable-Baselines3 2.x.
     preset = presets.stable_baselines3
     assert (preset.learning_rate, preset.final_learning_rate) == (7e-4, 7e-4)
-    assert (preset.num_steps, preset.discount, preset.gae_lambda) == (5, 0.99, 1.0)
+    assert (preset.num_steps, preset.discount) == (5, 0.99)
+    assert preset.method == METHODS["a2c"], "whose gae_lambda of 1 is n-step"
     assert (preset.value_coef, preset.entropy_coef, preset.max_grad_norm) == (0.5, 0.0, 0.5)
     assert preset.normalize_advantages is False
     assert preset.hidden_sizes == (64, 64)
 
 
 def test_article_has_the_articles_numbers():
-    preset = presets.article
-    assert (preset.learning_rate, preset.discount, preset.hidden_sizes) == (3e-4, 0.99, (256,))
-    assert (preset.value_coef, preset.entropy_coef, preset.gae_lambda) == (0.5, 0.001, 1.0)
-    assert preset.optimizer is optax.adam
+    for preset in (presets.article, presets.article_rollouts):
+        assert (preset.learning_rate, preset.discount, preset.hidden_sizes) == (3e-4, 0.99, (256,))
+        assert (preset.value_coef, preset.entropy_coef) == (0.5, 0.001)
+    assert presets.article.num_episodes == 3000
+    assert presets.article.defects == CORRECTED
+    as_printed = dataclasses.replace(presets.article, defects=AS_PRINTED)
+    assert presets.article_as_printed == as_printed
+    assert presets.article_rollouts.final_learning_rate == 3e-4
+    assert presets.article_rollouts.optimizer is optax.adam
+    assert presets.article_rollouts.method == METHODS["a2c"]
+
+
+def test_the_articles_loop_is_built_from_its_settings(cartpole, monkeypatch):
+    monkeypatch.setattr("a2c_jax.settings.article", lambda *parts, **settings: (parts, settings))
+    numbers = {"discount": 0.9, "value_coef": 0.7, "entropy_coef": 0.3}
+    preset = presets.ArticlePreset(learning_rate=0.01, hidden_sizes=(7,), **numbers)
+    (env, network, optimizer), settings = presets.build(preset, cartpole)
+    assert env is cartpole
+    assert settings == {**numbers, "defects": CORRECTED}
+    _, settings = presets.build(presets.article_as_printed, cartpole)
+    assert settings["defects"] == AS_PRINTED
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    assert all(7 in leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2)
+    first, _ = optimizer.update(jnp.array(5.0), optimizer.init(jnp.array(0.0)))
+    np.testing.assert_allclose(first, -0.01, rtol=1e-4, err_msg="Adam's first step is the rate")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_builds_and_takes_a_step(cartpole, name):
+    preset = dataclasses.replace(SMALL, method=METHODS[name], num_workers=3)
+    algorithm = presets.build(preset, cartpole)
+    workers = 3 if name == "a3c" else 1
+    assert algorithm.steps_per_update == workers * 2 * 4
+    assert presets.num_updates(preset) == 64 // (workers * 2 * 4)
+    before = algorithm.init(jax.random.key(0))
+    state, metrics = jax.jit(algorithm.step)(before)
+    assert all(np.isfinite(metric) for metric in metrics)
+    for network in ("policy", "value"):
+        moved = jax.tree.map(jnp.subtract, state.params[network], before.params[network])
+        assert optax.tree.norm(moved) > 0, f"the {network} network did not learn"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("q-actor-critic", {"expected": True}),
+        ("a3c", {"num_workers": 3, "random_order": True, "shared_statistics": False}),
+        ("a2c", {}),
+    ],
+)
+def test_a_methods_own_settings_reach_its_algorithm_and_no_others_do(cartpole, name, changes):
+    method = METHODS[name]._replace(algorithm=lambda *args, **parts: parts)
+    parts = presets.build(dataclasses.replace(SMALL, method=method, **changes), cartpole)
+    shared = {
+        "num_envs", "num_steps", "discount", "value_coef", "entropy_coef",
+        "normalize_advantages", "estimator",
+    }  # fmt: skip
+    assert {key: parts[key] for key in parts if key not in shared} == changes
+
+
+def test_lambda_reaches_the_estimator_of_gae_alone(cartpole):
+    rewards = jnp.arange(1.0, 5.0)[:, None]
+    ones, values = jnp.ones((4, 1)), jnp.full((4, 1), 0.5)
+    arrays = (rewards, 0.9 * ones, ones, values, values)
+    for name, estimator in [("gae", a2c.gae(0.3)), ("a2c", a2c.n_step)]:
+        method = METHODS[name]._replace(algorithm=lambda *args, **parts: parts["estimator"])
+        built = presets.build(dataclasses.replace(SMALL, method=method, gae_lambda=0.3), cartpole)
+        np.testing.assert_array_equal(built(*arrays).advantages, estimator(*arrays).advantages)
 
 
 def test_rmsprop_keeps_its_epsilon_outside_the_root_as_pytorch_does():
@@ -59,6 +130,34 @@ def test_the_rate_falls_linearly_to_its_end():
     np.testing.assert_allclose(rates, [2e-3, 1.5e-3, 1e-3, 0.5e-3], rtol=1e-2)
 
 
+@pytest.mark.parametrize("shared_statistics", [True, False])
+def test_the_rate_of_a3c_reaches_its_end_at_the_last_step_of_the_optimizer(
+    cartpole, shared_statistics
+):
+    schedules = []
+
+    def optimizer(rate):
+        schedules.append(rate)
+        return optax.sgd(rate)
+
+    preset = dataclasses.replace(
+        SMALL, method=METHODS["a3c"], num_workers=2, shared_statistics=shared_statistics,
+        optimizer=optimizer, learning_rate=1e-2, final_learning_rate=1e-3,
+    )  # fmt: skip
+    algorithm = presets.build(preset, cartpole)
+    step, state = jax.jit(algorithm.step), algorithm.init(jax.random.key(0))
+    for _ in range(presets.num_updates(preset)):
+        state, _ = step(state)
+    (counts,) = (count for _, count in optax.tree.get_all_with_path(state.opt_state, "count"))
+    # 4 rounds of 2 workers: 8 steps that all share, or 4 of each
+    np.testing.assert_array_equal(counts, 8 if shared_statistics else [4, 4])
+    steps = np.max(counts)
+    (rate,) = schedules
+    np.testing.assert_allclose(rate(0), 1e-2)
+    np.testing.assert_allclose(rate(steps), 1e-3, rtol=1e-5)
+    np.testing.assert_allclose(rate(steps - 1), 1e-3 + 9e-3 / steps, rtol=1e-5)
+
+
 def test_a_preset_can_be_swept_over_traced_numbers(cartpole):
     def loss(rate, discount):
         preset = dataclasses.replace(
@@ -74,6 +173,9 @@ def test_a_preset_can_be_swept_over_traced_numbers(cartpole):
 def test_updates_are_rounded_down():
     preset = dataclasses.replace(presets.default, total_steps=199)
     assert presets.num_updates(preset) == 4  # 4 * 40 = 160
+    a3c = dataclasses.replace(presets.default, method=METHODS["a3c"], total_steps=500)
+    assert presets.num_updates(a3c) == 3  # rounds of 4 workers: 3 * 160 = 480
+    assert presets.num_updates(presets.article) == 3000
 
 
 @pytest.mark.parametrize(
@@ -88,3 +190,31 @@ def test_updates_are_rounded_down():
 def test_settings_outside_their_range_are_named(cartpole, setting, value):
     with pytest.raises(ValueError, match=rf"^{setting} is .*; give .*\.$"):
         presets.build(dataclasses.replace(presets.default, **{setting: value}), cartpole)
+
+
+@pytest.mark.parametrize("setting", ["num_workers", "num_envs", "num_steps", "total_steps"])
+def test_numbers_of_a3c_below_1_are_named(cartpole, setting):
+    preset = dataclasses.replace(presets.default, method=METHODS["a3c"], **{setting: 0})
+    with pytest.raises(ValueError, match=f"^{setting} is 0; give"):
+        presets.build(preset, cartpole)
+
+
+def test_a_total_below_one_round_of_a3c_says_how_much_that_is(cartpole):
+    preset = dataclasses.replace(presets.default, method=METHODS["a3c"], total_steps=159)
+    sentence = r"^total_steps is 159, less than the 160 \(num_workers \* num_envs \* num_steps\)"
+    with pytest.raises(ValueError, match=sentence):
+        presets.build(preset, cartpole)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("num_episodes", 0), ("num_episodes", 1.5), ("learning_rate", 0.0),
+        ("learning_rate", float("nan")), ("discount", -0.1), ("value_coef", -1.0),
+        ("entropy_coef", -1.0),
+    ],
+)  # fmt: skip
+def test_the_articles_settings_outside_their_range_are_named(cartpole, setting, value):
+    preset = dataclasses.replace(presets.article, **{setting: value})
+    with pytest.raises(ValueError, match=rf"^{setting} is .*; give .*\.$"):
+        (presets.num_updates(preset), presets.build(preset, cartpole))
