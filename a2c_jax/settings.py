@@ -132,7 +132,8 @@ def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
         return _build_article(preset, env)
     checks.positive("learning_rate", preset.learning_rate)
     checks.not_negative("final_learning_rate", preset.final_learning_rate)
-    checks.unit_interval("gae_lambda", preset.gae_lambda)
+    if "gae_lambda" in preset.method.uses:
+        checks.unit_interval("gae_lambda", preset.gae_lambda)
     rate = optax.linear_schedule(
         preset.learning_rate, preset.final_learning_rate, _optimizer_steps(preset)
     )

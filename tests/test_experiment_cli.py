@@ -137,7 +137,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path):
         (["--algorithm", "gae", "--gae-lambda", "-1"], "gae_lambda is -1.0; give"),
         (
             ["--gae-lambda", "0.9"],
-            "which a2c does not use; leave it out, or choose --algo",
+            "which is not used by a2c; leave it out, or choose --algo",
         ),
         (["--num-envs", "0"], "num_envs is 0"),
         (["--num-steps", "0"], "num_steps is 0"),
@@ -184,7 +184,6 @@ def test_help(capsys):
     assert "--num-steps" not in text, "the article's loop has no rollouts"
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="--uses is one")
 @pytest.mark.parametrize("command", ["train", "compare"])
 def test_the_parts_of_a_method_are_no_flags(command, capsys):
     with pytest.raises(SystemExit):

@@ -119,7 +119,6 @@ def test_anything_can_be_drawn(values, num_seeds, length):
     png(draw_methods, curves, title="a title", threshold=4.0)
 
 
-@pytest.mark.xfail(strict=True, raises=UserWarning, reason="a legend of nothing warns")
 def test_methods_of_which_nothing_is_known_can_be_drawn():
     png(draw_methods, {"a": (STEPS, NOTHING), "b": (STEPS, NOTHING)}, title="a title")
 

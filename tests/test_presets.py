@@ -183,13 +183,20 @@ def test_updates_are_rounded_down():
     [
         ("total_steps", 0), ("total_steps", 39), ("num_envs", 0), ("num_steps", -1),
         ("learning_rate", 0.0), ("learning_rate", -1e-3), ("learning_rate", float("nan")),
-        ("final_learning_rate", -1e-3), ("discount", 1.5), ("gae_lambda", 2.0),
+        ("final_learning_rate", -1e-3), ("discount", 1.5),
         ("max_grad_norm", 0.0), ("max_grad_norm", float("nan")), ("entropy_coef", -0.1),
     ],
 )  # fmt: skip
 def test_settings_outside_their_range_are_named(cartpole, setting, value):
     with pytest.raises(ValueError, match=rf"^{setting} is .*; give .*\.$"):
         presets.build(dataclasses.replace(presets.default, **{setting: value}), cartpole)
+
+
+def test_lambda_outside_its_range_is_named_where_it_is_used(cartpole):
+    preset = dataclasses.replace(presets.default, gae_lambda=2.0)
+    presets.build(preset, cartpole)
+    with pytest.raises(ValueError, match=r"^gae_lambda is 2.0; give"):
+        presets.build(dataclasses.replace(preset, method=METHODS["gae"]), cartpole)
 
 
 @pytest.mark.parametrize("setting", ["num_workers", "num_envs", "num_steps", "total_steps"])

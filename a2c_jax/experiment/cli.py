@@ -132,9 +132,11 @@ def prepare_compare(flags: Sequence[str], stack: contextlib.ExitStack) -> Callab
                     noise = comparison.measure_gradients(config, jobs, interrupted)
                     result = result._replace(noise=noise)
                     write_comparison(folder, config, jobs, result)
+                stopped = interrupted()
             except OSError as error:
                 return _not_written("comparison", error)
-            stopped = interrupted()
+            except KeyboardInterrupt:  # a second Ctrl-C; the training has been written
+                stopped = True
         console.print(comparison_table(result))
         console.print(f"Files: {folder}", soft_wrap=True, highlight=False)
         return EXIT_INTERRUPTED if stopped else 0

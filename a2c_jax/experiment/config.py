@@ -223,7 +223,7 @@ def check_settings_used(
             names = " and ".join(method_name(settings) for settings in chosen)
             users = [name for name, method in METHODS.items() if setting in method.uses]
             raise ValueError(
-                f"{setting} is {values[0]}, which {names} does not use; leave it out, or choose "
+                f"{setting} is {values[0]}, which is not used by {names}; leave it out, or choose "
                 f"{flag} {' or '.join(users)}."
             )
 

@@ -112,7 +112,8 @@ def _save(file: BinaryIO, figure: Figure, axes: Axes) -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.01)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", framealpha=0.7, edgecolor="none", bbox_to_anchor=(1.0, 0.05))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", framealpha=0.7, edgecolor="none", bbox_to_anchor=(1.0, 0.05))
     figure.savefig(file, format="png")
 
 
