@@ -122,7 +122,10 @@ def test_a_comparison_writes_one_table_and_one_figure(tmp_path, monkeypatch, cap
         (["--preset", "article"], "preset is 'article', an algorithm of its own; give --preset"),
         (["--preset", "article_as_printed"], "'article_as_printed', an algorithm of its own; gi"),
         (["--preset", "defualt"], "There is no preset 'defualt'; did you mean default? choose"),
-        (["--algorithms", "a2c", "--gae-lambda", "0.5"], "gae_lambda is 0.5, which is not used by a2c"),
+        (
+            ["--algorithms", "a2c", "--gae-lambda", "0.5"],
+            "gae_lambda is 0.5, which is not used by a2c",
+        ),
         (["--algorithms", "a2c", "gae", "--num-workers", "2"], "or choose --algorithms a3c"),
         (["--env", "Pendulum-v1"], "continuous action space"),
         (["--num-seeds", "0"], "num_seeds is 0; give"),

@@ -136,7 +136,9 @@ def test_a_setting_is_refused_by_every_method_that_does_not_use_it(setting, valu
         if name in users:
             resolve(config)
             continue
-        with pytest.raises(ValueError, match=f"^{setting} is {value}, which is not used by {name};") as error:
+        with pytest.raises(
+            ValueError, match=f"^{setting} is {value}, which is not used by {name};"
+        ) as error:
             resolve(config)
         assert str(error.value).endswith(f"or choose --algorithm {' or '.join(users)}.")
 

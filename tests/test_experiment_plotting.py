@@ -141,7 +141,7 @@ def test_rewards_are_drawn_as_rewards_and_lengths_as_lengths(drawn):
     rewards, lengths = drawn
     np.testing.assert_array_equal(line(rewards, "reward")[1], outcome.metrics.episode_return_sum[0])
     np.testing.assert_array_equal(line(lengths, "length")[1], outcome.metrics.episode_length_sum[0])
-    assert rewards.get_title() == "CartPole-v1 with a limit of 200 steps, the article's loop"
+    assert rewards.get_title() == "CartPole-v1 with a limit of 200 steps, preset article"
 
 
 @pytest.mark.parametrize(

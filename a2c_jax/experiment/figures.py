@@ -13,7 +13,7 @@ from a2c_jax.metrics import learning_curve
 def run_figures(config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Writer]:
     """The files of a run's figures by name, each a function that writes it."""
     if job.unit == "episodes":
-        return _article_figures(job, outcome)
+        return _article_figures(config.preset, job, outcome)
     steps, returns = learning_curve(outcome.metrics, job.algorithm, num_points(job, outcome))
     method = f", {config.algorithm}" if config.algorithm else ""
     draw = functools.partial(
@@ -36,8 +36,8 @@ def num_points(job: Job, outcome: Outcome) -> int:
     return max(20, min(100, steps // (job.env.max_episode_steps * job.num_envs)))
 
 
-def _article_figures(job: Job, outcome: Outcome) -> dict[str, Writer]:
-    title = f"{job.env.name} with a limit of {job.env.max_episode_steps} steps, the article's loop"
+def _article_figures(preset: str, job: Job, outcome: Outcome) -> dict[str, Writer]:
+    title = f"{job.env.name} with a limit of {job.env.max_episode_steps} steps, preset {preset}"
     draw = functools.partial(draw_episodes, title=title)
     metrics = outcome.metrics
     return {
