@@ -2,7 +2,8 @@
 
 The one module of the core that looks at devices and compiles. One program is compiled for a
 batch of seeds on every device, and runs once for each such group. It does not know how many
-groups there are, so a seed's numbers do not depend on how many other seeds run beside it.
+groups there are, nor on a CPU how many rows of a batch are seeds and how many only fill it up,
+so a seed's numbers do not depend on how many other seeds run beside it.
 """
 
 import functools
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -18,6 +20,7 @@ from a2c_jax.train import train
 from a2c_jax.types import Algorithm, Key, TrainResult
 
 _SEEDS = PartitionSpec("seeds")
+_CPU_BATCH = 8  # makes calling a program cheap beside running it
 
 
 class SeedLayout(NamedTuple):
@@ -37,6 +40,29 @@ class SeedLayout(NamedTuple):
         """Seeds that one call of the program trains, on all devices together."""
         return self.batch_size * len(self.devices)
 
+    @property
+    def rows(self) -> np.ndarray:
+        """Which seed stands in each row, ``[groups, devices, batch_size]``; -1 for none."""
+        starts = range(0, self.num_seeds, self.group_size)
+        rows = np.full((len(starts), len(self.devices), self.batch_size), -1)
+        for group, start in enumerate(starts):
+            seeds = np.arange(start, min(start + self.group_size, self.num_seeds))
+            for device, part in enumerate(np.array_split(seeds, len(self.devices))):
+                rows[group, device, : len(part)] = part
+        return rows
+
+
+class Group(NamedTuple):
+    """What one call of a program takes or gives: a batch of seeds on every device.
+
+    Attributes:
+        number: int ``[devices]``, how many rows of each device's batch are seeds.
+        tree: of each seed, ``[devices * batch_size, ...]``.
+    """
+
+    number: jax.Array
+    tree: Any
+
 
 def train_seeds(
     algorithm: Algorithm,
@@ -49,14 +75,15 @@ def train_seeds(
     """Trains one seed for each key, in batches, on all local devices; compiles once.
 
     A seed's result depends, bit for bit, on its key, the batch size, the device and the
-    versions alone: not on the other seeds, nor on their number or order.
+    versions alone: not on the other seeds, nor on their number or order. Nothing is to be
+    gained by another batch size on a CPU.
 
     Args:
         algorithm: what to train; not built from traced values.
         keys: one for each seed, ``[S]``.
         num_updates: of each seed.
         batch_size: seeds that one call of the program trains on a device: one after
-            another on a CPU, vmapped elsewhere. By default 1 on a CPU, and all of a
+            another on a CPU, vmapped elsewhere. By default 8 on a CPU, and all of a
             device's seeds elsewhere.
         devices: all local devices by default. A CPU is one device for each of its cores if
             ``jax.config.update("jax_num_cpu_devices", cores)`` is called before JAX starts.
@@ -83,24 +110,36 @@ def seed_layout(
     Raises:
         ValueError: as :func:`train_seeds` does.
     """
-    num_seeds = _check_keys(keys)
-    devices = tuple(devices if devices is not None else jax.local_devices())
+    return layout_of(_check_keys(keys), batch_size, devices)
+
+
+def layout_of(
+    num_seeds: int,
+    batch_size: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> SeedLayout:
+    """As :func:`seed_layout`, for so many seeds, or anything else that is trained once each.
+
+    Raises:
+        ValueError: as :func:`train_seeds` does.
+    """
+    devices = tuple(devices if devices is not None else jax.local_devices())[:num_seeds]
     if not devices:
         raise ValueError("devices is empty; give at least one device, or None for all of them.")
     if batch_size is None:
-        batch_size = 1 if devices[0].platform == "cpu" else -(-num_seeds // len(devices))
-    batch_size = checks.positive_int("batch_size", batch_size)
-    batches = -(-num_seeds // batch_size)
-    return SeedLayout(num_seeds, batch_size, devices[:batches])
+        on_cpu = devices[0].platform == "cpu"
+        batch_size = _CPU_BATCH if on_cpu else -(-num_seeds // len(devices))
+    return SeedLayout(num_seeds, checks.positive_int("batch_size", batch_size), devices)
 
 
 def over_seeds(function: Callable[[Any], Any], layout: SeedLayout) -> Any:
-    """Compiles a function of one seed into one of a group of seeds, ``[group_size, ...]``."""
+    """Compiles a function of one seed's tree into one that takes a :class:`Group` to another."""
 
-    def batch(tree: Any) -> Any:
+    def batch(group: Group) -> Group:
         # vmapped on a CPU, a seed's rounding would depend on its place in the batch, and the
         # activations of many seeds would fall out of the cache.
-        return jax.lax.map(function, tree) if layout.on_cpu else jax.vmap(function)(tree)
+        every = _one_by_one if layout.on_cpu else _all_at_once
+        return Group(group.number, every(function, group))
 
     mesh = Mesh(np.asarray(layout.devices), ("seeds",))
     return jax.jit(
@@ -108,27 +147,57 @@ def over_seeds(function: Callable[[Any], Any], layout: SeedLayout) -> Any:
     )
 
 
-def split_groups(keys: Key, layout: SeedLayout) -> list[Key]:
-    """Cuts keys ``[S]`` into groups on the devices; the last is filled up with its last key."""
-    size = layout.group_size
-    rows = np.minimum(np.arange(-(-layout.num_seeds // size) * size), layout.num_seeds - 1)
+def _all_at_once(function: Callable[[Any], Any], group: Group) -> Any:
+    return jax.vmap(function)(group.tree)
+
+
+def _one_by_one(function: Callable[[Any], Any], group: Group) -> Any:
+    # The number is an argument of the program: one that is known, 1 above all, would be
+    # compiled to something that may round differently.
+    def body(row: jax.Array, results: Any) -> Any:
+        result = function(jax.tree.map(lambda leaf: leaf[row], group.tree))
+        return jax.tree.map(lambda all_, one: all_.at[row].set(one), results, result)
+
+    first = jax.tree.map(lambda leaf: leaf[0], group.tree)
+    rows = jax.tree.leaves(group.tree)[0].shape[0]
+    results = jax.tree.map(lambda leaf: _zeros(rows, leaf), jax.eval_shape(function, first))
+    return jax.lax.fori_loop(0, group.number[0], body, results)
+
+
+def _zeros(rows: int, like: jax.ShapeDtypeStruct) -> jax.Array:
+    if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jnp.broadcast_to(jax.random.key(0, dtype=like.dtype), (rows, *like.shape))
+    return jnp.zeros((rows, *like.shape), like.dtype)
+
+
+def split_groups(tree: Any, layout: SeedLayout) -> list[Group]:
+    """Cuts a tree ``[S, ...]`` into groups on the devices, the rows that are no seed filled up."""
     sharding = NamedSharding(Mesh(np.asarray(layout.devices), ("seeds",)), _SEEDS)
-    return [jax.device_put(keys[group], sharding) for group in rows.reshape(-1, size)]
+    return [jax.device_put(_group(tree, rows), sharding) for rows in layout.rows]
 
 
-def join_groups(groups: Sequence[Any], layout: SeedLayout) -> Any:
+def _group(tree: Any, rows: np.ndarray) -> Group:
+    is_seed = rows >= 0
+    seeds = np.where(is_seed, rows, rows[0, 0]).ravel()
+    return Group(is_seed.sum(axis=1, dtype=np.int32), jax.tree.map(lambda leaf: leaf[seeds], tree))
+
+
+def join_groups(groups: Sequence[Group], layout: SeedLayout) -> Any:
     """Puts the results of all groups together, ``[S, ...]``, and drops the filling."""
     if len(groups) * layout.group_size == layout.num_seeds and len(groups) == 1:
-        return groups[0]
-    return jax.tree.map(lambda *leaves: _concatenate(leaves, layout), *groups)
+        return groups[0].tree
+    seeds = layout.rows.ravel() >= 0
+    return jax.tree.map(
+        lambda *leaves: _concatenate(leaves, seeds, layout), *(group.tree for group in groups)
+    )
 
 
-def _concatenate(leaves: Sequence[jax.Array], layout: SeedLayout) -> jax.Array:
+def _concatenate(leaves: Sequence[jax.Array], seeds: np.ndarray, layout: SeedLayout) -> jax.Array:
     if jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
-        data = _concatenate([jax.random.key_data(leaf) for leaf in leaves], layout)
+        data = _concatenate([jax.random.key_data(leaf) for leaf in leaves], seeds, layout)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaves[0]))
     # On the host: concatenating there compiles nothing.
-    joined = np.concatenate([np.asarray(leaf) for leaf in leaves])[: layout.num_seeds]
+    joined = np.concatenate([np.asarray(leaf) for leaf in leaves])[seeds]
     return jax.device_put(joined, layout.devices[0])
 
 

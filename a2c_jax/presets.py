@@ -15,7 +15,7 @@ from a2c_jax.networks import (
     mlp_actor_critic,
     mlp_q_actor_critic,
 )
-from a2c_jax.settings import ArticlePreset, Preset, build, num_updates
+from a2c_jax.settings import ArticlePreset, Preset, build, make_network, num_updates
 
 __all__ = [
     "PRESETS",
@@ -26,6 +26,7 @@ __all__ = [
     "article_rollouts",
     "build",
     "default",
+    "make_network",
     "num_updates",
     "stable_baselines3",
 ]

@@ -138,7 +138,6 @@ def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
         preset.learning_rate, preset.final_learning_rate, _optimizer_steps(preset)
     )
     method = preset.method
-    make_network = preset.network if method.estimator else preset.q_network
     parts: dict[str, Any] = {
         name: getattr(preset, name) for name in method.uses if name != "gae_lambda"
     }
@@ -146,7 +145,7 @@ def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
         parts["estimator"] = method.estimator(preset.gae_lambda)
     return method.algorithm(
         env,
-        make_network(env, preset.hidden_sizes),
+        make_network(preset, env),
         optax.chain(_clip(preset.max_grad_norm), preset.optimizer(rate)),
         num_envs=preset.num_envs,
         num_steps=preset.num_steps,
@@ -156,6 +155,14 @@ def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
         normalize_advantages=preset.normalize_advantages,
         **parts,
     )
+
+
+def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network | QNetwork:
+    """Makes the network that :func:`build` trains; a QNetwork where the critic is of actions."""
+    if isinstance(preset, ArticlePreset):
+        return article_network(env, preset.hidden_sizes)
+    make = preset.network if preset.method.estimator else preset.q_network
+    return make(env, preset.hidden_sizes)
 
 
 def _build_article(preset: ArticlePreset, env: Environment) -> Algorithm:

@@ -25,3 +25,7 @@ def small_algorithm(cartpole):
         num_envs=4,
         num_steps=5,
     )
+
+
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=3, help="how often runs are killed")

@@ -14,10 +14,10 @@ from a2c_jax.experiment.config import (
     TrainConfig,
     checked_name,
     default_config,
-    resolve,
     with_method,
 )
 from a2c_jax.experiment.describe import describe_settings
+from a2c_jax.experiment.jobs import resolve
 from a2c_jax.methods import METHODS
 from a2c_jax.presets import PRESETS
 

@@ -6,7 +6,8 @@ from rich.console import Console
 from test_metrics import some_metrics
 
 from a2c_jax.experiment import progress
-from a2c_jax.experiment.config import TrainConfig, default_config, resolve
+from a2c_jax.experiment.config import TrainConfig, default_config
+from a2c_jax.experiment.jobs import resolve
 from a2c_jax.experiment.progress import (
     Reporter,
     environment_steps,

@@ -19,7 +19,9 @@ def keys():
 @pytest.mark.parametrize("chunk_updates", [2, 4, 5, 100])
 def test_chunks_are_the_whole_bit_for_bit(small_algorithm, keys, chunk_updates):
     whole = a2c.train_seeds(small_algorithm, keys, NUM_UPDATES)
-    outcome = train_in_chunks(small_algorithm, keys, NUM_UPDATES, chunk_updates=chunk_updates)
+    outcome = train_in_chunks(
+        small_algorithm, keys, NUM_UPDATES, seed_layout(keys), chunk_updates=chunk_updates
+    )
     assert outcome.num_updates == NUM_UPDATES
     assert_identical(outcome.metrics, jax.tree.map(np.asarray, whole.metrics))
     assert_identical(join_groups(outcome.state, seed_layout(keys)), whole.state)
@@ -28,7 +30,7 @@ def test_chunks_are_the_whole_bit_for_bit(small_algorithm, keys, chunk_updates):
 def test_it_stops_after_the_chunk_in_which_it_is_told_to(small_algorithm, keys):
     seen = []
     outcome = train_in_chunks(
-        small_algorithm, keys, NUM_UPDATES, chunk_updates=2,
+        small_algorithm, keys, NUM_UPDATES, seed_layout(keys), chunk_updates=2,
         on_chunk=lambda outcome: seen.append(outcome.num_updates),
         should_stop=lambda: len(seen) > 2,
     )  # fmt: skip
@@ -50,7 +52,7 @@ def test_chunks_divide_the_run_where_they_can(small_algorithm, keys, num_seeds):
 def test_a_single_update_is_never_left_over(small_algorithm, keys):
     seen = []
     train_in_chunks(
-        small_algorithm, keys, 5, chunk_updates=2,
+        small_algorithm, keys, 5, seed_layout(keys), chunk_updates=2,
         on_chunk=lambda outcome: seen.append(outcome.num_updates),
     )  # fmt: skip
     assert seen == [0, 2, 5]
@@ -64,7 +66,7 @@ def test_a_chunk_that_takes_too_long_is_followed_by_shorter_ones(
     monkeypatch.setattr(training, "_GOOD", 1e-9)
     monkeypatch.setitem(training._STEPS_A_SECOND, "cpu", 150)  # chunks of 5 updates of 20 steps
     outcome = train_in_chunks(
-        small_algorithm, keys, NUM_UPDATES,
+        small_algorithm, keys, NUM_UPDATES, seed_layout(keys),
         on_chunk=lambda outcome: seen.append(outcome.num_updates),
     )  # fmt: skip
     assert seen == [0, 5, 7, 10]

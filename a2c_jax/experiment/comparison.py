@@ -9,17 +9,10 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from a2c_jax.experiment.config import (
-    Job,
-    PresetName,
-    TrainConfig,
-    check_settings_used,
-    checked_name,
-    make_job,
-    with_method,
-)
+from a2c_jax.experiment.config import PresetName, TrainConfig, checked_name, with_method
 from a2c_jax.experiment.figures import num_points
 from a2c_jax.experiment.gradients import StageNoise, measure_stages
+from a2c_jax.experiment.jobs import Job, check_settings_used, make_job
 from a2c_jax.experiment.progress import Reporter
 from a2c_jax.experiment.runs import describe_outcome
 from a2c_jax.experiment.training import train_in_chunks
@@ -144,7 +137,7 @@ def _resolve_one(config: CompareConfig, name: str, settings: Preset) -> tuple[Tr
 
 
 def compare(
-    jobs: Jobs, console: Console, should_stop: Callable[[], bool] = lambda: False
+    jobs: Jobs, console: Console, should_stop: Callable[[], object] = lambda: False
 ) -> Comparison:
     """Trains every method in turn.
 
@@ -162,6 +155,7 @@ def compare(
                 job.algorithm,
                 job.keys,
                 job.num_updates,
+                job.layout,
                 on_chunk=reporter.report,
                 should_stop=should_stop,
             )
@@ -173,7 +167,7 @@ def compare(
 
 
 def measure_gradients(
-    config: CompareConfig, jobs: Jobs, should_stop: Callable[[], bool] = lambda: False
+    config: CompareConfig, jobs: Jobs, should_stop: Callable[[], object] = lambda: False
 ) -> tuple[StageNoise, ...]:
     """Measures the variance of the methods' gradients; see :func:`measure_stages`.
 

@@ -10,14 +10,13 @@ import numpy as np
 from rich.table import Table
 
 from a2c_jax.experiment.comparison import CompareConfig, Comparison, Jobs
-from a2c_jax.experiment.config import Job
+from a2c_jax.experiment.config_files import FORMAT
 from a2c_jax.experiment.describe import describe_machine, describe_settings
 from a2c_jax.experiment.files import json_writer, write_together
 from a2c_jax.experiment.gradients import StageNoise
+from a2c_jax.experiment.jobs import Job
 from a2c_jax.experiment.plotting import draw_methods
-from a2c_jax.experiment.runs import FORMAT
 from a2c_jax.experiment.statistics import solved_threshold
-from a2c_jax.parallel import seed_layout
 
 _CERTAIN = 1e-6  # an error below this is rounding: the reference compared with itself
 
@@ -129,7 +128,7 @@ def _describe(config: CompareConfig, jobs: Jobs, job: Job) -> dict[str, Any]:
         "seeds": list(job.seeds),
         "gradient_episodes": config.gradient_episodes,
         "methods": {name: describe_settings(one.settings) for name, (one, _) in jobs.items()},
-        **describe_machine(seed_layout(job.keys).devices),
+        **describe_machine(job.layout.devices),
     }
 
 

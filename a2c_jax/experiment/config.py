@@ -1,20 +1,14 @@
-"""What a training run is told, and the check that it can be done."""
+"""What a training run is told."""
 
-import collections
 import dataclasses
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-import jax
-import numpy as np
-
-from a2c_jax import checks, presets
-from a2c_jax.environments import make_env
+from a2c_jax import presets
 from a2c_jax.methods import METHODS
 from a2c_jax.presets import PRESETS, ArticlePreset, Preset
-from a2c_jax.types import Algorithm, Environment, Key
 
 SettingsT = TypeVar("SettingsT", bound=Preset | ArticlePreset)
 
@@ -51,9 +45,21 @@ class TrainConfig(Generic[SettingsT]):
         num_seeds: how many seeds, counting up from the first.
         seed: the first seed.
         seeds: exactly these seeds, instead of a first one and a number.
-        batch_size: seeds that one call of the program trains on a device; by default 1 on a
-            CPU, and all of a device's seeds elsewhere.
-        out: the run folder; by default a new one under runs/.
+        batch_size: seeds that one call of the program trains on a device; by default 8 on a
+            CPU, and elsewhere all of a device's seeds that its memory holds.
+        evaluate_every: updates after which the greedy policy is evaluated, again and again, and
+            at the end; by default never. Training does not notice.
+        evaluate_episodes: of each seed in such an evaluation.
+        checkpoint_every: chunks, of a second or two each, after which a checkpoint is saved;
+            one is always saved at the end.
+        tensorboard: log to TensorBoard's format too, into the run folder.
+        wandb: log to Weights & Biases too.
+        config: a JSON file to start from instead of a preset, such as a run's config.json or a
+            sweep's best.json.
+        resume: the folder of a run to go on with; total_steps (num_episodes) may be raised, and
+            every other setting is the run's.
+        name: of the new run folder under runs/; by default environment, preset and time.
+        out: the run folder, wherever it is.
         overwrite: replace the files of the run in that folder, and no others.
     """
 
@@ -66,34 +72,16 @@ class TrainConfig(Generic[SettingsT]):
     seed: int = 0
     seeds: tuple[int, ...] | None = None
     batch_size: int | None = None
+    evaluate_every: int | None = None
+    evaluate_episodes: int = 20
+    checkpoint_every: int = 10
+    tensorboard: bool = False
+    wandb: bool = False
+    config: Path | None = None
+    resume: Path | None = None
+    name: str | None = None
     out: Path | None = None
     overwrite: bool = False
-
-
-class Job(NamedTuple):
-    """A configuration that has been checked, with all it takes to train.
-
-    Attributes:
-        unit: what progress is counted in: environment steps, or episodes for the article's
-            loop, whose updates take a different number of steps each.
-        per_update: of that unit, in each update of a seed.
-        num_envs: environments that a seed steps in parallel.
-    """
-
-    env: Environment
-    algorithm: Algorithm
-    seeds: tuple[int, ...]
-    keys: Key
-    num_updates: int
-    notices: tuple[str, ...]
-    unit: Literal["steps", "episodes"]
-    per_update: int
-    num_envs: int
-
-    @property
-    def units_per_seed(self) -> int:
-        """Environment steps, or episodes, of each seed that are really run."""
-        return self.num_updates * self.per_update
 
 
 def default_config(preset: str, algorithm: str | None) -> TrainConfig:
@@ -125,107 +113,32 @@ def with_method(settings: Preset, algorithm: str) -> Preset:
     return dataclasses.replace(settings, method=method, **dict(method.settings))
 
 
-def resolve(config: TrainConfig) -> Job:
-    """Checks a configuration and makes what it names; compiles and writes nothing.
-
-    Raises:
-        ValueError: one sentence that names the setting, its value and the remedy.
-    """
-    _check_settings(config)
-    return make_job(config)
-
-
-def make_job(config: TrainConfig) -> Job:
-    """As :func:`resolve`, whether or not the method uses every setting that was changed."""
-    seeds = resolve_seeds(config.num_seeds, config.seed, config.seeds)
-    if config.batch_size is not None:
-        checks.positive_int("batch_size", config.batch_size)
-    env = resolve_env(config.env, config.max_episode_steps)
-    keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
-    settings = config.settings
-    num_updates = presets.num_updates(settings)
-    algorithm = presets.build(settings, env)
-    if isinstance(settings, ArticlePreset):
-        return Job(env, algorithm, seeds, keys, num_updates, (), "episodes", 1, 1)
-    per_update = algorithm.steps_per_update
-    notices = _notices(settings.total_steps, num_updates, per_update)
-    num_envs = per_update // settings.num_steps
-    return Job(env, algorithm, seeds, keys, num_updates, notices, "steps", per_update, num_envs)
-
-
-def resolve_env(name: str, max_episode_steps: int | None) -> Environment:
-    """Makes the environment, with a time limit if one is given.
-
-    Raises:
-        ValueError: as :func:`a2c_jax.make_env` does, or if the limit is below 1.
-    """
-    if max_episode_steps is None:
-        return make_env(name)
-    limit = checks.positive_int("max_episode_steps", max_episode_steps)
-    return make_env(name, max_steps_in_episode=limit)
-
-
-def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The seeds themselves.
-
-    Raises:
-        ValueError: if there are none, or one is out of range or named twice.
-    """
-    count = checks.positive_int("num_seeds", num_seeds)
-    if seeds is None:
-        seeds = tuple(range(seed, seed + count))
-    if not seeds:
-        raise ValueError("seeds is empty; name at least one seed.")
-    for number in seeds:
-        if not 0 <= number < 2**32:
-            raise ValueError(f"seed is {number}; give a whole number from 0 to 4294967295.")
-    number, times = collections.Counter(seeds).most_common(1)[0]
-    if times > 1:
-        raise ValueError(f"seeds holds {number} more than once; name every seed once.")
-    return seeds
-
-
-def _check_settings(config: TrainConfig) -> None:
-    defaults = default_config(config.preset, config.algorithm).settings
-    settings = config.settings
-    if type(settings) is not type(defaults):
-        raise ValueError(
-            f"preset is {config.preset!r}, but settings is a {type(settings).__name__}; make the "
-            "configuration with default_config(preset, algorithm)."
-        )
-    if isinstance(settings, ArticlePreset):
-        return
-    if config.algorithm is not None and settings.method != METHODS[config.algorithm]:
-        raise ValueError(
-            f"algorithm is {config.algorithm!r}, but the settings are of another method; make "
-            "the configuration with default_config(preset, algorithm)."
-        )
-    check_settings_used([settings], defaults)
-
-
-def check_settings_used(
-    chosen: Sequence[Preset], defaults: Preset, flag: str = "--algorithm"
-) -> None:
-    """Refuses a setting that was changed and that none of the methods uses.
+def configure(preset: str = "default", algorithm: str | None = None, **changes: Any) -> TrainConfig:
+    """The configuration of a preset and a method, with changes.
 
     Args:
-        chosen: the settings of each method.
-        defaults: the settings before any was changed.
-        flag: what chooses the methods.
+        preset: its name.
+        algorithm: the method's name; by default the preset's own.
+        **changes: fields of :class:`TrainConfig`, or of its settings.
 
     Raises:
-        ValueError: which setting, and which methods use it.
+        ValueError: if there is no such preset, method or field.
     """
-    for setting in sorted(frozenset().union(*(method.uses for method in METHODS.values()))):
-        values = [getattr(settings, setting) for settings in chosen]
-        used = any(setting in settings.method.uses for settings in chosen)
-        if not used and any(value != getattr(defaults, setting) for value in values):
-            names = " and ".join(method_name(settings) for settings in chosen)
-            users = [name for name, method in METHODS.items() if setting in method.uses]
-            raise ValueError(
-                f"{setting} is {values[0]}, which is not used by {names}; leave it out, or choose "
-                f"{flag} {' or '.join(users)}."
-            )
+    default = default_config(preset, algorithm)
+    fields = _field_names(default) - {"settings", "preset", "algorithm"}
+    settings = _field_names(default.settings) - {"method"}
+    for name in changes:
+        checked_name("setting", name, sorted(fields | settings))
+    changed = dataclasses.replace(
+        default.settings, **{name: changes[name] for name in settings & changes.keys()}
+    )
+    return dataclasses.replace(
+        default, settings=changed, **{name: changes[name] for name in fields & changes.keys()}
+    )
+
+
+def _field_names(record: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(record)}
 
 
 def method_name(settings: Preset) -> str:
@@ -242,13 +155,3 @@ def checked_name(kind: str, name: str, known: Iterable[str]) -> str:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise ValueError(f"There is no {kind} {name!r}; {hint}choose one of: {', '.join(known)}.")
     return name
-
-
-def _notices(total_steps: int, num_updates: int, per_update: int) -> tuple[str, ...]:
-    run = num_updates * per_update
-    if run == total_steps:
-        return ()
-    return (
-        f"total_steps={total_steps:,} is no multiple of the {per_update:,} steps of an update: "
-        f"{run:,} steps ({num_updates:,} updates) are run.",
-    )

@@ -2,8 +2,9 @@
 
 import functools
 
-from a2c_jax.experiment.config import Job, TrainConfig
+from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.files import Writer
+from a2c_jax.experiment.jobs import Job
 from a2c_jax.experiment.plotting import draw_episodes, draw_learning_curve
 from a2c_jax.experiment.statistics import solved_threshold
 from a2c_jax.experiment.training import Outcome

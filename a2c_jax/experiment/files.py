@@ -1,58 +1,119 @@
-"""Folders that are claimed and files that are whole or not there."""
+"""Folders that one process at a time writes, and files that are whole or not there."""
 
 import contextlib
 import datetime
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import filelock
+
 Writer = Callable[[BinaryIO], object]
+
+LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def open_folder(out: Path | None, overwrite: bool, name: str) -> Iterator[Path]:
-    """Claims a run's folder, and takes it away again if nothing was written to it.
+def open_folder(
+    out: Path | None, overwrite: bool, name: str, *, timestamp: bool = True
+) -> Iterator[Path]:
+    """Makes and locks a folder for results, and takes it away if nothing was written to it.
 
     Args:
-        out: the folder; by default a new one, ``runs/<name>-<timestamp>``.
+        out: the folder; by default a new one, ``runs/<name>-<time>``.
         overwrite: whether it may hold something, which is then replaced file by file.
         name: what a new one is called.
+        timestamp: whether the time is added to that name.
 
     Raises:
         ValueError: if the folder holds something, another run included, and is not to be
-            overwritten; or if it cannot be written to.
+            overwritten; if another process is at work in it; or if it cannot be written to.
     """
-    folder = out or _new_folder(name)
-    existed = os.path.isdir(folder)
+    folder = out or _new_folder(checked_file_name("name", name), timestamp)
+    made = [path for path in (folder, *folder.parents) if not os.path.isdir(path)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()) and not overwrite:
-            raise ValueError(
-                f"out is {str(folder)!r}, which is not empty; give another folder, or "
-                "--overwrite to replace the run in it."
-            )
-        # While it stands there, the folder is not empty for any other run.
-        claim = tempfile.NamedTemporaryFile(dir=folder, prefix=".running-")  # noqa: SIM115
+        with locked(folder, "out"):
+            if _holds_something(folder) and not overwrite:
+                raise ValueError(
+                    f"out is {str(folder)!r}, which is not empty; give another folder, or "
+                    "--overwrite to replace the run in it."
+                )
+            try:
+                yield folder
+            finally:
+                _remove_if_empty(folder, made)
     except FileExistsError as error:
         raise ValueError(f"out is {str(folder)!r}, which is a file; give a folder.") from error
+    except NotADirectoryError as error:
+        raise ValueError(
+            f"out is {str(folder)!r}, part of which is a file; give a folder."
+        ) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path, argument: str) -> Iterator[None]:
+    """Keeps every other process from writing a folder; the system undoes it if this one dies.
+
+    Args:
+        folder: it must be there.
+        argument: what named it, for the error's sentence.
+
+    Raises:
+        ValueError: if another process has locked it, or it cannot be written to.
+    """
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise ValueError(
+            f"{argument} is {str(folder)!r}, in which another process is at work; wait until it "
+            "has ended, or give another folder."
+        ) from error
     except OSError as error:
         raise ValueError(
-            f"out is {str(folder)!r}, which cannot be written to ({error.strerror}); give "
+            f"{argument} is {str(folder)!r}, which cannot be written to ({error.strerror}); give "
             "another folder."
         ) from error
     try:
-        with claim:
-            yield folder
+        yield
     finally:
-        if not existed and not any(folder.iterdir()):
-            folder.rmdir()
+        lock.release()
 
 
-def _new_folder(name: str) -> Path:
+def checked_file_name(argument: str, name: str) -> str:
+    """Returns a name that stays in the folder it belongs to.
+
+    Raises:
+        ValueError: if it is empty, hidden, or leads elsewhere.
+    """
+    if not name or name.startswith(".") or any(sign in name for sign in "/\\\0:"):
+        raise ValueError(
+            f"{argument} is {name!r}; give a plain file name, without / \\ : and not beginning "
+            "with a dot."
+        )
+    return name
+
+
+def _holds_something(folder: Path) -> bool:
+    return any(path.name != LOCK for path in folder.iterdir())
+
+
+def _remove_if_empty(folder: Path, made: list[Path]) -> None:
+    if not made or _holds_something(folder):
+        return
+    (folder / LOCK).unlink(missing_ok=True)
+    for path in made:
+        with contextlib.suppress(OSError):  # somebody else has put something there
+            path.rmdir()
+
+
+def _new_folder(name: str, timestamp: bool) -> Path:
+    if not timestamp:
+        return Path("runs") / name
     name = f"{name}-{datetime.datetime.now().strftime('%Y%m%d-%H%M%S')}"
     names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
     return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
@@ -64,14 +125,38 @@ def json_writer(content: Mapping[str, Any]) -> Writer:
     return lambda file: file.write(text.encode())
 
 
+def read_json(path: Path, argument: str) -> dict[str, Any]:
+    """Reads what :func:`json_writer` has written.
+
+    Raises:
+        ValueError: if the file is missing, cut short, or no JSON object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ValueError(
+            f"{argument} is {str(path)!r}, which cannot be read ({error.strerror}); give a file "
+            "that is there."
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"{argument} is {str(path)!r}, which is damaged or no JSON ({error}); give a whole file."
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{argument} is {str(path)!r}, which is no JSON object; give one that is.")
+    return content
+
+
 def write_together(folder: Path, files: Mapping[str, Writer]) -> None:
     """Writes all files beside their places, and then, all done, into them."""
     staged: dict[str, Path] = {}
     try:
         for name, write in files.items():
-            staged[name] = folder / f".{name}.part"
+            staged[name] = folder / f".{checked_file_name('file name', name)}.part"
             with staged[name].open("wb") as file:
                 write(file)
+                file.flush()
+                os.fsync(file.fileno())
         for name, part in staged.items():
             os.replace(part, folder / name)
     finally:

@@ -66,7 +66,7 @@ def measure_stages(
     settings: Mapping[str, Preset],
     preset: Preset,
     num_episodes: int,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], object] = lambda: False,
 ) -> tuple[StageNoise, ...]:
     """Measures the methods' gradients along an A2C run.
 
@@ -88,17 +88,14 @@ def measure_stages(
     measure = over_seeds(
         lambda pair: _measure(pair[0], pair[1], env, settings, reference, num_episodes), layout
     )
-    groups = split_groups(run_keys, layout)
-    params = [snapshots(group) for group in groups]
+    params = join_groups([snapshots(group) for group in split_groups(run_keys, layout)], layout)
     stages: list[StageNoise] = []
     for i, stage in enumerate(STAGES):
         if should_stop():
             break
-        keys = split_groups(
-            jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(stage_keys), layout
-        )
-        of_stage = [jax.tree.map(lambda x, i=i: x[:, i], group) for group in params]
-        results = [measure(pair) for pair in zip(keys, of_stage, strict=True)]
+        keys = jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(stage_keys)
+        of_stage = (keys, jax.tree.map(lambda x, i=i: x[:, i], params))
+        results = [measure(group) for group in split_groups(of_stage, layout)]
         noise, returns = join_groups(results, layout)
         stages.append(
             StageNoise(

@@ -1,31 +1,80 @@
-"""Ctrl-C that lets the current chunk finish."""
+"""SIGINT and SIGTERM that let the current chunk finish."""
 
 import contextlib
 import os
 import signal
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+EXIT = 128  # a shell adds a signal's number to it: 130 after SIGINT, 143 after SIGTERM
+
+_NOTICE = b"\nFinishing this chunk, then stopping; a second signal stops at once.\n"
+
 
 @contextlib.contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turns the first SIGINT into an answer; a second one interrupts at once, as always.
+def deferred_interrupt(own_process: bool = False) -> Iterator[Callable[[], int]]:
+    """Turns the first SIGINT or SIGTERM into an answer.
+
+    A second one is handled as before; in a process of one's own it ends it at once, even in the
+    middle of a compiled program, during which Python handles no signals. Outside the main
+    thread, where it never does, nothing is changed.
+
+    Args:
+        own_process: whether a second signal may end the process.
 
     Yields:
-        A function that says whether there has been one.
+        A function that gives the number of the first signal, or 0 if there has been none.
     """
-    seen = False
-    previous = signal.getsignal(signal.SIGINT)
+    seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: 0
+        return
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def handler(signum: int, frame: FrameType | None) -> None:
-        nonlocal seen
-        seen = True
-        # Not print: a handler can interrupt a print, and must not wait for its lock.
-        os.write(2, b"\nFinishing this chunk, then stopping; Ctrl-C again stops at once.\n")
-        signal.signal(signal.SIGINT, previous)
+    def handler(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        if not own_process:
+            # Not print: a handler can interrupt a print, and must not wait for its lock.
+            os.write(2, _NOTICE)
+            for each, before in previous.items():
+                signal.signal(each, before)
 
-    signal.signal(signal.SIGINT, handler)
+    with contextlib.ExitStack() as stack:
+        if own_process:
+            stack.enter_context(_watched())
+        for number, before in previous.items():
+            signal.signal(number, handler)
+            stack.callback(signal.signal, number, before)
+        yield lambda: seen[0] if seen else 0
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[None]:
+    """A thread that sees signals come in while the main thread is in a compiled program."""
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    thread = threading.Thread(target=_watch, args=(receiver,), daemon=True)
+    thread.start()
     try:
-        yield lambda: seen
+        yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.set_wakeup_fd(before)
+        sender.close()
+        thread.join()
+        receiver.close()
+
+
+def _watch(receiver: socket.socket) -> None:
+    number_of_signals = 0
+    while data := receiver.recv(1):
+        if data[0] not in SIGNALS:
+            continue
+        number_of_signals += 1
+        if number_of_signals == 1:
+            os.write(2, _NOTICE)
+        else:
+            os._exit(EXIT + data[0])  # whatever is being saved is whole or not there

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from a2c_jax.experiment.config import Job
+from a2c_jax.experiment.jobs import Job
 from a2c_jax.experiment.statistics import (
     recent_returns,
     rolling_mean,
@@ -19,6 +19,7 @@ from a2c_jax.experiment.training import Outcome
 from a2c_jax.types import Metrics
 
 _LINE_EVERY = 10.0  # seconds, where there is no terminal for a bar
+_FIGURES_SHARE = 0.05  # of the time, at most, goes into figures of the run so far
 
 
 class Reporter:
@@ -32,6 +33,7 @@ class Reporter:
         self._job = job
         self._last_line = time.monotonic()
         self._episodes_told = 0
+        self._figures, self._figures_due = "", 0.0
         self._progress = Progress(
             TextColumn("{task.fields[steps]}"),
             BarColumn(bar_width=10),
@@ -57,7 +59,7 @@ class Reporter:
             self._progress.reset(self._task, steps=_steps(self._job, outcome), figures="")
             self._console.print(f"Compiled in {outcome.compile_seconds:.1f} s.")
             return
-        steps, figures = _steps(self._job, outcome), _figures(self._job, outcome)
+        steps, figures = _steps(self._job, outcome), self._figures_of(outcome)
         self._progress.update(
             self._task, completed=outcome.num_updates, steps=steps, figures=figures
         )
@@ -66,6 +68,14 @@ class Reporter:
         elif not self._console.is_terminal and time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
             self._console.print(f"{steps}, {figures}", soft_wrap=True)
+
+    def _figures_of(self, outcome: Outcome) -> str:
+        start = time.monotonic()
+        if start >= self._figures_due:
+            self._figures = _figures(self._job, outcome)
+            end = time.monotonic()
+            self._figures_due = end + (end - start) / _FIGURES_SHARE
+        return self._figures
 
     def _tell_episodes(self, outcome: Outcome) -> None:
         lines = episode_lines(outcome.metrics, self._episodes_told)

@@ -3,8 +3,13 @@
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from a2c_jax import checks
+from a2c_jax.experiment.inference import (
+    binomial_interval,
+    bootstrap_interval,
+    interquartile_mean,
+)
 from a2c_jax.types import Environment, Metrics
 
 SOLVED_AT = {
@@ -39,16 +44,21 @@ def recent_returns(metrics: Metrics) -> tuple[np.ndarray, np.ndarray]:
     """
     counts = np.asarray(metrics.episode_count, np.float64)
     sums = np.asarray(metrics.episode_return_sum, np.float64)
-    means, sizes = np.empty_like(sums), np.empty_like(sums)
-    for seed in range(sums.shape[0]):
-        # Row u + 1 is the total after update u; row 0 is the beginning.
-        total = np.concatenate([[0.0], np.cumsum(counts[seed])])
-        reward = np.concatenate([[0.0], np.cumsum(sums[seed])])
-        before = np.searchsorted(total, total[1:] - EPISODES, side="right") - 1
-        before = np.maximum(before, 0)
-        sizes[seed] = total[1:] - total[before]
-        with np.errstate(invalid="ignore"):
-            means[seed] = (reward[1:] - reward[before]) / sizes[seed]
+    num_seeds, num_updates = sums.shape
+    # Column u + 1 is the total after update u; column 0 is the beginning.
+    total, reward = np.zeros((2, num_seeds, num_updates + 1))
+    np.cumsum(counts, axis=1, out=total[:, 1:])
+    np.cumsum(sums, axis=1, out=reward[:, 1:])
+    # One search for all seeds: their totals end to end, each above those of the seed before.
+    # What a seed looks for before its beginning is found there, and is cut at the beginning.
+    # Counts are whole numbers, and float64 adds them exactly.
+    seeds = np.arange(num_seeds)[:, None]
+    apart = total + seeds * (total.max(initial=0.0) + 1.0)
+    found = np.searchsorted(apart.ravel(), (apart[:, 1:] - EPISODES).ravel(), side="right") - 1
+    before = np.maximum(found.reshape(sums.shape), seeds * (num_updates + 1))
+    sizes = total[:, 1:] - total.ravel()[before]
+    with np.errstate(invalid="ignore"):
+        means = (reward[:, 1:] - reward.ravel()[before]) / sizes
     return means, sizes
 
 
@@ -74,6 +84,34 @@ def steps_to_solve(metrics: Metrics, steps_per_update: int, threshold: float) ->
     return np.where(solved.any(axis=1), steps, np.inf)
 
 
+def solve_time_curve(steps_to_solve: np.ndarray, end: float) -> tuple[np.ndarray, np.ndarray]:
+    """The fraction of seeds that have solved the task by each time.
+
+    ``F(t) = #{s : t_s <= t} / S``, a step function that is right at each of its times and
+    until the next. Seeds that had not solved it at the end are censored: all one knows is
+    that it takes them longer. As all are censored at one time, this is one minus Kaplan and
+    Meier's (1958) estimate of the fraction left.
+
+    Args:
+        steps_to_solve: ``[S]``, infinite where a seed never did; see :func:`steps_to_solve`.
+        end: when the seeds were last looked at, in the same unit.
+
+    Returns:
+        ``(times [K], fractions [K])``, from time 0 to ``end``.
+
+    Raises:
+        ValueError: if there are no seeds, a time is NaN, or ``end`` is not finite and above 0.
+    """
+    checks.positive("end", end)
+    solved_at = np.sort(np.asarray(steps_to_solve, np.float64))
+    if solved_at.ndim != 1 or not solved_at.size:
+        raise ValueError(f"steps_to_solve has shape {solved_at.shape}; give one for each seed.")
+    if np.isnan(solved_at[-1]):
+        raise ValueError("steps_to_solve holds nan; give infinity where a seed never solved.")
+    times = np.unique(np.concatenate([[0.0], solved_at[solved_at <= end], [end]]))
+    return times, np.searchsorted(solved_at, times, side="right") / solved_at.size
+
+
 def rolling_mean(values: np.ndarray, window: int = 10) -> np.ndarray:
     """Mean of each entry and those before it, ``window`` in all or as many as there are."""
     total = np.cumsum(np.asarray(values, np.float64), axis=-1)
@@ -82,41 +120,13 @@ def rolling_mean(values: np.ndarray, window: int = 10) -> np.ndarray:
     return (total - before) / np.minimum(np.arange(1, total.shape[-1] + 1), window)
 
 
-def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Mean of the middle half (Agarwal et al. 2021)."""
-    return stats.trim_mean(values, 0.25, axis=axis)
-
-
-def bootstrap_interval(
-    values: np.ndarray, confidence: float = 0.95, resamples: int = 2000
-) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile bootstrap interval of the interquartile mean, resampling seeds.
-
-    Args:
-        values: ``[S, ...]``, of at least two seeds.
-        confidence: of the interval.
-        resamples: number of bootstrap samples; always the same ones.
-
-    Returns:
-        ``(low [...], high [...])``.
-    """
-    result = stats.bootstrap(
-        (values,),
-        interquartile_mean,
-        axis=0,
-        confidence_level=confidence,
-        n_resamples=resamples,
-        batch=50,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return result.confidence_interval.low, result.confidence_interval.high
-
-
 def summarize(
     metrics: Metrics, per_update: int, threshold: float | None, unit: str = "steps"
 ) -> dict[str, Any]:
     """The figures of a run as plain numbers; None where one cannot be given.
+
+    Seeds that never solved the task are censored: they count in ``num_censored``, and the
+    median is None where it falls among them.
 
     Args:
         metrics: ``[S, U]``.
@@ -134,12 +144,17 @@ def summarize(
         "final_return_interval_95": [_number(v) for v in interval] if interval else None,
         "solved_threshold": threshold,
         "fraction_solved": None,
+        "fraction_solved_interval_95": None,
+        "num_censored": None,
         f"median_{unit}_to_solve": None,
         f"{unit}_to_solve": None,
     }
     if threshold is not None:
         steps = steps_to_solve(metrics, per_update, threshold)
-        summary["fraction_solved"] = float(np.isfinite(steps).mean())
+        num_solved = int(np.isfinite(steps).sum())
+        summary["fraction_solved"] = num_solved / steps.size
+        summary["fraction_solved_interval_95"] = list(binomial_interval(num_solved, steps.size))
+        summary["num_censored"] = steps.size - num_solved
         summary[f"median_{unit}_to_solve"] = _number(np.median(steps))
         summary[f"{unit}_to_solve"] = [_number(value) for value in steps]
     return summary

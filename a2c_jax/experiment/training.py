@@ -1,4 +1,4 @@
-"""Training in compiled chunks, so that the host can look, report and stop in between."""
+"""Training in compiled chunks, so that the host can look, save and stop in between."""
 
 import time
 from collections.abc import Callable
@@ -8,14 +8,14 @@ import jax
 import numpy as np
 
 from a2c_jax.parallel import (
+    Group,
     SeedLayout,
     join_groups,
     over_seeds,
-    seed_layout,
     split_groups,
 )
 from a2c_jax.train import run
-from a2c_jax.types import Algorithm, Key, Metrics
+from a2c_jax.types import Algorithm, Metrics
 
 # A first guess at the environment steps that a device takes in a second, for networks no
 # larger than the default's; larger ones are slower in proportion to a seed's state.
@@ -24,6 +24,7 @@ _STEPS_A_SECOND_ELSEWHERE = 50_000_000
 _STATE_BYTES = 80_000
 
 _LONG, _GOOD = 3.0, 1.5  # seconds: a chunk that is too long, and one that is not
+_SHORTEST_CALL = 0.01  # seconds: below, calling a program takes longer than running it
 
 
 class Outcome(NamedTuple):
@@ -36,7 +37,7 @@ class Outcome(NamedTuple):
         train_seconds: running what was compiled.
     """
 
-    state: list[Any]
+    state: list[Group]
     metrics: Metrics
     compile_seconds: float
     train_seconds: float
@@ -47,54 +48,74 @@ class Outcome(NamedTuple):
         return self.metrics.episode_count.shape[-1]
 
 
-def train_in_chunks(
-    algorithm: Algorithm,
-    keys: Key,
-    num_updates: int,
-    *,
-    batch_size: int | None = None,
-    chunk_updates: int | None = None,
-    on_chunk: Callable[[Outcome], None] = lambda outcome: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Outcome:
-    """Trains a seed for each key, in chunks whose results are those of one program, bit for bit.
+def begin(algorithm: Algorithm, starts: Any, layout: SeedLayout) -> Outcome:
+    """The states before the first update.
 
     Args:
         algorithm: what to train.
-        keys: one for each seed, ``[S]``.
-        num_updates: of each seed.
-        batch_size: see :func:`a2c_jax.train_seeds`.
+        starts: what its ``init`` takes: keys, ``[S]``.
+        layout: of the seeds.
+    """
+    start = time.perf_counter()
+    init = over_seeds(algorithm.init, layout)
+    groups = jax.block_until_ready([init(group) for group in split_groups(starts, layout)])
+    nothing: Any = np.zeros((layout.num_seeds, 0), np.float32)
+    metrics = Metrics(*[nothing] * len(Metrics._fields))
+    return Outcome(groups, metrics, time.perf_counter() - start, 0.0)
+
+
+def train_in_chunks(
+    algorithm: Algorithm,
+    starts: Any,
+    num_updates: int,
+    layout: SeedLayout,
+    *,
+    earlier: Outcome | None = None,
+    chunk_updates: int | None = None,
+    pause_every: int | None = None,
+    on_chunk: Callable[[Outcome], None] = lambda outcome: None,
+    should_stop: Callable[[], object] = lambda: False,
+) -> Outcome:
+    """Trains every seed, in chunks whose results are those of one program, bit for bit.
+
+    Args:
+        algorithm: what to train.
+        starts: what its ``init`` takes: keys, ``[S]``.
+        num_updates: of each seed, in all.
+        layout: of the seeds; see :func:`a2c_jax.parallel.seed_layout`.
+        earlier: what to go on from, instead of the beginning.
         chunk_updates: updates of a chunk; by default a second or two's worth, shortened
             when a chunk has taken longer.
+        pause_every: let chunks end at the multiples of so many updates, 2 or more.
         on_chunk: called after compiling (with no updates done) and after every chunk.
         should_stop: asked before every chunk; training ends when it answers true.
     """
-    layout = seed_layout(keys, batch_size)
-    start = time.perf_counter()
-    init = over_seeds(algorithm.init, layout)
-    groups = jax.block_until_ready([init(group) for group in split_groups(keys, layout)])
+    outcome = earlier or begin(algorithm, starts, layout)
+    room = _room(outcome.metrics, num_updates)
     adapt = chunk_updates is None
-    length = chunk_updates or chunk_length(num_updates, algorithm, layout, _bytes(groups[0]))
-    programs = {}
-    outcome = Outcome(groups, _no_metrics(len(keys)), time.perf_counter() - start, 0.0)
+    state_bytes = _bytes(outcome.state[0])
+    length = chunk_updates or chunk_length(num_updates, algorithm, layout, state_bytes)
+    fewest = _fewest_updates(algorithm, layout, state_bytes)
+    programs: dict[int, Any] = {}
 
     while outcome.num_updates < num_updates and not should_stop():
-        now = _next_length(length, num_updates - outcome.num_updates)
+        pause = next_pause(outcome.num_updates, num_updates, pause_every)
+        now = _next_length(length, pause - outcome.num_updates)
         if now not in programs:
             start = time.perf_counter()
             programs[now] = _compile(algorithm, now, layout, outcome.state[0])
             spent = outcome.compile_seconds + time.perf_counter() - start
             outcome = outcome._replace(compile_seconds=spent)
-            if outcome.num_updates == 0:
+            if len(programs) == 1:
                 on_chunk(outcome)
             if should_stop():
                 break
         before = outcome.train_seconds
-        outcome = _advance(programs[now], outcome, layout)
+        outcome = _advance(programs[now], outcome, room, layout)
         on_chunk(outcome)
         seconds = outcome.train_seconds - before
         if adapt and seconds > _LONG:
-            length = max(2, int(now * _GOOD / seconds))
+            length = max(fewest, int(now * _GOOD / seconds))
     return outcome
 
 
@@ -105,13 +126,37 @@ def chunk_length(
 
     A last chunk of another length would have to be compiled for itself.
     """
-    rate = _STEPS_A_SECOND.get(layout.devices[0].platform, _STEPS_A_SECOND_ELSEWHERE)
-    rate = int(rate * len(layout.devices) * min(1.0, _STATE_BYTES / state_bytes))
-    longest = min(num_updates, max(2, rate // (algorithm.steps_per_update * layout.num_seeds)))
+    rate = _steps_a_second(layout, state_bytes) * len(layout.devices)
+    longest = max(
+        int(rate // (algorithm.steps_per_update * layout.num_seeds)),
+        _fewest_updates(algorithm, layout, state_bytes),
+    )
+    longest = min(num_updates, longest)
     for length in range(longest, longest // 2, -1):
         if num_updates % length == 0 and length > 1:
             return length
     return longest
+
+
+def next_pause(done: int, num_updates: int, pause_every: int | None) -> int:
+    """The update at which the next pause is: at a multiple, or at the end.
+
+    Never a single update from here or from the end: `run` may round that differently.
+    """
+    if pause_every is None:
+        return num_updates
+    pause = -(-(done + 2) // pause_every) * pause_every
+    return pause if pause < num_updates - 1 else num_updates
+
+
+def _fewest_updates(algorithm: Algorithm, layout: SeedLayout, state_bytes: int) -> int:
+    steps = algorithm.steps_per_update * min(layout.batch_size, layout.num_seeds)
+    return max(2, int(_SHORTEST_CALL * _steps_a_second(layout, state_bytes) / steps))
+
+
+def _steps_a_second(layout: SeedLayout, state_bytes: int) -> float:
+    rate = _STEPS_A_SECOND.get(layout.devices[0].platform, _STEPS_A_SECOND_ELSEWHERE)
+    return rate * min(1.0, _STATE_BYTES / state_bytes)
 
 
 def _next_length(length: int, remaining: int) -> int:
@@ -119,33 +164,39 @@ def _next_length(length: int, remaining: int) -> int:
     return remaining if remaining <= length + 1 else length
 
 
-def _bytes(group: Any) -> int:
-    leaves = jax.tree.leaves(group)
+def _bytes(group: Group) -> int:
+    leaves = jax.tree.leaves(group.tree)
     return sum(leaf.nbytes for leaf in leaves) // leaves[0].shape[0]
 
 
-def _compile(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Any) -> Any:
+def _compile(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Group) -> Any:
     program = over_seeds(lambda state: run(algorithm, state, num_updates), layout)
     return program.lower(group).compile()
 
 
-def _advance(chunk: Any, outcome: Outcome, layout: SeedLayout) -> Outcome:
+def _room(metrics: Metrics, num_updates: int) -> Metrics:
+    """Arrays for the metrics of the whole run, filled so far as it has come."""
+
+    def enlarge(field: Any) -> Any:
+        whole = np.empty((field.shape[0], max(num_updates, field.shape[1])), np.float32)
+        whole[:, : field.shape[1]] = field
+        return whole
+
+    return jax.tree.map(enlarge, metrics)
+
+
+def _advance(program: Any, outcome: Outcome, room: Metrics, layout: SeedLayout) -> Outcome:
     start = time.perf_counter()
-    results = [chunk(group) for group in outcome.state]
-    fresh = join_groups([result.metrics for result in results], layout)
-    # A copy, since the arrays of a CPU device are otherwise views of JAX's own memory.
-    metrics = jax.tree.map(
-        lambda old, new: np.concatenate([old, np.asarray(new)], axis=1), outcome.metrics, fresh
+    results = [program(group) for group in outcome.state]
+    states = [Group(result.number, result.tree.state) for result in results]
+    fresh = join_groups([Group(result.number, result.tree.metrics) for result in results], layout)
+    done = outcome.num_updates
+    end = done + fresh.episode_count.shape[1]
+    for whole, new in zip(room, fresh, strict=True):
+        np.asarray(whole)[:, done:end] = np.asarray(new)
+    jax.block_until_ready(states)
+    return outcome._replace(
+        state=states,
+        metrics=jax.tree.map(lambda whole: whole[:, :end], room),
+        train_seconds=outcome.train_seconds + time.perf_counter() - start,
     )
-    state = jax.block_until_ready([result.state for result in results])
-    return Outcome(
-        state,
-        metrics,
-        outcome.compile_seconds,
-        outcome.train_seconds + time.perf_counter() - start,
-    )
-
-
-def _no_metrics(num_seeds: int) -> Metrics:
-    nothing: Any = np.zeros((num_seeds, 0), np.float32)
-    return Metrics(*[nothing] * len(Metrics._fields))

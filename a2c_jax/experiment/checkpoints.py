@@ -1,0 +1,153 @@
+"""Checkpoints: named arrays and what they are of, saved by Orbax and verified when read.
+
+Orbax writes a checkpoint beside its place and then renames it, so that it is whole or not there.
+It holds no checksums that cover every array; ours do.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FOLDER = "checkpoints"
+KEPT = 2
+
+
+class Checkpoint(NamedTuple):
+    """What is saved of a run at one moment.
+
+    Attributes:
+        arrays: by name.
+        about: what they are of, as JSON can hold it.
+    """
+
+    arrays: dict[str, np.ndarray]
+    about: dict[str, Any]
+
+
+def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
+    """Saves a checkpoint under its number, then deletes all but the last two.
+
+    Args:
+        folder: of the checkpoints.
+        number: of updates, by which checkpoints are in order.
+        checkpoint: what to save.
+
+    Raises:
+        OSError: if it could not be written; older ones are left alone.
+    """
+    import orbax.checkpoint as ocp  # slow to import, and not needed by all commands
+
+    # Orbax saves no empty arrays; their shapes say all there is to say.
+    full = {name: array for name, array in checkpoint.arrays.items() if array.size}
+    content = json.dumps(checkpoint.about, sort_keys=True, allow_nan=False)
+    seal = {
+        "about": checkpoint.about,
+        "about_checksum": zlib.crc32(content.encode()),
+        "checksums": {name: _checksum(array) for name, array in checkpoint.arrays.items()},
+        "empty": {
+            name: [str(array.dtype), *array.shape]
+            for name, array in checkpoint.arrays.items()
+            if not array.size
+        },
+    }
+    try:
+        with _checkpointer() as checkpointer:
+            checkpointer.save(
+                _place(folder, number),
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(full), seal=ocp.args.JsonSave(seal)
+                ),
+            )
+        _flush(_place(folder, number))
+    except Exception as error:  # Orbax and TensorStore pass the system's errors on as others
+        raise _as_os_error(error) from error
+    for old in saved(folder)[:-KEPT]:
+        shutil.rmtree(_place(folder, old), ignore_errors=True)
+
+
+def saved(folder: Path) -> list[int]:
+    """The numbers of the checkpoints in a folder, in order; unfinished saves are none."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+
+
+def load(folder: Path, number: int) -> Checkpoint:
+    """Loads a checkpoint and verifies every array.
+
+    Raises:
+        ValueError: what is wrong with it, in a few words.
+    """
+    import orbax.checkpoint as ocp
+
+    try:
+        with _checkpointer() as checkpointer:
+            restored = checkpointer.restore(
+                _place(folder, number),
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(), seal=ocp.args.JsonRestore()
+                ),
+            )
+        seal, arrays = restored["seal"], dict(restored["state"])
+        about, checksums = seal["about"], seal["checksums"]
+        content = json.dumps(about, sort_keys=True)
+        for name, (dtype, *shape) in seal["empty"].items():
+            arrays[name] = np.zeros(shape, dtype)
+        about_checksum = seal["about_checksum"]
+    except Exception as error:  # a damaged file can bring forth any
+        raise ValueError(f"it is damaged or cut short ({_first_line(error)})") from error
+    if zlib.crc32(content.encode()) != about_checksum:
+        raise ValueError("it is damaged: the checksum of its description is another")
+    if arrays.keys() != checksums.keys():
+        missing = sorted(arrays.keys() ^ checksums.keys())
+        raise ValueError(f"it is damaged: {missing[0]} is missing")
+    for name, array in arrays.items():
+        if _checksum(array) != checksums[name]:
+            raise ValueError(f"it is damaged: the checksum of {name} is another")
+    return Checkpoint(arrays, about)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what saves that did not come to their end have left."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.is_dir() and not path.name.isdecimal():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _checkpointer() -> Any:
+    import orbax.checkpoint as ocp
+
+    return contextlib.closing(ocp.Checkpointer(ocp.CompositeCheckpointHandler()))
+
+
+def _place(folder: Path, number: int) -> Path:
+    return (folder / str(number)).absolute()
+
+
+def _checksum(array: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def _flush(folder: Path) -> None:
+    # A rename may reach the disk before what was renamed; after a power cut it would be empty.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(parent, name), "rb") as file:
+                os.fsync(file.fileno())
+
+
+def _as_os_error(error: Exception) -> OSError:
+    if isinstance(error, OSError):
+        return error
+    return OSError(_first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,121 @@
+"""Configurations as JSON: what a run was told, so that it can be told again."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+from a2c_jax.article import Defects
+from a2c_jax.environments import make_env
+from a2c_jax.experiment.config import TrainConfig, checked_name, default_config
+from a2c_jax.experiment.describe import describe_machine, describe_settings
+from a2c_jax.experiment.files import read_json
+from a2c_jax.experiment.jobs import Job
+from a2c_jax.presets import ArticlePreset, Preset
+
+FORMAT = 3
+_MADE_BY_NAME = ("network", "q_network", "optimizer", "method")
+_KEYS = (
+    "format", "preset", "algorithm", "settings", "env", "max_episode_steps", "seeds", "num_seeds",
+    "seed", "batch_size", "evaluate_every", "evaluate_episodes",
+)  # fmt: skip
+_ONLY_TOLD = ("num_updates", "steps_per_seed", "episodes_per_seed", "versions", "device", "resumed")
+
+
+def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
+    """Every setting, the seeds, versions and device, as JSON can hold them."""
+    return {
+        "format": FORMAT,
+        "preset": config.preset,
+        "algorithm": config.algorithm,
+        "settings": describe_settings(config.settings),
+        "env": config.env,
+        "max_episode_steps": job.env.max_episode_steps,
+        "seeds": list(job.seeds),
+        "batch_size": job.layout.batch_size,
+        "evaluate_every": config.evaluate_every,
+        "evaluate_episodes": config.evaluate_episodes,
+        "num_updates": job.num_updates,
+        f"{job.unit}_per_seed": job.units_per_seed,
+        **describe_machine(job.layout.devices),
+    }
+
+
+def read_config(path: Path, argument: str = "config") -> TrainConfig:
+    """Reads a configuration; what it does not hold is as the preset has it.
+
+    Args:
+        path: a JSON file, such as the ``config.json`` of a run.
+        argument: what named it, for an error's sentence.
+
+    Raises:
+        ValueError: one sentence, if it is missing, damaged, of a newer format, or names what
+            is not known.
+    """
+    content = read_json(path, argument)
+    try:
+        return _to_config(content)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{argument} is {str(path)!r}, in which {error}") from error
+
+
+def _to_config(content: dict[str, Any]) -> TrainConfig:
+    written = content.get("format", FORMAT)
+    if not isinstance(written, int) or written > FORMAT:
+        raise ValueError(
+            f"format is {written}, and this version reads up to {FORMAT}; update a2c_jax."
+        )
+    for key in content:
+        checked_name("setting", key, (*_KEYS, *_ONLY_TOLD))
+    default = default_config(content.get("preset", "default"), content.get("algorithm"))
+    fields: dict[str, Any] = {
+        key: _typed(key, content[key], getattr(default, key))
+        for key in _KEYS
+        if key in content and key not in ("format", "preset", "algorithm", "settings")
+    }
+    fields["settings"] = _to_settings(content.get("settings", {}), default.settings)
+    if "max_episode_steps" in fields:
+        env = make_env(fields.get("env", default.env))
+        if fields["max_episode_steps"] == env.max_episode_steps:
+            fields["max_episode_steps"] = default.max_episode_steps and env.max_episode_steps
+    return dataclasses.replace(default, **fields)
+
+
+def _to_settings(
+    content: dict[str, Any], default: Preset | ArticlePreset
+) -> Preset | ArticlePreset:
+    known = describe_settings(default)
+    changes: dict[str, Any] = {}
+    for key, value in content.items():
+        checked_name("setting", key, known)
+        if key in _MADE_BY_NAME:
+            if value != known[key]:
+                raise ValueError(
+                    f"{key} is {value!r}, where the preset has {known[key]!r}; resume it from "
+                    "Python with the settings that made it."
+                )
+        elif key == "defects":
+            changes[key] = Defects(**{**known[key], **value})
+        elif key == "max_grad_norm" and value is None:
+            changes[key] = math.inf
+        else:
+            changes[key] = _typed(key, value, getattr(default, key))
+    return dataclasses.replace(default, **changes)
+
+
+def _typed(key: str, value: Any, default: Any) -> Any:
+    """The value as the default's type, or as a whole number or several where that is None."""
+    if value is None and default is None:
+        return None
+    if isinstance(default, tuple) or key == "seeds":
+        return _whole_numbers(key, value)
+    kinds: Any = (int, float) if isinstance(default, float) else type(0 if default is None else default)
+    if not isinstance(value, kinds) or isinstance(value, bool) != (kinds is bool):
+        raise ValueError(f"{key} is {value!r}; give a value like {0 if default is None else default!r}.")
+    return value if default is None else type(default)(value)
+
+
+def _whole_numbers(key: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(one) is int for one in value):
+        raise ValueError(f"{key} is {value!r}; give whole numbers in a list, like [0, 1].")
+    return tuple(value)

@@ -1,0 +1,169 @@
+"""What a configuration comes to, and the check that it can be done."""
+
+import collections
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from a2c_jax import checks, presets
+from a2c_jax.environments import make_env
+from a2c_jax.experiment.config import TrainConfig, default_config, method_name
+from a2c_jax.methods import METHODS
+from a2c_jax.parallel import SeedLayout, seed_layout
+from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.types import Algorithm, Environment, Key, Network, QNetwork
+
+
+class Job(NamedTuple):
+    """A configuration that has been checked, with all it takes to train.
+
+    Attributes:
+        unit: what progress is counted in: environment steps, or episodes for the article's
+            loop, whose updates take a different number of steps each.
+        per_update: of that unit, in each update of a seed.
+        num_envs: environments that a seed steps in parallel.
+    """
+
+    env: Environment
+    network: Network | QNetwork
+    algorithm: Algorithm
+    seeds: tuple[int, ...]
+    keys: Key
+    layout: SeedLayout
+    num_updates: int
+    notices: tuple[str, ...]
+    unit: Literal["steps", "episodes"]
+    per_update: int
+    num_envs: int
+
+    @property
+    def units_per_seed(self) -> int:
+        """Environment steps, or episodes, of each seed that are really run."""
+        return self.num_updates * self.per_update
+
+
+def resolve(config: TrainConfig) -> Job:
+    """Checks a configuration and makes what it names; compiles and writes nothing.
+
+    Raises:
+        ValueError: one sentence that names the setting, its value and the remedy.
+    """
+    _check_settings(config)
+    return make_job(config)
+
+
+def make_job(config: TrainConfig) -> Job:
+    """As :func:`resolve`, whether or not the method uses every setting that was changed."""
+    seeds = resolve_seeds(config.num_seeds, config.seed, config.seeds)
+    env = resolve_env(config.env, config.max_episode_steps)
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+    settings = config.settings
+    num_updates = presets.num_updates(settings)
+    algorithm = presets.build(settings, env)
+    if isinstance(settings, ArticlePreset):
+        per_update, num_envs = 1, 1
+        notices: tuple[str, ...] = ()
+    else:
+        per_update = algorithm.steps_per_update
+        num_envs = per_update // settings.num_steps
+        notices = _notices(settings.total_steps, num_updates, per_update)
+    return Job(
+        env=env,
+        network=presets.make_network(settings, env),
+        algorithm=algorithm,
+        seeds=seeds,
+        keys=keys,
+        layout=seed_layout(keys, config.batch_size),
+        num_updates=num_updates,
+        notices=notices,
+        unit="episodes" if isinstance(settings, ArticlePreset) else "steps",
+        per_update=per_update,
+        num_envs=num_envs,
+    )
+
+
+def resolve_env(name: str, max_episode_steps: int | None) -> Environment:
+    """Makes the environment, with a time limit if one is given.
+
+    Raises:
+        ValueError: as :func:`a2c_jax.make_env` does, or if the limit is below 1.
+    """
+    if max_episode_steps is None:
+        return make_env(name)
+    limit = checks.positive_int("max_episode_steps", max_episode_steps)
+    return make_env(name, max_steps_in_episode=limit)
+
+
+def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The seeds themselves.
+
+    Raises:
+        ValueError: if there are none, or one is out of range or named twice.
+    """
+    count = checks.positive_int("num_seeds", num_seeds)
+    if seeds is None:
+        seeds = tuple(range(seed, seed + count))
+    if not seeds:
+        raise ValueError("seeds is empty; name at least one seed.")
+    for number in seeds:
+        if not 0 <= number < 2**32:
+            raise ValueError(f"seed is {number}; give a whole number from 0 to 4294967295.")
+    number, times = collections.Counter(seeds).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"seeds holds {number} more than once; name every seed once.")
+    return seeds
+
+
+def _check_settings(config: TrainConfig) -> None:
+    defaults = default_config(config.preset, config.algorithm).settings
+    settings = config.settings
+    if type(settings) is not type(defaults):
+        raise ValueError(
+            f"preset is {config.preset!r}, but settings is a {type(settings).__name__}; make the "
+            "configuration with default_config(preset, algorithm)."
+        )
+    if isinstance(settings, ArticlePreset):
+        return
+    if config.algorithm is not None and settings.method != METHODS[config.algorithm]:
+        raise ValueError(
+            f"algorithm is {config.algorithm!r}, but the settings are of another method; make "
+            "the configuration with default_config(preset, algorithm)."
+        )
+    check_settings_used([settings], defaults)
+
+
+def check_settings_used(
+    chosen: Sequence[Preset], defaults: Preset, flag: str = "--algorithm"
+) -> None:
+    """Refuses a setting that was changed and that none of the methods uses.
+
+    Args:
+        chosen: the settings of each method.
+        defaults: the settings before any was changed.
+        flag: what chooses the methods.
+
+    Raises:
+        ValueError: which setting, and which methods use it.
+    """
+    for setting in sorted(frozenset().union(*(method.uses for method in METHODS.values()))):
+        values = [getattr(settings, setting) for settings in chosen]
+        used = any(setting in settings.method.uses for settings in chosen)
+        if not used and any(value != getattr(defaults, setting) for value in values):
+            names = " and ".join(method_name(settings) for settings in chosen)
+            users = [name for name, method in METHODS.items() if setting in method.uses]
+            raise ValueError(
+                f"{setting} is {values[0]}, which is not used by {names}; leave it out, or choose "
+                f"{flag} {' or '.join(users)}."
+            )
+
+
+def _notices(total_steps: int, num_updates: int, per_update: int) -> tuple[str, ...]:
+    run = num_updates * per_update
+    if run == total_steps:
+        return ()
+    return (
+        f"total_steps={total_steps:,} is no multiple of the {per_update:,} steps of an update: "
+        f"{run:,} steps ({num_updates:,} updates) are run.",
+    )

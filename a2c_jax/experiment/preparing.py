@@ -1,0 +1,166 @@
+"""Checking what a run is told, new or resumed, before anything is compiled or written."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from a2c_jax import checks, presets
+from a2c_jax.experiment import saving
+from a2c_jax.experiment.config import TrainConfig
+from a2c_jax.experiment.config_files import describe_config
+from a2c_jax.experiment.describe import describe_machine
+from a2c_jax.experiment.files import locked, open_folder, read_json
+from a2c_jax.experiment.jobs import Job, make_job, resolve
+from a2c_jax.experiment.memory import check_memory
+from a2c_jax.experiment.runs import CONFIG, read_run_config
+from a2c_jax.experiment.saving import Restored
+from a2c_jax.presets import ArticlePreset, Preset
+
+_FREE = ("resume", "checkpoint_every", "tensorboard", "wandb", "settings")
+
+
+class Prepared(NamedTuple):
+    """A run that has been checked and whose folder is locked: nothing can be wrong any more.
+
+    Attributes:
+        config: what it was told.
+        job: what that comes to.
+        folder: of the run.
+        description: for its ``config.json``.
+        restored: what it goes on from; None from the beginning.
+        notices: what its user should know.
+    """
+
+    config: TrainConfig
+    job: Job
+    folder: Path
+    description: dict[str, Any]
+    restored: Restored | None
+    notices: tuple[str, ...]
+
+
+def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
+    """Checks a configuration and opens its folder; compiles and writes nothing.
+
+    Args:
+        config: the configuration.
+        stack: keeps the folder locked until it is closed.
+
+    Raises:
+        ValueError: one sentence that names the setting, its value and the remedy.
+    """
+    _check_run_settings(config)
+    if config.resume is not None:
+        return _prepare_resumed(config, config.resume, stack)
+    job = resolve(config)
+    check_memory(job)
+    name = config.name or f"{config.env}-{config.algorithm or config.preset}"
+    folder = stack.enter_context(
+        open_folder(config.out, config.overwrite, name, timestamp=config.name is None)
+    )
+    return Prepared(config, job, folder, describe_config(config, job), None, job.notices)
+
+
+def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitStack) -> Prepared:
+    told = read_run_config(folder, "resume")
+    stack.enter_context(locked(folder, "resume"))
+    _check_same(config, told)
+    config = dataclasses.replace(config, seeds=told.seeds, batch_size=told.batch_size)
+    job = make_job(config)
+    check_memory(job)
+    description = describe_config(config, job)
+    restored = saving.restore(folder, job, saving.identity_of(description))
+    earlier = read_json(folder / CONFIG, "resume")
+    done = restored.outcome.num_updates if restored else 0
+    notices = [*job.notices, *_resumed_notices(config, told, job, done, earlier, description)]
+    now = describe_machine(job.layout.devices)
+    description |= {name: earlier[name] for name in now if name in earlier}
+    description["resumed"] = [*earlier.get("resumed", []), {"num_updates": done, **now}]
+    return Prepared(config, job, folder, description, restored, tuple(notices))
+
+
+def _check_run_settings(config: TrainConfig) -> None:
+    if config.checkpoint_every < 0:
+        raise ValueError(
+            f"checkpoint_every is {config.checkpoint_every}; give a whole number of chunks, or 0 "
+            "to save only at the end."
+        )
+    checks.positive_int("evaluate_episodes", config.evaluate_episodes)
+    if config.evaluate_every is not None and config.evaluate_every < 2:  # noqa: PLR2004
+        raise ValueError(
+            f"evaluate_every is {config.evaluate_every}; give a whole number of updates of at "
+            "least 2."
+        )
+    if config.name is not None and config.out is not None:
+        raise ValueError(
+            f"name is {config.name!r}, but out is given too; name a folder under runs/, or give "
+            "out, but not both."
+        )
+
+
+def _check_same(config: TrainConfig, told: TrainConfig) -> None:
+    """Refuses to go on with other settings than the run's; only its length may grow."""
+    pairs = [(name, getattr(config, name), getattr(told, name)) for name in _fields(told)]
+    pairs = [pair for pair in pairs if pair[0] not in _FREE]
+    if type(config.settings) is type(told.settings):
+        names = _fields(told.settings)
+        pairs += [(n, getattr(config.settings, n), getattr(told.settings, n)) for n in names]
+    differing = [
+        f"{name} is {now!r} and was {before!r}"
+        for name, now, before in pairs
+        if now != before and name != length_setting(told.settings)
+    ]
+    if differing:
+        raise ValueError(
+            f"resume is {str(config.resume)!r}, but {', '.join(differing)}; leave that out, or "
+            "train anew with --config and the run's config.json."
+        )
+    updates, before = presets.num_updates(config.settings), presets.num_updates(told.settings)
+    name = length_setting(config.settings)
+    if updates < before or updates == before + 1:
+        raise ValueError(
+            f"{name} is {getattr(config.settings, name)}, {updates} updates, and the run was told "
+            f"{getattr(told.settings, name)}, {before} updates; raise it by at least two updates, "
+            "or leave it out."
+        )
+
+
+def length_setting(settings: Preset | ArticlePreset) -> str:
+    """The setting that says how long a run is."""
+    return "num_episodes" if isinstance(settings, ArticlePreset) else "total_steps"
+
+
+def _fields(record: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(record)]
+
+
+def _resumed_notices(
+    config: TrainConfig,
+    told: TrainConfig,
+    job: Job,
+    done: int,
+    earlier: dict[str, Any],
+    description: dict[str, Any],
+) -> list[str]:
+    position = f"{done * job.per_update:,} of {job.units_per_seed:,} {job.unit}"
+    notices = [f"Going on with {config.resume} after {position}."]
+    settings = config.settings
+    if (
+        not isinstance(settings, ArticlePreset)
+        and settings.final_learning_rate != settings.learning_rate
+        and presets.num_updates(settings) > presets.num_updates(told.settings)
+    ):
+        notices.append(
+            "From here on the learning rate falls as in a run of the new length; with a constant "
+            "one the result would be that of an undisturbed run."
+        )
+    differing = [
+        f"{key} {earlier.get(kind, {}).get(key)} then, {value} now"
+        for kind in ("versions", "device")
+        for key, value in description[kind].items()
+        if earlier.get(kind, {}).get(key) != value
+    ]
+    if differing:
+        notices.append(f"Numbers may differ in their last bits: {', '.join(differing)}.")
+    return notices

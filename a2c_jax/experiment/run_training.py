@@ -1,0 +1,164 @@
+"""Training as a run on disk: begun, saved on the way, gone on with, and finished."""
+
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from a2c_jax.experiment import checkpoints, saving
+from a2c_jax.experiment.config import TrainConfig
+from a2c_jax.experiment.evaluation import Evaluator, no_evaluations
+from a2c_jax.experiment.files import json_writer, write_together
+from a2c_jax.experiment.interrupts import deferred_interrupt
+from a2c_jax.experiment.loggers import Logger, chunk_figures, open_loggers
+from a2c_jax.experiment.preparing import Prepared, length_setting, prepare
+from a2c_jax.experiment.progress import Reporter
+from a2c_jax.experiment.runs import CONFIG, Run, read_run_config, write_results
+from a2c_jax.experiment.saving import Saver
+from a2c_jax.experiment.series import SeriesEnd
+from a2c_jax.experiment.training import Outcome, train_in_chunks
+
+
+class WriteError(OSError):
+    """Something could not be written; the message says what, and what is safe."""
+
+
+def train_run(config: TrainConfig, console: Console | None = None) -> Run:
+    """Trains what a configuration says, into a run folder; ``a2c-jax train``.
+
+    Ctrl-C (and SIGTERM) ends it early, with everything saved; a second one at once.
+
+    Args:
+        config: see :func:`a2c_jax.experiment.configure`; with ``resume`` it goes on with a run.
+        console: where progress is shown; by default nowhere.
+
+    Raises:
+        ValueError: one sentence, if the configuration is bad; nothing has been written then.
+        WriteError: if the disk gave out; the run can be resumed from what was saved.
+        KeyboardInterrupt: if it was interrupted before anything was trained.
+    """
+    with contextlib.ExitStack() as stack:
+        prepared = prepare(config, stack)
+        with deferred_interrupt() as interrupted:
+            return carry_out(prepared, console or Console(quiet=True), interrupted)
+
+
+def resume_run(folder: Path | str, total: int | None = None, console: Console | None = None) -> Run:
+    """Goes on with a run to its end, to the bit as if it had never stopped.
+
+    Args:
+        folder: of the run.
+        total: environment steps of each seed (episodes, for the article's loop) to go on to; by
+            default those that the run was told.
+        console: where progress is shown; by default nowhere.
+
+    Raises:
+        ValueError, WriteError, KeyboardInterrupt: as :func:`train_run`.
+    """
+    config = dataclasses.replace(read_run_config(Path(folder), "resume"), resume=Path(folder))
+    if total is not None:
+        name = length_setting(config.settings)
+        config = dataclasses.replace(
+            config, settings=dataclasses.replace(config.settings, **{name: total})
+        )
+    return train_run(config, console)
+
+
+def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], int]) -> Run:
+    """Trains a prepared run, saves it on the way, and writes what it came to.
+
+    Args:
+        prepared: from :func:`prepare`.
+        console: where progress is shown.
+        should_stop: asked before every chunk; a number above 0, of the signal, stops it.
+
+    Raises:
+        WriteError: if the disk gave out.
+        KeyboardInterrupt: if it stopped before anything was trained; nothing is left of it.
+    """
+    config, job, folder, description, restored, notices = prepared
+    for notice in notices:
+        console.print(notice, soft_wrap=True)
+    end = restored.series_end if restored else SeriesEnd(0, 0)
+    found = restored.evaluations if restored else no_evaluations(len(job.seeds))
+    evaluator = Evaluator(job, config.evaluate_every, config.evaluate_episodes, found)
+    saver = Saver(folder, job, saving.identity_of(description), config.checkpoint_every, end)
+    with _told_what_is_safe(folder, saver), contextlib.ExitStack() as stack:
+        loggers = _open_files(prepared, console, stack)
+        reporter = stack.enter_context(Reporter(console, job))
+        told = end.num_updates
+
+        def on_chunk(outcome: Outcome) -> None:
+            nonlocal told
+            reporter.report(outcome)
+            if outcome.num_updates == told:
+                return
+            evaluator.after_chunk(outcome)
+            figures = chunk_figures(job, outcome, evaluator.found, told)
+            for logger in loggers:
+                logger.log(outcome.num_updates * job.per_update, figures)
+            told = outcome.num_updates
+            saver.after_chunk(outcome, evaluator.found)
+
+        outcome = train_in_chunks(
+            job.algorithm,
+            job.keys,
+            job.num_updates,
+            job.layout,
+            earlier=saving.go_on(restored, job) if restored else None,
+            pause_every=config.evaluate_every,
+            on_chunk=on_chunk,
+            should_stop=should_stop,
+        )
+        if outcome.num_updates == 0:
+            stack.close()
+            _remove_run(folder)
+            raise KeyboardInterrupt
+        saver.save(outcome, evaluator.found)
+        summary = write_results(folder, config, job, outcome, evaluator.found)
+    state = saving.joined_state(outcome, job)
+    return Run(folder, config, job, outcome.metrics, evaluator.found, state, summary, should_stop())
+
+
+def _open_files(prepared: Prepared, console: Console, stack: contextlib.ExitStack) -> list[Logger]:
+    if prepared.restored is None and prepared.config.resume is None:
+        _remove_run(prepared.folder)
+    checkpoints.remove_unfinished(prepared.folder / checkpoints.FOLDER)
+    write_together(prepared.folder, {CONFIG: json_writer(prepared.description)})
+    done = prepared.restored.outcome.num_updates if prepared.restored else 0
+    loggers = open_loggers(
+        prepared.config,
+        prepared.folder,
+        prepared.description,
+        done,
+        lambda sentence: console.print(sentence, soft_wrap=True, highlight=False),
+    )
+    for logger in loggers:
+        stack.callback(logger.close)
+    return loggers
+
+
+@contextlib.contextmanager
+def _told_what_is_safe(folder: Path, saver: Saver) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        safe = (
+            f"it is saved up to update {saver.num_updates:,}: make room or give permission, then "
+            f"go on with --resume {folder}"
+            if saver.num_updates
+            else "nothing of it was saved yet"
+        )
+        raise WriteError(f"the run could not be written ({error}); {safe}.") from error
+
+
+def _remove_run(folder: Path) -> None:
+    """Removes the files of a run, and no others."""
+    names = ("metrics.npz", "summary.json", "learning_curve.png", "rewards.png", "lengths.png")
+    shutil.rmtree(folder / checkpoints.FOLDER, ignore_errors=True)
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    for name in (*names, "log.jsonl", CONFIG):
+        (folder / name).unlink(missing_ok=True)
