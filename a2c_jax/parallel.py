@@ -186,19 +186,23 @@ def join_groups(groups: Sequence[Group], layout: SeedLayout) -> Any:
     """Puts the results of all groups together, ``[S, ...]``, and drops the filling."""
     if len(groups) * layout.group_size == layout.num_seeds and len(groups) == 1:
         return groups[0].tree
+    return jax.device_put(gather_groups(groups, layout), layout.devices[0])
+
+
+def gather_groups(groups: Sequence[Group], layout: SeedLayout) -> Any:
+    """As :func:`join_groups`, in NumPy arrays (and keys), which no device need hold."""
     seeds = layout.rows.ravel() >= 0
     return jax.tree.map(
-        lambda *leaves: _concatenate(leaves, seeds, layout), *(group.tree for group in groups)
+        lambda *leaves: _concatenate(leaves, seeds), *(group.tree for group in groups)
     )
 
 
-def _concatenate(leaves: Sequence[jax.Array], seeds: np.ndarray, layout: SeedLayout) -> jax.Array:
+def _concatenate(leaves: Sequence[jax.Array], seeds: np.ndarray) -> Any:
     if jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
-        data = _concatenate([jax.random.key_data(leaf) for leaf in leaves], seeds, layout)
+        data = _concatenate([jax.random.key_data(leaf) for leaf in leaves], seeds)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaves[0]))
     # On the host: concatenating there compiles nothing.
-    joined = np.concatenate([np.asarray(leaf) for leaf in leaves])[seeds]
-    return jax.device_put(joined, layout.devices[0])
+    return np.concatenate([np.asarray(leaf) for leaf in leaves])[seeds]
 
 
 @functools.lru_cache(maxsize=16)

@@ -13,7 +13,10 @@ from a2c_jax.experiment import cli, training
 
 NUM_EPISODES = 35
 ARTICLE = ["train", "--num-episodes", str(NUM_EPISODES), "--hidden-sizes", "8", "--preset"]
-FILES = {"config.json", "metrics.npz", "summary.json", "rewards.png", "lengths.png"}
+FILES = {
+    "config.json", "metrics.npz", "summary.json", "rewards.png", "lengths.png", "log.jsonl",
+    "checkpoints", ".lock",
+}  # fmt: skip
 LINE = re.compile(
     r"^episode: (\d+), reward: (\d+\.\d), total length: (\d+), average length: (\d+\.\d)$",
     re.MULTILINE,

@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 
 from a2c_jax import presets
-from a2c_jax.experiment import cli, files
+from a2c_jax.experiment import cli, files, parsing, run_training
 from a2c_jax.methods import METHODS
 
 COMMAND = [sys.executable, "-m", "a2c_jax"]
 SMALL = [
     "train", "--num-seeds", "3", "--total-steps", "2000", "--hidden-sizes", "8",
 ]  # fmt: skip
-FILES = {"config.json", "metrics.npz", "summary.json", "learning_curve.png"}
+FILES = {
+    "config.json", "metrics.npz", "summary.json", "learning_curve.png", "log.jsonl", "checkpoints",
+    ".lock",
+}  # fmt: skip
 
 
 def read(folder, name):
@@ -40,7 +43,7 @@ def test_a_run_folder_holds_what_it_promises(run):
     assert config["settings"]["total_steps"] == 2000
     assert config["versions"].keys() >= {"a2c_jax", "jax", "jaxlib", "gymnax", "python"}
     assert config["device"]["platform"] == "cpu"
-    assert config["batch_size"] == 1
+    assert config["batch_size"] == 8
     assert config["settings"]["optimizer"]["name"] == "rmsprop"
     with np.load(run / "metrics.npz") as metrics:
         assert metrics["seeds"].tolist() == [0, 1, 2]
@@ -63,17 +66,21 @@ def test_a_run_is_repeated_bit_for_bit_by_a_process_of_its_own(run, tmp_path):
             np.testing.assert_array_equal(ours[name], again[name])
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_full_folder_is_refused_and_left_alone(run, capsys):
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    before = contents(run)
     assert cli.main([*SMALL, "--out", str(run)]) == 2
     assert "is not empty; give another folder, or --overwrite" in capsys.readouterr().err
-    assert before == {path.name: path.read_bytes() for path in run.iterdir()}
+    assert before == contents(run)
 
 
 def test_a_folder_that_another_run_has_claimed_is_refused(tmp_path, capsys):
     with files.open_folder(tmp_path / "run", False, "a name"):
         assert cli.main([*SMALL, "--out", str(tmp_path / "run")]) == 2
-    assert "is not empty" in capsys.readouterr().err
+    assert "in which another process is at work; wait" in capsys.readouterr().err
     assert not (tmp_path / "run").exists(), "nothing was written, so it is gone"
 
 
@@ -91,20 +98,10 @@ def test_an_error_in_training_is_not_mistaken_for_bad_input(tmp_path, monkeypatc
     def broken(*args, **kwargs):
         raise ValueError("a bug")
 
-    monkeypatch.setattr(cli, "train_in_chunks", broken)
+    monkeypatch.setattr(run_training, "train_in_chunks", broken)
     with pytest.raises(ValueError, match="a bug"):
         cli.main([*SMALL, "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
-
-
-def test_a_run_that_cannot_be_written_exits_1(tmp_path, monkeypatch, capsys):
-    def full(*args, **kwargs):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files.os, "replace", full)
-    assert cli.main([*SMALL, "--out", str(tmp_path / "run")]) == 1
-    assert "could not be written: [Errno 28] No space left" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists(), "no half-written run is left"
 
 
 def test_overwrite_replaces_the_run_and_nothing_else(tmp_path):
@@ -193,12 +190,12 @@ def test_the_parts_of_a_method_are_no_flags(command, capsys):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_an_algorithm_brings_what_suits_it_and_flags_come_before_that(name):
-    settings = cli.parse_train(["--algorithm", name]).settings
+    settings = parsing.parse_train(["--algorithm", name]).settings
     assert settings.method == METHODS[name]
     for setting, value in METHODS[name].settings:
         assert getattr(settings, setting) == value
     flags = ["--algorithm", name, "--num-steps", "7", "--learning-rate", "1e-5"]
-    changed = cli.parse_train(flags).settings
+    changed = parsing.parse_train(flags).settings
     assert (changed.num_steps, changed.learning_rate) == (7, 1e-5)
     assert changed.num_envs == settings.num_envs
 

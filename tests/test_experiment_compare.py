@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from a2c_jax.experiment import cli, comparison, comparison_report, gradients
-from a2c_jax.experiment.cli import parse_compare
+from a2c_jax.experiment import cli, commands, comparison, comparison_report, gradients
 from a2c_jax.experiment.comparison import Comparison, compare, resolve_all
 from a2c_jax.experiment.gradients import StageNoise
+from a2c_jax.experiment.parsing import parse_compare
 from a2c_jax.experiment.training import Outcome
 from a2c_jax.methods import METHODS
 from a2c_jax.presets import PRESETS
 from a2c_jax.types import Metrics
 
-FILES = {"config.json", "summary.json", "curves.npz", "table.md", "comparison.png"}
+FILES = {"config.json", "summary.json", "curves.npz", "table.md", "comparison.png", ".lock"}
 NUMBERS = ["--num-seeds", "2", "--total-steps", "4000", "--hidden-sizes", "8"]
 TWO = ["--algorithms", "reinforce", "td-actor-critic", *NUMBERS]
 
@@ -246,7 +246,9 @@ def test_a_comparison_interrupted_in_its_first_method_has_nothing(monkeypatch):
 def test_a_comparison_interrupted_before_anything_finished_writes_nothing(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(cli, "deferred_interrupt", lambda: contextlib.nullcontext(lambda: True))
+    monkeypatch.setattr(
+        commands, "deferred_interrupt", lambda **_: contextlib.nullcontext(lambda: 2)
+    )
     assert cli.main(["compare", *TWO, "--out", str(tmp_path / "run")]) == 130
     assert "interrupted; nothing was written" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -275,36 +277,14 @@ def test_a_measurement_interrupted_keeps_the_training_and_the_stages_done(
 ):
     monkeypatch.setattr(comparison, "train_in_chunks", trained_at_once)
     monkeypatch.setattr(comparison, "measure_stages", lambda *args: stages_of(0.5)[:stages])
-    answers = iter([False] * 3 + [True] * 9)  # asked by each method and before the measurement
+    answers = iter([0] * 3 + [2] * 9)  # asked by each method and before the measurement
     monkeypatch.setattr(
-        cli, "deferred_interrupt", lambda: contextlib.nullcontext(lambda: next(answers))
+        commands, "deferred_interrupt", lambda **_: contextlib.nullcontext(lambda: next(answers))
     )
     assert cli.main(["compare", *TWO, "--out", str(tmp_path / "run")]) == 130
     summary = read(tmp_path / "run", "summary.json")
     assert summary["finished"] is True
     assert [stage["name"] for stage in summary["gradient_variance"]] == ["2%"][:stages]
-
-
-def interrupted_at_once(*args):
-    """In place of the measurement: a second Ctrl-C."""
-    raise KeyboardInterrupt
-
-
-def test_a_measurement_interrupted_at_once_leaves_the_training_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(comparison, "train_in_chunks", trained_at_once)
-    monkeypatch.setattr(comparison, "measure_stages", interrupted_at_once)
-    assert cli.main(["compare", *TWO, "--out", str(tmp_path / "run")]) == 130
-    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
-    assert read(tmp_path / "run", "summary.json")["finished"] is True
-
-
-def test_it_does_not_say_that_nothing_was_written_where_something_was(
-    tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(comparison, "train_in_chunks", trained_at_once)
-    monkeypatch.setattr(comparison, "measure_stages", interrupted_at_once)
-    assert cli.main(["compare", *TWO, "--out", str(tmp_path / "run")]) == 130
-    assert "nothing was written" not in capsys.readouterr().err
 
 
 def summary_of(**changes):

@@ -10,8 +10,8 @@ from scipy import stats
 from test_metrics import some_metrics
 
 from a2c_jax.experiment.config import default_config
-from a2c_jax.experiment.jobs import resolve
 from a2c_jax.experiment.figures import num_points, run_figures
+from a2c_jax.experiment.jobs import resolve
 from a2c_jax.experiment.plotting import draw_episodes, draw_methods
 from a2c_jax.experiment.training import Outcome
 

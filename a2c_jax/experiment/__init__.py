@@ -1,1 +1,76 @@
-"""Everything with side effects: runs on disk, progress, statistics, figures, the command line."""
+"""Runs on disk, and all that the command line does, as plain functions.
+
+>>> from a2c_jax import experiment
+>>> config = experiment.configure(num_seeds=4, total_steps=10_000, learning_rate=1e-3)
+>>> config.settings.learning_rate
+0.001
+
+``run = experiment.train_run(config)`` trains it into a folder under ``runs/``, and
+:func:`resume_run`, :func:`load_run`, :func:`evaluate_run`, :func:`plot_runs` and
+:func:`record_run` take it from there. :func:`sweep` trains at many settings at once.
+"""
+
+from a2c_jax.experiment.config import TrainConfig, configure
+from a2c_jax.experiment.inference import (
+    Estimate,
+    Profile,
+    binomial_interval,
+    bootstrap_interval,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+from a2c_jax.experiment.run_evaluation import EvaluatedRun, evaluate_run, write_evaluation
+from a2c_jax.experiment.run_pictures import load_runs, plot_runs, statistics_of
+from a2c_jax.experiment.run_replay import record_run, write_replay
+from a2c_jax.experiment.run_training import WriteError, resume_run, train_run
+from a2c_jax.experiment.runs import Run, load_run
+from a2c_jax.experiment.statistics import (
+    final_returns,
+    recent_returns,
+    solve_time_curve,
+    steps_to_solve,
+    summarize,
+)
+from a2c_jax.experiment.sweep_points import Points, Range, grid, random_draws
+from a2c_jax.experiment.sweep_report import write_sweep
+from a2c_jax.experiment.sweeping import Sweep, sweep
+
+__all__ = [
+    "Estimate",
+    "EvaluatedRun",
+    "Points",
+    "Profile",
+    "Range",
+    "Run",
+    "Sweep",
+    "TrainConfig",
+    "WriteError",
+    "binomial_interval",
+    "bootstrap_interval",
+    "configure",
+    "evaluate_run",
+    "final_returns",
+    "grid",
+    "interquartile_mean",
+    "load_run",
+    "load_runs",
+    "performance_profile",
+    "plot_runs",
+    "probability_of_improvement",
+    "random_draws",
+    "recent_returns",
+    "record_run",
+    "resume_run",
+    "solve_time_curve",
+    "statistics_of",
+    "steps_to_solve",
+    "stratified_bootstrap",
+    "summarize",
+    "sweep",
+    "train_run",
+    "write_evaluation",
+    "write_replay",
+    "write_sweep",
+]

@@ -83,6 +83,10 @@ class TrainConfig(Generic[SettingsT]):
     out: Path | None = None
     overwrite: bool = False
 
+    def with_settings(self, settings: Any) -> "TrainConfig":
+        """The same with other settings."""
+        return dataclasses.replace(self, settings=settings)
+
 
 def default_config(preset: str, algorithm: str | None) -> TrainConfig:
     """The configuration that a preset and a method start from.

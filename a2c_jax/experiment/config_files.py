@@ -109,9 +109,13 @@ def _typed(key: str, value: Any, default: Any) -> Any:
         return None
     if isinstance(default, tuple) or key == "seeds":
         return _whole_numbers(key, value)
-    kinds: Any = (int, float) if isinstance(default, float) else type(0 if default is None else default)
+    kinds: Any = (
+        (int, float) if isinstance(default, float) else type(0 if default is None else default)
+    )
     if not isinstance(value, kinds) or isinstance(value, bool) != (kinds is bool):
-        raise ValueError(f"{key} is {value!r}; give a value like {0 if default is None else default!r}.")
+        raise ValueError(
+            f"{key} is {value!r}; give a value like {0 if default is None else default!r}."
+        )
     return value if default is None else type(default)(value)
 
 

@@ -18,21 +18,26 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def open_folder(
-    out: Path | None, overwrite: bool, name: str, *, timestamp: bool = True
+    out: Path | None, overwrite: bool, kind: str, name: str | None = None
 ) -> Iterator[Path]:
     """Makes and locks a folder for results, and takes it away if nothing was written to it.
 
     Args:
-        out: the folder; by default a new one, ``runs/<name>-<time>``.
+        out: the folder; by default a new one, ``runs/<name>`` or ``runs/<kind>-<time>``.
         overwrite: whether it may hold something, which is then replaced file by file.
+        kind: what a new one that has no name is called, with the time.
         name: what a new one is called.
-        timestamp: whether the time is added to that name.
 
     Raises:
         ValueError: if the folder holds something, another run included, and is not to be
             overwritten; if another process is at work in it; or if it cannot be written to.
     """
-    folder = out or _new_folder(checked_file_name("name", name), timestamp)
+    if name is not None and out is not None:
+        raise ValueError(
+            f"name is {name!r}, but out is given too; name a folder under runs/, or give out, but "
+            "not both."
+        )
+    folder = out or _new_folder(kind, name)
     made = [path for path in (folder, *folder.parents) if not os.path.isdir(path)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,10 +116,10 @@ def _remove_if_empty(folder: Path, made: list[Path]) -> None:
             path.rmdir()
 
 
-def _new_folder(name: str, timestamp: bool) -> Path:
-    if not timestamp:
-        return Path("runs") / name
-    name = f"{name}-{datetime.datetime.now().strftime('%Y%m%d-%H%M%S')}"
+def _new_folder(kind: str, name: str | None) -> Path:
+    if name is not None:
+        return Path("runs") / checked_file_name("name", name)
+    name = f"{kind}-{datetime.datetime.now().strftime('%Y%m%d-%H%M%S')}"
     names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
     return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
 
@@ -140,7 +145,8 @@ def read_json(path: Path, argument: str) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise ValueError(
-            f"{argument} is {str(path)!r}, which is damaged or no JSON ({error}); give a whole file."
+            f"{argument} is {str(path)!r}, which is damaged or no JSON ({error}); give a "
+            "whole file."
         ) from error
     if not isinstance(content, dict):
         raise ValueError(f"{argument} is {str(path)!r}, which is no JSON object; give one that is.")

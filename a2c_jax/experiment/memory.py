@@ -28,7 +28,7 @@ def estimate_memory(job: Job) -> MemoryEstimate:
     A state is there twice while a chunk runs, and a third time, on the host, while it is saved.
     The metrics of all updates are kept on the host, and once more while they are written.
     """
-    seed = jax.eval_shape(job.algorithm.init, job.keys[0])
+    seed = jax.eval_shape(job.algorithm.init, jax.tree.map(lambda leaf: leaf[0], job.keys))
     state = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(seed))
     rows = job.layout.rows.size
     metrics = len(job.seeds) * job.num_updates * 4 * len(Metrics._fields)

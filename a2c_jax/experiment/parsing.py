@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 
 from a2c_jax.experiment import comparison
+from a2c_jax.experiment.command_configs import SweepConfig
 from a2c_jax.experiment.comparison import CompareConfig
 from a2c_jax.experiment.config import TrainConfig, default_config, with_method
 from a2c_jax.experiment.config_files import read_config
@@ -26,13 +27,36 @@ def parse_train(flags: Sequence[str]) -> TrainConfig:
         ValueError: if there is no such preset, algorithm, file or run.
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
-    default = _default_training(given(flags, "--preset", "--algorithm", "--config", "--resume"))
-    return parse(TrainConfig[type(default.settings)], default, "train", flags)  # type: ignore[misc]
+    default = _starting_from(given(flags, "--preset", "--algorithm", "--config", "--resume"))
+    return parse(TrainConfig[type(default.settings)], "train", flags, default)  # type: ignore[misc]
 
 
-def _default_training(names: dict[str, str | None]) -> TrainConfig:
-    if names["resume"] is not None:
-        path = Path(names["resume"])
+def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
+    """Reads the flags of ``sweep``: its configuration, and that of every run in it.
+
+    Raises:
+        ValueError, SystemExit: as :func:`parse_train`.
+    """
+    start = _starting_from(given(flags, "--preset", "--algorithm", "--config"))
+    shared = {
+        field.name: getattr(start, field.name)
+        for field in dataclasses.fields(SweepConfig)
+        if field.name not in ("over", "draws", "name", "out", "overwrite")
+    }
+    default = SweepConfig(**{**shared, "num_seeds": 16}, over=())
+    config: SweepConfig = parse(
+        SweepConfig[type(start.settings)],  # type: ignore[misc]
+        "sweep",
+        flags,
+        default,
+    )
+    changes = {name: getattr(config, name) for name in shared}
+    return config, dataclasses.replace(start, **changes)
+
+
+def _starting_from(names: dict[str, str | None]) -> TrainConfig:
+    if names.get("resume") is not None:
+        path = Path(str(names["resume"]))
         return dataclasses.replace(read_run_config(path, "resume"), resume=path)
     if names["config"] is None:
         return default_config(names["preset"] or "default", names["algorithm"])
@@ -57,24 +81,24 @@ def parse_compare(flags: Sequence[str]) -> tuple[CompareConfig, dict[str, Preset
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
     default = comparison.default_comparison(given(flags, "--preset")["preset"] or "default")
-    config: CompareConfig = parse(CompareConfig, default, "compare", flags)
+    config: CompareConfig = parse(CompareConfig, "compare", flags, default)
     suited = {}
     for name in config.algorithms:
         own = dataclasses.replace(default, settings=with_method(default.settings, name))
-        suited[name] = parse(CompareConfig, own, "compare", flags).settings
+        suited[name] = parse(CompareConfig, "compare", flags, own).settings
     return config, suited
 
 
-def parse(kind: Any, default: Any, command: str, flags: Sequence[str]) -> Any:
-    """Reads flags into a dataclass of a kind, where a default says what is not given.
+def parse(kind: Any, command: str, flags: Sequence[str], default: Any = None) -> Any:
+    """Reads flags into a dataclass of a kind, where a default may say what is not given.
 
     Raises:
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
     return tyro.cli(
         kind,
-        args=flags,
-        default=default,
+        args=list(flags),
+        **({} if default is None else {"default": default}),
         prog=f"a2c-jax {command}",
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
     )

@@ -55,9 +55,13 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
         return _prepare_resumed(config, config.resume, stack)
     job = resolve(config)
     check_memory(job)
-    name = config.name or f"{config.env}-{config.algorithm or config.preset}"
     folder = stack.enter_context(
-        open_folder(config.out, config.overwrite, name, timestamp=config.name is None)
+        open_folder(
+            config.out,
+            config.overwrite,
+            f"{config.env}-{config.algorithm or config.preset}",
+            config.name,
+        )
     )
     return Prepared(config, job, folder, describe_config(config, job), None, job.notices)
 
@@ -91,11 +95,6 @@ def _check_run_settings(config: TrainConfig) -> None:
         raise ValueError(
             f"evaluate_every is {config.evaluate_every}; give a whole number of updates of at "
             "least 2."
-        )
-    if config.name is not None and config.out is not None:
-        raise ValueError(
-            f"name is {config.name!r}, but out is given too; name a folder under runs/, or give "
-            "out, but not both."
         )
 
 

@@ -110,7 +110,7 @@ def result_table(summary: dict[str, Any]) -> Table:
     table.add_row("Seeds", f"{summary['num_seeds']}")
     unit = summary["unit"]
     table.add_row(f"{unit.capitalize()} of each seed", f"{summary[f'{unit}_per_seed']:,}")
-    table.add_row("Final return, interquartile mean", _final_return(summary))
+    table.add_row("Final return, interquartile mean", final_return(summary))
     if summary["solved_threshold"] is not None:
         solved = round(summary["fraction_solved"] * summary["num_seeds"])
         table.add_row(
@@ -127,7 +127,8 @@ def result_table(summary: dict[str, Any]) -> Table:
     return table
 
 
-def _final_return(summary: dict[str, Any]) -> str:
+def final_return(summary: dict[str, Any]) -> str:
+    """The interquartile mean of the final returns and its interval, in words."""
     if summary["final_return_iqm"] is None:
         return "no episode finished"
     text = f"{summary['final_return_iqm']:.1f}"

@@ -14,7 +14,7 @@ from a2c_jax.experiment.evaluation import Evaluations
 from a2c_jax.experiment.jobs import Job
 from a2c_jax.experiment.series import SeriesEnd
 from a2c_jax.experiment.training import Outcome
-from a2c_jax.parallel import join_groups, split_groups
+from a2c_jax.parallel import gather_groups, split_groups
 
 _SERIES = "metrics.f32"
 _STATE, _EVALUATIONS = "state.", "evaluations."
@@ -152,7 +152,7 @@ def go_on(restored: Restored, job: Job) -> Outcome:
 
 def joined_state(outcome: Outcome, job: Job) -> Any:
     """The state of every seed, ``[S, ...]``."""
-    return join_groups(outcome.state, job.layout)
+    return gather_groups(outcome.state, job.layout)
 
 
 def named_arrays(state: Any) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from a2c_jax.parallel import (
     Group,
     SeedLayout,
-    join_groups,
+    gather_groups,
     over_seeds,
     split_groups,
 )
@@ -31,7 +31,8 @@ class Outcome(NamedTuple):
     """What training in chunks has come to so far.
 
     Attributes:
-        state: of every seed, in groups as they were trained; see :func:`join_groups`.
+        state: of every seed, in groups as they were trained; see
+            :func:`a2c_jax.parallel.join_groups`.
         metrics: in NumPy arrays, ``[S, updates done]``.
         compile_seconds: tracing and compiling.
         train_seconds: running what was compiled.
@@ -189,7 +190,7 @@ def _advance(program: Any, outcome: Outcome, room: Metrics, layout: SeedLayout) 
     start = time.perf_counter()
     results = [program(group) for group in outcome.state]
     states = [Group(result.number, result.tree.state) for result in results]
-    fresh = join_groups([Group(result.number, result.tree.metrics) for result in results], layout)
+    fresh = gather_groups([Group(result.number, result.tree.metrics) for result in results], layout)
     done = outcome.num_updates
     end = done + fresh.episode_count.shape[1]
     for whole, new in zip(room, fresh, strict=True):

@@ -1,0 +1,129 @@
+"""Pictures and statistics of runs on disk, one or several over each other."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from a2c_jax.experiment.files import json_writer, write_together
+from a2c_jax.experiment.inference import probability_of_improvement
+from a2c_jax.experiment.plotted_run import PlotRun
+from a2c_jax.experiment.progress import final_return
+from a2c_jax.experiment.run_plots import run_plot_writers
+from a2c_jax.experiment.runs import Run, load_run
+from a2c_jax.experiment.statistics import final_returns, solved_threshold, steps_to_solve
+
+FORMATS = ("png", "svg")
+
+
+def load_runs(folders: Sequence[Path | str]) -> dict[str, Run]:
+    """Loads runs by names that tell them apart: the folders', with those above where needed.
+
+    Raises:
+        ValueError: if there is none, one is given twice, they are counted in different units,
+            or one cannot be loaded.
+    """
+    if not folders:
+        raise ValueError("runs is empty; give the folder of at least one run.")
+    paths = [Path(folder).resolve() for folder in folders]
+    for path, folder in zip(paths, folders, strict=True):
+        if paths.count(path) > 1:
+            raise ValueError(f"runs holds {str(folder)!r} more than once; give every run once.")
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths):
+        depth += 1
+    names = ["/".join(path.parts[-depth:]) for path in paths]
+    runs = {name: load_run(folder) for name, folder in zip(names, folders, strict=True)}
+    units = {name: run.job.unit for name, run in runs.items()}
+    if len(set(units.values())) > 1:
+        raise ValueError(f"runs is counted in different units, {units}; plot them apart.")
+    return runs
+
+
+def plot_runs(
+    runs: dict[str, Run], folder: Path, format: str = "png"
+) -> tuple[list[Path], dict[str, Any]]:
+    """Draws runs over each other, and writes the statistics between them.
+
+    Args:
+        runs: by the names in the legends.
+        folder: where the pictures and ``statistics.json`` go; files of these names are replaced.
+        format: "png" or "svg".
+
+    Returns:
+        The paths, and the statistics.
+
+    Raises:
+        ValueError: if the format is neither.
+        OSError: if a file could not be written; none is then changed.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format is {format!r}; give one of {' and '.join(FORMATS)}.")
+    first = next(iter(runs.values())).job
+    thresholds = {solved_threshold(run.job.env) for run in runs.values()}
+    threshold = thresholds.pop() if len(thresholds) == 1 else None
+    plotted = [_to_plot(name, run) for name, run in runs.items()]
+    figures = statistics_of(runs)
+    writers = run_plot_writers(plotted, first.unit, threshold, format)  # type: ignore[arg-type]
+    files = {**writers, "statistics.json": json_writer(figures)}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_together(folder, files)
+    return [folder / name for name in files], figures
+
+
+def statistics_of(runs: dict[str, Run]) -> dict[str, Any]:
+    """The summary of each run, and for each pair how probably a seed of one beats the other's."""
+    scores = {name: final_returns(run.metrics) for name, run in runs.items()}
+    known = {name: values[np.isfinite(values)] for name, values in scores.items()}
+    improvement = []
+    for one, other in itertools.combinations(runs, 2):
+        if known[one].size and known[other].size:
+            estimate = probability_of_improvement(known[one], known[other])
+            improvement.append(
+                {
+                    "of": one,
+                    "over": other,
+                    "probability": estimate.value,
+                    "interval_95": [estimate.low, estimate.high],
+                }
+            )
+    return {
+        "runs": {name: run.summary for name, run in runs.items()},
+        "probability_of_improvement": improvement,
+    }
+
+
+def statistics_table(figures: dict[str, Any]) -> Table:
+    """The statistics for a terminal."""
+    table = Table(title="Runs")
+    for name in ("run", "seeds", "final return", "solved", "median to solve"):
+        table.add_column(name, justify="left" if name == "run" else "right")
+    for name, summary in figures["runs"].items():
+        median = summary[f"median_{summary['unit']}_to_solve"]
+        solved = summary["fraction_solved"]
+        table.add_row(
+            name,
+            f"{summary['num_seeds']}",
+            final_return(summary),
+            "–" if solved is None else f"{solved:.0%}",
+            "not reached" if median is None else f"{median:,.0f}",
+        )
+    for pair in figures["probability_of_improvement"]:
+        low, high = pair["interval_95"]
+        table.add_row(
+            f"P({pair['of']} > {pair['over']})",
+            "",
+            f"{pair['probability']:.2f}  ({low:.2f} to {high:.2f})",
+        )
+    return table
+
+
+def _to_plot(name: str, run: Run) -> PlotRun:
+    threshold = solved_threshold(run.job.env)
+    times = None
+    if threshold is not None:
+        times = steps_to_solve(run.metrics, run.job.per_update, threshold)
+    return PlotRun(name, run.position, run.metrics, times)

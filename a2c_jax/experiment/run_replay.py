@@ -1,0 +1,105 @@
+"""A replay of the trained policies of a run on disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from a2c_jax.experiment.animation import write_gif
+from a2c_jax.experiment.files import Writer, write_together
+from a2c_jax.experiment.recording import Recording, record
+from a2c_jax.experiment.replay import replay_page
+from a2c_jax.experiment.runs import Run, load_run
+
+_SEEDS = 8  # more make a page of megabytes
+
+
+def record_run(
+    run: Run | Path | str,
+    seeds: Sequence[int] | None = None,
+    num_episodes: int = 2,
+    greedy: bool = True,
+    number: int = 0,
+) -> Recording:
+    """Plays and records episodes of the newest policies of a run; writes nothing.
+
+    Args:
+        run: a run, or its folder.
+        seeds: which of its seeds; by default the first eight.
+        num_episodes: of each.
+        greedy: the most probable action, else one sampled from the policy.
+        number: other numbers are other episodes.
+
+    Raises:
+        ValueError: if there is no such run or seed, or a number is out of range.
+    """
+    run = run if isinstance(run, Run) else load_run(run)
+    seeds = checked_seeds(run, seeds)
+    rows = np.array([run.job.seeds.index(seed) for seed in seeds], int)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], run.state.params)
+    key = jax.random.key(number)
+    return record(run.job.env, run.job.network, params, seeds, key, num_episodes, greedy)
+
+
+def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:
+    """Returns the seeds, by default the first eight of the run.
+
+    Raises:
+        ValueError: if there are none, or the run has not trained one.
+    """
+    if seeds is None:
+        return run.job.seeds[:_SEEDS]
+    if not seeds:
+        raise ValueError("seeds is empty; name at least one seed of the run.")
+    for seed in seeds:
+        if seed not in run.job.seeds:
+            known = ", ".join(map(str, run.job.seeds[:_SEEDS]))
+            more = ", …" if len(run.job.seeds) > _SEEDS else ""
+            raise ValueError(f"seeds holds {seed}, which the run has not; its are {known}{more}.")
+    return tuple(seeds)
+
+
+def write_replay(
+    folder: Path, run: Run, recording: Recording, *, greedy: bool = True, gif: bool = False
+) -> list[Path]:
+    """Writes ``replay.html``, and ``replay.gif`` of the first seed if asked; returns the paths.
+
+    Args:
+        folder: where to.
+        run: that was recorded.
+        recording: of it.
+        greedy: how the actions were chosen, to be told on the page.
+        gif: whether to write the GIF; of CartPole only.
+
+    Raises:
+        ValueError: if a GIF of something else than CartPole is asked for.
+        OSError: if a file could not be written; none is then changed.
+    """
+    name = run.config.algorithm or run.config.preset
+    done = run.summary["num_updates"] * run.job.per_update
+    page = replay_page(
+        recording,
+        title=f"{run.job.env.name}, {name}",
+        note=f"After {done:,} {run.job.unit} of training; "
+        + ("the most probable action at every step." if greedy else "actions sampled."),
+    )
+    files: dict[str, Writer] = {"replay.html": lambda file: file.write(page.encode())}
+    if gif:
+        seed = recording.seeds[0]
+        files["replay.gif"] = lambda file: write_gif(file, recording, seed=seed, episode=0)
+    write_together(folder, files)
+    return [folder / name for name in files]
+
+
+def check_gif(run: Run) -> None:
+    """Refuses a GIF of what cannot be drawn, before anything is played.
+
+    Raises:
+        ValueError: if the run is not of CartPole.
+    """
+    if not run.job.env.name.startswith("CartPole"):
+        raise ValueError(
+            f"gif is True, but the run is of {run.job.env.name}, and only CartPole can be drawn; "
+            "leave --gif out."
+        )
