@@ -176,6 +176,17 @@ def split_groups(tree: Any, layout: SeedLayout) -> list[Group]:
     return [jax.device_put(_group(tree, rows), sharding) for rows in layout.rows]
 
 
+def abstract_group(seed: Any, layout: SeedLayout) -> Group:
+    """The shapes of a group, from those of one seed's tree, to compile a program ahead of it."""
+    sharding = NamedSharding(Mesh(np.asarray(layout.devices), ("seeds",)), _SEEDS)
+
+    def rows(number: int, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((number, *shape), dtype, sharding=sharding)
+
+    tree = jax.tree.map(lambda leaf: rows(layout.group_size, leaf.shape, leaf.dtype), seed)
+    return Group(rows(len(layout.devices), (), np.int32), tree)  # type: ignore[arg-type]
+
+
 def _group(tree: Any, rows: np.ndarray) -> Group:
     is_seed = rows >= 0
     seeds = np.where(is_seed, rows, rows[0, 0]).ravel()

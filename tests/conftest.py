@@ -1,5 +1,19 @@
 """Two CPU devices for every test, so that sharding over devices is always exercised."""
 
+import atexit
+import os
+import shutil
+import tempfile
+
+# What one test has compiled, the next ones, and the processes that they start, need not. A folder
+# for each worker, since JAX does not write its files at once; empty at the start, so that nothing
+# comes from an earlier version.
+compiled = tempfile.mkdtemp(prefix="a2c-jax-tests-")
+atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
 import jax
 import pytest
 

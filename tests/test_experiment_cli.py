@@ -148,7 +148,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path):
         (["--learning-rate", "nan"], "learning_rate is nan"),
         (["--learning-rate", "0"], "learning_rate is 0.0"),
         (["--total-steps", "7"], "total_steps is 7"),
-        (["--out", "/dev/null"], "which is a file"),
+        (["--out", "/dev/null"], "which is a file or in one"),
         (["--out", "/proc/nowhere/run"], "cannot be written to"),
     ],
 )

@@ -3,7 +3,6 @@
 ``pytest tests/test_experiment_kills.py --kills 30`` kills more often than the suite does.
 """
 
-import os
 import random
 import signal
 import subprocess
@@ -26,34 +25,29 @@ KILLS_A_RUN = 5
 LONGEST = 120.0  # seconds that any of these processes may take
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """The environment of processes that compile what the first of them has compiled no more."""
-    return {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
+@pytest.fixture(scope="module", autouse=True)
+def a_cache_of_their_own(tmp_path_factory):
+    """A process that is killed may leave half of what it compiled."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        yield
 
 
-def start(folder, environment, *flags):
+def start(folder):
     where = ["--resume" if (folder / "config.json").exists() else "--out", str(folder)]
     told = [] if where[0] == "--resume" else RUN
     folder.parent.mkdir(exist_ok=True)
     with folder.with_suffix(".txt").open("ab") as log:
-        return subprocess.Popen(
-            [*COMMAND, *told, *where, *flags], stdout=log, stderr=subprocess.STDOUT, env=environment
-        )
+        return subprocess.Popen([*COMMAND, *told, *where], stdout=log, stderr=subprocess.STDOUT)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, compiled):
+def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    start(folder, compiled).wait(LONGEST)
+    start(folder).wait(LONGEST)
     begun = time.monotonic()
     second = folder.with_name("again")
-    assert start(second, compiled).wait(LONGEST) == 0, folder.with_suffix(".txt").read_text()
+    assert start(second).wait(LONGEST) == 0, folder.with_suffix(".txt").read_text()
     return folder, time.monotonic() - begun
 
 
@@ -92,7 +86,7 @@ def kill_at_random(process, folder, duration, dice):
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_and_ends_bit_for_bit_as_an_undisturbed_one(
-    undisturbed, compiled, tmp_path, request
+    undisturbed, tmp_path, request
 ):
     expected, duration = undisturbed
     kills = request.config.getoption("kills")
@@ -101,9 +95,9 @@ def test_a_killed_run_resumes_and_ends_bit_for_bit_as_an_undisturbed_one(
     for number in range(-(-kills // KILLS_A_RUN)):
         folder = tmp_path / f"run-{number}"
         for _ in range(min(KILLS_A_RUN, kills - len(moments))):
-            moments.append(kill_at_random(start(folder, compiled), folder, duration, dice))
+            moments.append(kill_at_random(start(folder), folder, duration, dice))
         log = folder.with_suffix(".txt")
-        assert start(folder, compiled).wait(LONGEST) == 0, log.read_text()
+        assert start(folder).wait(LONGEST) == 0, log.read_text()
         assert "Traceback" not in log.read_text()
         assert_same_run(folder, expected)
     print({moment: moments.count(moment) for moment in sorted(set(moments))})
@@ -111,12 +105,10 @@ def test_a_killed_run_resumes_and_ends_bit_for_bit_as_an_undisturbed_one(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_lets_the_chunk_finish_and_the_run_be_resumed(
-    number, code, undisturbed, compiled, tmp_path
-):
+def test_a_signal_lets_the_chunk_finish_and_the_run_be_resumed(number, code, undisturbed, tmp_path):
     expected, _ = undisturbed
     folder = tmp_path / "run"
-    process = start(folder, compiled)
+    process = start(folder)
     end = time.monotonic() + LONGEST
     while not (folder / "log.jsonl").exists() or not (folder / "log.jsonl").stat().st_size:
         assert time.monotonic() < end
@@ -126,15 +118,15 @@ def test_a_signal_lets_the_chunk_finish_and_the_run_be_resumed(
     stopped = load_run(folder)
     assert 0 < stopped.summary["num_updates"] < 2000
     assert (folder / "summary.json").exists()
-    assert start(folder, compiled).wait(LONGEST) == 0
+    assert start(folder).wait(LONGEST) == 0
     assert_same_run(folder, expected)
 
 
 @pytest.mark.slow
-def test_a_second_signal_ends_the_process_at_once(compiled, tmp_path):
+def test_a_second_signal_ends_the_process_at_once(tmp_path):
     folder = tmp_path / "run"
     flags = ["--total-steps", "40000000", "--num-seeds", "64", "--out", str(folder)]
-    process = subprocess.Popen([*COMMAND, *flags], stdout=subprocess.PIPE, env=compiled)
+    process = subprocess.Popen([*COMMAND, *flags], stdout=subprocess.PIPE)
     assert b"Compiled" in process.stdout.readline()
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)

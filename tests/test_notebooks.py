@@ -10,6 +10,16 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 SMALL = {
     "01_article": {"NUM_SEEDS": 2, "NUM_EPISODES": 60},
     "02_variance": {"NUM_SEEDS": 2, "TOTAL_STEPS": 3_000, "GRADIENT_EPISODES": 4},
+    "03_many_seeds": {
+        "NUM_SEEDS": 4,
+        "TOTAL_STEPS": 4_000,
+        "REPETITIONS": 1,
+        "LEARNING_RATES": (1e-3, 2e-3),
+        "DISCOUNTS": (0.9, 0.98),
+        "SWEEP_SEEDS": 2,
+        "NUM_APART": 1,
+    },
+    "04_your_own": {"NUM_SEEDS": 2, "NUM_UPDATES": 40, "TRACK_UPDATES": 20, "NUM_STAGES": 2},
 }
 # The critics of the measurement are fitted for longer than the whole of a small training.
 HASTE = "from a2c_jax.experiment import gradients\ngradients._CRITIC_UPDATES = 20\n"

@@ -1,40 +1,80 @@
-"""The README's code runs as it stands."""
+"""The README's code and commands run as they stand, though smaller where they would take long."""
 
 import re
 import shlex
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from a2c_jax.experiment import cli
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
+TINY = ["--total-steps", "400", "--num-seeds", "2", "--hidden-sizes", "8"]
+# What makes each command quick; in the README's order, since some go on with others' files.
+COMMANDS = {
+    "a2c-jax train --name evening --num-seeds 256": TINY,
+    "a2c-jax train --resume runs/evening": [],
+    "a2c-jax evaluate runs/evening": [],
+    "a2c-jax plot runs/evening": [],
+    "a2c-jax replay runs/evening --gif": [],
+    "a2c-jax sweep --over learning-rate=1e-4:1e-2:8:log discount=0.95,0.98,0.99 "
+    "--total-steps 100000 --name rates": TINY,
+    "a2c-jax sweep --over learning-rate=1e-4:1e-2:log --draws 20 --total-steps 100000": TINY,
+    "a2c-jax train --config runs/rates/best.json": [],
+    "a2c-jax train --preset NAME": ["--help"],
+    "a2c-jax train --preset NAME --help": [],
+    "a2c-jax train --num-seeds 4 --seed 100 --num-envs 16 --learning-rate 3e-3 "
+    "--out runs/mine": TINY,
+    "a2c-jax compare --gradient-episodes 300": [
+        *TINY, "--gradient-episodes", "0", "--algorithms", "a2c", "gae"
+    ],
+    "a2c-jax train --preset article": ["--num-episodes", "12", "--hidden-sizes", "8"],
+}  # fmt: skip
 
 
 def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_runs_from_top_to_bottom():
+def test_the_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks("python"):
         exec(block, names)
-    assert names["returns"].shape == (8, len(names["steps"]))
-    assert np.nanmax(names["returns"]) > 100, "it learns"
+    assert names["returns"].shape == (4, 100)
+    assert names["run"].summary["num_updates"] == 1000
+    assert names["low"] <= names["high"]
+    assert names["result"].scores.shape == (4,)
     assert names["sweep"].metrics.value_loss.shape == (3, 4, 100)
     assert names["transitions"].obs.shape == (32, 4, 4)
     assert names["stats"].returns.shape == (10,)
     assert names["more"].metrics.value_loss.shape == (8, 100)
+    curve = np.nanmax(names["curve"])
+    assert curve > 100, "it learns"
     _, metrics = names["mine"].step(names["mine"].init(names["keys"][0]))
     assert np.isfinite(metrics.value_loss)
 
 
-def test_the_example_command_runs(tmp_path, monkeypatch):
+def test_every_command_of_the_readme_is_executed_here():
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    assert lines[:2] == ["pip install -e . && a2c-jax train", "pip install -e '.[test]' && pytest"]
+    inline = re.findall(r"`(a2c-jax [^`]*)`", README)
+    assert {*lines[2:], *inline} == COMMANDS.keys()
+
+
+def test_the_commands_run_one_after_another(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    install, tests, example = (block.strip() for block in blocks("bash"))
-    assert install == "pip install -e . && a2c-jax train"
-    assert tests == "pip install -e '.[test]' && pytest"
-    program, *arguments = shlex.split(example)
-    assert program == "a2c-jax"
-    assert cli.main(arguments) == 0
-    assert (tmp_path / "runs" / "mine" / "learning_curve.png").exists()
+    for line, smaller in COMMANDS.items():
+        arguments = [*shlex.split(line)[1:], *smaller]
+        if "--help" in arguments:
+            with pytest.raises(SystemExit) as end:
+                cli.main([word.replace("NAME", "article") for word in arguments])
+            assert end.value.code == 0
+        else:
+            assert cli.main(arguments) == 0, capsys.readouterr().err
+    made = {path.relative_to(tmp_path / "runs").as_posix() for path in tmp_path.glob("runs/*/*")}
+    assert made >= {
+        "evening/replay.gif", "evening/plots", "evening/evaluation.json", "rates/heat_map.png",
+        "rates/best.json", "mine/learning_curve.png",
+    }  # fmt: skip

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from a2c_jax import checks
 from a2c_jax.experiment import comparison, parsing, sweeping
 from a2c_jax.experiment.command_configs import EvaluateConfig, PlotConfig, ReplayConfig
 from a2c_jax.experiment.comparison_report import comparison_table, write_comparison
@@ -15,6 +14,7 @@ from a2c_jax.experiment.interrupts import EXIT, deferred_interrupt
 from a2c_jax.experiment.preparing import prepare
 from a2c_jax.experiment.progress import result_table
 from a2c_jax.experiment.run_evaluation import (
+    check_episodes,
     describe_evaluation,
     evaluate_run,
     evaluation_table,
@@ -126,7 +126,7 @@ def prepare_evaluate(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
         ValueError: one sentence, if the input is bad.
     """
     config = parsing.parse(EvaluateConfig, "evaluate", flags)
-    checks.positive_int("num_episodes", config.num_episodes)
+    check_episodes(config.num_episodes, config.seed)
     run = load_run(config.run)
     folder = _derived_folder(config.out, run.folder, stack)
 
@@ -173,7 +173,7 @@ def prepare_replay(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
         ValueError: one sentence, if the input is bad.
     """
     config = parsing.parse(ReplayConfig, "replay", flags)
-    checks.positive_int("num_episodes", config.num_episodes)
+    check_episodes(config.num_episodes, config.seed)
     run = load_run(config.run)
     seeds = checked_seeds(run, config.seeds)
     if config.gif:

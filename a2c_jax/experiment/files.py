@@ -38,25 +38,44 @@ def open_folder(
             "not both."
         )
     folder = out or _new_folder(kind, name)
+    made = _make_folder(folder)
+    try:
+        if not (folder / LOCK).exists():  # before a lock is put into a folder of others
+            _check_empty(folder, overwrite)
+        with locked(folder, "out"):
+            _check_empty(folder, overwrite)
+            yield folder
+    finally:
+        _remove_if_empty(folder, made)
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Makes a folder, and those above it; returns the ones that were not there, itself first."""
     made = [path for path in (folder, *folder.parents) if not os.path.isdir(path)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder, "out"):
-            if _holds_something(folder) and not overwrite:
-                raise ValueError(
-                    f"out is {str(folder)!r}, which is not empty; give another folder, or "
-                    "--overwrite to replace the run in it."
-                )
-            try:
-                yield folder
-            finally:
-                _remove_if_empty(folder, made)
-    except FileExistsError as error:
-        raise ValueError(f"out is {str(folder)!r}, which is a file; give a folder.") from error
-    except NotADirectoryError as error:
+    except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(
-            f"out is {str(folder)!r}, part of which is a file; give a folder."
+            f"out is {str(folder)!r}, which is a file or in one; give a folder."
         ) from error
+    except OSError as error:
+        raise _not_writable("out", folder, error) from error
+    return made
+
+
+def _check_empty(folder: Path, overwrite: bool) -> None:
+    if not overwrite and _holds_something(folder):
+        raise ValueError(
+            f"out is {str(folder)!r}, which is not empty; give another folder, or --overwrite to "
+            "replace the run in it."
+        )
+
+
+def _not_writable(argument: str, folder: Path, error: OSError) -> ValueError:
+    return ValueError(
+        f"{argument} is {str(folder)!r}, which cannot be written to ({error.strerror}); give "
+        "another folder."
+    )
 
 
 @contextlib.contextmanager
@@ -79,10 +98,7 @@ def locked(folder: Path, argument: str) -> Iterator[None]:
             "has ended, or give another folder."
         ) from error
     except OSError as error:
-        raise ValueError(
-            f"{argument} is {str(folder)!r}, which cannot be written to ({error.strerror}); give "
-            "another folder."
-        ) from error
+        raise _not_writable(argument, folder, error) from error
     try:
         yield
     finally:

@@ -48,7 +48,7 @@ def chunk_figures(job: Job, outcome: Outcome, evaluations: Evaluations, since: i
         "episode_length": _mean(np.sum(chunk.episode_length_sum), episodes),
     }
     for name in ("policy_loss", "value_loss", "entropy", "grad_norm", "explained_variance"):
-        value = float(np.mean(getattr(chunk, name), dtype=np.float64))
+        value = float(np.mean(np.asarray(getattr(chunk, name)), dtype=np.float64))
         figures[name] = value if np.isfinite(value) else None
     if len(evaluations.updates) and evaluations.updates[-1] > since:
         figures["evaluation_return"] = float(np.mean(evaluations.returns[:, -1]))

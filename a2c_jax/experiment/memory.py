@@ -8,7 +8,8 @@ import jax
 import psutil
 
 from a2c_jax.experiment.jobs import Job
-from a2c_jax.parallel import SeedLayout
+from a2c_jax.experiment.training import chunk_length, compile_chunk
+from a2c_jax.parallel import SeedLayout, abstract_group
 from a2c_jax.types import Metrics
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -29,7 +30,7 @@ def estimate_memory(job: Job) -> MemoryEstimate:
     The metrics of all updates are kept on the host, and once more while they are written.
     """
     seed = jax.eval_shape(job.algorithm.init, jax.tree.map(lambda leaf: leaf[0], job.keys))
-    state = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(seed))
+    state = _bytes(seed)
     rows = job.layout.rows.size
     metrics = len(job.seeds) * job.num_updates * 4 * len(Metrics._fields)
     return MemoryEstimate(2 * rows * state, len(job.seeds) * state + 2 * metrics)
@@ -57,15 +58,47 @@ def check_memory(job: Job) -> None:
             )
 
 
+def fitted_layout(job: Job) -> SeedLayout:
+    """Makes the batches so small that a call of the compiled program fits onto a device.
+
+    The seeds are then trained in several groups, one after another. On a CPU, where the seeds of
+    a batch are trained one by one, there is nothing to be gained.
+
+    Args:
+        job: whose layout has all of a device's seeds in one batch.
+    """
+    layout = job.layout
+    free = None if layout.on_cpu else free_on_device(layout)
+    if free is None:
+        return layout
+    first = jax.tree.map(lambda leaf: leaf[0], job.keys)
+    seed = jax.eval_shape(job.algorithm.init, first)
+    while layout.batch_size > 1:
+        group = abstract_group(seed, layout)
+        state = _bytes(seed)
+        updates = chunk_length(job.num_updates, job.algorithm, layout, state)
+        need = program_bytes(compile_chunk(job.algorithm, updates, layout, group))
+        elsewhere = 2 * state * max(0, len(job.seeds) - layout.group_size)
+        size = fitting_batch_size(
+            need, (free - elsewhere) // len(layout.devices), layout.batch_size
+        )
+        if size == layout.batch_size:
+            break
+        layout = layout._replace(batch_size=size)
+    return layout
+
+
 def fitting_batch_size(program_bytes: int, free: int, batch_size: int) -> int:
-    """The seeds that one call of a program can take, at most ``batch_size``.
+    """The seeds that one call of a program can take, at least 1 and at most ``batch_size``.
 
     Args:
         program_bytes: what a call with ``batch_size`` of them takes on a device.
         free: what the device has.
         batch_size: seeds on a device.
     """
-    return max(1, min(batch_size, int(batch_size * free / (_BEYOND * program_bytes))))
+    if program_bytes * _BEYOND <= free:
+        return batch_size
+    return max(1, int(batch_size * free / (_BEYOND * program_bytes)))
 
 
 def program_bytes(compiled: Any) -> int:
@@ -101,6 +134,10 @@ def free_on_device(layout: SeedLayout) -> int | None:
             return None
         free += stats["bytes_limit"] - stats.get("bytes_in_use", 0)
     return free
+
+
+def _bytes(shapes: Any) -> int:
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 
 
 def _gigabytes(bytes_: float) -> str:

@@ -12,7 +12,7 @@ from a2c_jax.experiment.config_files import describe_config
 from a2c_jax.experiment.describe import describe_machine
 from a2c_jax.experiment.files import locked, open_folder, read_json
 from a2c_jax.experiment.jobs import Job, make_job, resolve
-from a2c_jax.experiment.memory import check_memory
+from a2c_jax.experiment.memory import check_memory, fitted_layout
 from a2c_jax.experiment.runs import CONFIG, read_run_config
 from a2c_jax.experiment.saving import Restored
 from a2c_jax.presets import ArticlePreset, Preset
@@ -55,6 +55,8 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
         return _prepare_resumed(config, config.resume, stack)
     job = resolve(config)
     check_memory(job)
+    if config.batch_size is None:
+        job = job._replace(layout=fitted_layout(job))
     folder = stack.enter_context(
         open_folder(
             config.out,

@@ -28,11 +28,12 @@ class Reporter:
     The one class with a changing state in the project, because a bar on a screen is one.
     """
 
-    def __init__(self, console: Console, job: Job) -> None:
+    def __init__(self, console: Console, job: Job, num_updates: int = 0) -> None:
+        """Begins after so many updates, which have been shown before."""
         self._console = console
         self._job = job
         self._last_line = time.monotonic()
-        self._episodes_told = 0
+        self._begun = self._episodes_told = num_updates
         self._figures, self._figures_due = "", 0.0
         self._progress = Progress(
             TextColumn("{task.fields[steps]}"),
@@ -55,8 +56,10 @@ class Reporter:
 
     def report(self, outcome: Outcome) -> None:
         """Shows where training stands; what ``on_chunk`` calls."""
-        if outcome.num_updates == 0:
-            self._progress.reset(self._task, steps=_steps(self._job, outcome), figures="")
+        if outcome.num_updates == self._begun:
+            self._progress.reset(
+                self._task, completed=self._begun, steps=_steps(self._job, outcome), figures=""
+            )
             self._console.print(f"Compiled in {outcome.compile_seconds:.1f} s.")
             return
         steps, figures = _steps(self._job, outcome), self._figures_of(outcome)

@@ -33,7 +33,7 @@ class EvaluatedRun(NamedTuple):
 
 
 def evaluate_run(
-    run: Run | Path | str, num_episodes: int = 100, greedy: bool = True, number: int = 0
+    run: Run | Path | str, num_episodes: int = 100, greedy: bool = True, seed: int = 0
 ) -> EvaluatedRun:
     """Plays episodes of every seed's newest policy, all in one program; writes nothing.
 
@@ -41,19 +41,28 @@ def evaluate_run(
         run: a run, or its folder.
         num_episodes: of each seed.
         greedy: the most probable action, else one sampled from the policy.
-        number: other numbers are other episodes.
+        seed: of the episodes.
 
     Raises:
         ValueError: if there is no such run, or a number is out of range.
     """
-    num_episodes = checks.positive_int("num_episodes", num_episodes)
-    if not 0 <= number < _BEHIND_TRAINING:
-        raise ValueError(f"number is {number}; give one from 0 to {_BEHIND_TRAINING - 1}.")
+    check_episodes(num_episodes, seed)
     run = run if isinstance(run, Run) else load_run(run)
     params = split_groups(run.state.params, run.job.layout)
     play = evaluation_program(run.job, num_episodes, greedy)
-    stats = play(params, _BEHIND_TRAINING + number)
+    stats = play(params, _BEHIND_TRAINING + seed)
     return EvaluatedRun(run, greedy, np.asarray(stats.returns), np.asarray(stats.lengths))
+
+
+def check_episodes(num_episodes: int, seed: int) -> None:
+    """Checks what says which episodes are played.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+    checks.positive_int("num_episodes", num_episodes)
+    if not 0 <= seed < _BEHIND_TRAINING:
+        raise ValueError(f"seed is {seed}; give a whole number from 0 to {_BEHIND_TRAINING - 1}.")
 
 
 def describe_evaluation(evaluated: EvaluatedRun) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from a2c_jax.experiment.animation import write_gif
 from a2c_jax.experiment.files import Writer, write_together
 from a2c_jax.experiment.recording import Recording, record
 from a2c_jax.experiment.replay import replay_page
+from a2c_jax.experiment.run_evaluation import check_episodes
 from a2c_jax.experiment.runs import Run, load_run
 
 _SEEDS = 8  # more make a page of megabytes
@@ -20,7 +21,7 @@ def record_run(
     seeds: Sequence[int] | None = None,
     num_episodes: int = 2,
     greedy: bool = True,
-    number: int = 0,
+    seed: int = 0,
 ) -> Recording:
     """Plays and records episodes of the newest policies of a run; writes nothing.
 
@@ -29,16 +30,17 @@ def record_run(
         seeds: which of its seeds; by default the first eight.
         num_episodes: of each.
         greedy: the most probable action, else one sampled from the policy.
-        number: other numbers are other episodes.
+        seed: of the episodes.
 
     Raises:
         ValueError: if there is no such run or seed, or a number is out of range.
     """
+    check_episodes(num_episodes, seed)
     run = run if isinstance(run, Run) else load_run(run)
     seeds = checked_seeds(run, seeds)
-    rows = np.array([run.job.seeds.index(seed) for seed in seeds], int)
+    rows = np.array([run.job.seeds.index(each) for each in seeds], int)
     params = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], run.state.params)
-    key = jax.random.key(number)
+    key = jax.random.key(seed)
     return record(run.job.env, run.job.network, params, seeds, key, num_episodes, greedy)
 
 
@@ -52,11 +54,11 @@ def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:
         return run.job.seeds[:_SEEDS]
     if not seeds:
         raise ValueError("seeds is empty; name at least one seed of the run.")
-    for seed in seeds:
-        if seed not in run.job.seeds:
+    for each in seeds:
+        if each not in run.job.seeds:
             known = ", ".join(map(str, run.job.seeds[:_SEEDS]))
             more = ", …" if len(run.job.seeds) > _SEEDS else ""
-            raise ValueError(f"seeds holds {seed}, which the run has not; its are {known}{more}.")
+            raise ValueError(f"seeds holds {each}, which the run has not; its are {known}{more}.")
     return tuple(seeds)
 
 

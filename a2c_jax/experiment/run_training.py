@@ -88,7 +88,7 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
     saver = Saver(folder, job, saving.identity_of(description), config.checkpoint_every, end)
     with _told_what_is_safe(folder, saver), contextlib.ExitStack() as stack:
         loggers = _open_files(prepared, console, stack)
-        reporter = stack.enter_context(Reporter(console, job))
+        reporter = stack.enter_context(Reporter(console, job, end.num_updates))
         told = end.num_updates
 
         def on_chunk(outcome: Outcome) -> None:
@@ -103,20 +103,19 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
             told = outcome.num_updates
             saver.after_chunk(outcome, evaluator.found)
 
-        outcome = train_in_chunks(
-            job.algorithm,
-            job.keys,
-            job.num_updates,
-            job.layout,
-            earlier=saving.go_on(restored, job) if restored else None,
-            pause_every=config.evaluate_every,
-            on_chunk=on_chunk,
-            should_stop=should_stop,
-        )
-        if outcome.num_updates == 0:
-            stack.close()
-            _remove_run(folder)
-            raise KeyboardInterrupt
+        with _nothing_left_of_nothing(prepared, saver, stack):
+            outcome = train_in_chunks(
+                job.algorithm,
+                job.keys,
+                job.num_updates,
+                job.layout,
+                earlier=saving.go_on(restored, job) if restored else None,
+                pause_every=config.evaluate_every,
+                on_chunk=on_chunk,
+                should_stop=should_stop,
+            )
+            if outcome.num_updates == 0:
+                raise KeyboardInterrupt
         saver.save(outcome, evaluator.found)
         summary = write_results(folder, config, job, outcome, evaluator.found)
     state = saving.joined_state(outcome, job)
@@ -153,6 +152,20 @@ def _told_what_is_safe(folder: Path, saver: Saver) -> Iterator[None]:
             else "nothing of it was saved yet"
         )
         raise WriteError(f"the run could not be written ({error}); {safe}.") from error
+
+
+@contextlib.contextmanager
+def _nothing_left_of_nothing(
+    prepared: Prepared, saver: Saver, stack: contextlib.ExitStack
+) -> Iterator[None]:
+    """Takes the files of a new run away again if it ends before anything of it has been saved."""
+    try:
+        yield
+    except BaseException:
+        if saver.num_updates == 0 and prepared.config.resume is None:
+            stack.close()
+            _remove_run(prepared.folder)
+        raise
 
 
 def _remove_run(folder: Path) -> None:

@@ -11,7 +11,7 @@ from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.figures import num_points
 from a2c_jax.experiment.inference import interquartile_mean
 from a2c_jax.experiment.jobs import Job, resolve
-from a2c_jax.experiment.memory import check_memory
+from a2c_jax.experiment.memory import check_memory, fitted_layout
 from a2c_jax.experiment.progress import Reporter
 from a2c_jax.experiment.statistics import final_returns, solved_threshold, steps_to_solve
 from a2c_jax.experiment.sweep_points import Points, check_points, settings_at
@@ -121,6 +121,8 @@ def run_sweep(
 ) -> Sweep:
     """Trains what :func:`prepare_sweep` has checked."""
     whole = _job_of_all(config, points, job)
+    if config.batch_size is None:
+        whole = whole._replace(layout=fitted_layout(whole))
     with Reporter(console or Console(quiet=True), whole) as reporter:
         outcome = train_in_chunks(
             whole.algorithm,

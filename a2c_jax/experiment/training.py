@@ -104,7 +104,7 @@ def train_in_chunks(
         now = _next_length(length, pause - outcome.num_updates)
         if now not in programs:
             start = time.perf_counter()
-            programs[now] = _compile(algorithm, now, layout, outcome.state[0])
+            programs[now] = compile_chunk(algorithm, now, layout, outcome.state[0])
             spent = outcome.compile_seconds + time.perf_counter() - start
             outcome = outcome._replace(compile_seconds=spent)
             if len(programs) == 1:
@@ -170,7 +170,15 @@ def _bytes(group: Group) -> int:
     return sum(leaf.nbytes for leaf in leaves) // leaves[0].shape[0]
 
 
-def _compile(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Group) -> Any:
+def compile_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Any) -> Any:
+    """Compiles so many updates of a group of seeds.
+
+    Args:
+        algorithm: what to train.
+        num_updates: of the chunk.
+        layout: of the seeds.
+        group: of their states, as arrays or as shapes.
+    """
     program = over_seeds(lambda state: run(algorithm, state, num_updates), layout)
     return program.lower(group).compile()
 

@@ -1,0 +1,104 @@
+"""The memory of a run, estimated before it is begun."""
+
+import math
+
+import jax
+import pytest
+
+from a2c_jax import experiment
+from a2c_jax.experiment import cli, memory
+from a2c_jax.experiment.jobs import make_job
+from a2c_jax.experiment.training import begin, compile_chunk
+from a2c_jax.parallel import abstract_group
+
+
+def job_of(num_seeds, **changes):
+    return make_job(experiment.configure(num_seeds=num_seeds, hidden_sizes=(8,), **changes))
+
+
+def test_the_estimate_is_of_the_arrays_that_there_are():
+    job = job_of(16, total_steps=4000)
+    groups = begin(job.algorithm, job.keys, job.layout).state
+    leaves = jax.tree.leaves([group.tree for group in groups])
+    state = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+    metrics = 16 * 100 * 8 * 4
+    need = memory.estimate_memory(job)
+    assert need.on_devices == 2 * state
+    assert need.on_host == state + 2 * metrics
+
+
+def test_a_run_that_does_not_fit_is_refused_with_a_number_that_does(monkeypatch):
+    need = memory.estimate_memory(job_of(1000))
+    total = need.on_devices + need.on_host
+    monkeypatch.setattr(memory, "free_on_host", lambda: total)
+    with pytest.raises(ValueError, match="num_seeds is 1000: together they take about") as error:
+        memory.check_memory(job_of(1000))
+    fitting = int(str(error.value).split("at most ")[1].split()[0])
+    assert 800 < fitting < 900
+    memory.check_memory(job_of(fitting // 16 * 16))
+
+
+def test_devices_of_their_own_memory_are_asked_for_it(monkeypatch):
+    job = job_of(1000)
+    monkeypatch.setattr(type(job.layout), "on_cpu", False)
+    need = memory.estimate_memory(job)
+    monkeypatch.setattr(memory, "free_on_device", lambda layout: need.on_devices)
+    with pytest.raises(ValueError, match="num_seeds is 1000"):
+        memory.check_memory(job)
+    monkeypatch.setattr(memory, "free_on_device", lambda layout: None)  # unknown
+    memory.check_memory(job)
+
+
+def test_a_run_beyond_all_memory_is_refused_before_anything_is_written(tmp_path, capsys):
+    flags = ["--num-seeds", "2000", "--hidden-sizes", "9000", "9000"]
+    flags += ["--out", str(tmp_path / "run")]
+    assert cli.main(["train", *flags]) == 2
+    assert "GiB are free; give at most" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_container_s_limit_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    free = memory.free_on_host()
+    assert free > 0
+    (tmp_path / "memory.current").write_text("400")
+    (tmp_path / "memory.max").write_text("max")
+    assert memory.free_on_host() > 1000
+    (tmp_path / "memory.max").write_text("1000")
+    assert memory.free_on_host() == 600
+
+
+def test_a_batch_that_does_not_fit_is_made_smaller():
+    assert memory.fitting_batch_size(program_bytes=10**9, free=10**10, batch_size=64) == 64
+    assert memory.fitting_batch_size(program_bytes=10**10, free=10**9, batch_size=64) == 5
+    assert memory.fitting_batch_size(program_bytes=10**12, free=10**9, batch_size=64) == 1
+
+
+def test_seeds_that_do_not_fit_at_once_are_trained_in_groups(monkeypatch):
+    """As on a GPU: the batch is vmapped, and made smaller until the program fits."""
+    job = job_of(64, total_steps=400)
+    monkeypatch.setattr(type(job.layout), "on_cpu", False)
+    job = job._replace(layout=job.layout._replace(batch_size=32))  # of two devices
+    sizes = {}
+    for share in (1.0, 0.5):
+        monkeypatch.setattr(memory, "free_on_device", lambda layout, s=share: s * 64e6)
+        monkeypatch.setattr(memory, "program_bytes", lambda program: 26e6 * program)
+        monkeypatch.setattr(
+            memory,
+            "compile_chunk",
+            lambda algorithm, updates, layout, group: layout.batch_size / 32,
+        )
+        sizes[share] = memory.fitted_layout(job).batch_size
+    assert sizes[1.0] == 32
+    assert 8 <= sizes[0.5] <= 32 // 1.6
+
+
+def test_the_bytes_of_a_program_come_from_its_analysis():
+    job = job_of(4)
+    seed = jax.eval_shape(job.algorithm.init, job.keys[0])
+    group = abstract_group(seed, job.layout)
+    program = compile_chunk(job.algorithm, 2, job.layout, group)
+    whole = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(group))
+    assert memory.program_bytes(program) > 2 * whole / 2  # in and out, on each of two devices
+    states = begin(job.algorithm, job.keys, job.layout).state
+    assert int(program(states[0]).number.sum()) == 4, "it takes what training has"
