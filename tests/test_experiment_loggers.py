@@ -51,7 +51,8 @@ def test_an_evaluation_is_told_once():
     )
     figures = chunk_figures(make_job(CONFIG), outcome(), evaluations, since=1)
     assert (figures["evaluation_return"], figures["evaluation_length"]) == (8.0, 3.0)
-    assert "evaluation_return" not in chunk_figures(make_job(CONFIG), outcome(), evaluations, 3)
+    before = evaluations._replace(updates=np.array([1, 2]))
+    assert "evaluation_return" not in chunk_figures(make_job(CONFIG), outcome(), before, since=2)
 
 
 def test_json_lines_drop_what_will_be_done_again_and_what_is_half_written(tmp_path):

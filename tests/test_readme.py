@@ -45,7 +45,7 @@ def test_the_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     assert names["returns"].shape == (4, 100)
     assert names["run"].summary["num_updates"] == 1000
     assert names["low"] <= names["high"]
-    assert names["result"].scores.shape == (4,)
+    assert names["swept"].scores.shape == (4,)
     assert names["sweep"].metrics.value_loss.shape == (3, 4, 100)
     assert names["transitions"].obs.shape == (32, 4, 4)
     assert names["stats"].returns.shape == (10,)

@@ -108,10 +108,12 @@ def draw_sweep(file: BinaryIO, result: Sweep) -> None:
         others = tuple(range(2, len(values)))
         if others:
             title += f"; means over {', '.join(names[2:])}"
+        shape = result.points.shape
         with np.errstate(invalid="ignore"):
-            cells = scores.reshape(result.points.shape).mean(axis=others)
+            cells = scores.reshape(shape).mean(axis=others)
+        first, second = (each.reshape(*shape[:2], -1) for each in values[:2])
         draw_heat_map(
-            file, cells, x=np.unique(values[1]), y=np.unique(values[0]),
+            file, cells, x=second[0, :, 0], y=first[:, 0, 0],
             xlabel=names[1], ylabel=names[0], colorbar_label=_SCORE, title=title,
         )  # fmt: skip
 

@@ -144,7 +144,7 @@ def run_sweep(
         final_returns=final_returns(metrics).reshape(shape),
         mean_returns=_mean_returns(metrics).reshape(shape),
         time_to_solve=_time_to_solve(metrics, job, shape),
-        position=position,
+        position=position // job.algorithm.steps_per_update * job.per_update,
         curves=curves.reshape(*shape, -1),
         num_updates=outcome.num_updates,
         compile_seconds=outcome.compile_seconds,
