@@ -39,7 +39,13 @@ from a2c_jax.advantages import (
     td_actor_critic,
 )
 from a2c_jax.losses import LossTerms, actor_critic_loss, entropy_loss, policy_loss, value_loss
-from a2c_jax.metrics import explained_variance, learning_curve
+from a2c_jax.metrics import (
+    count_episodes,
+    explained_variance,
+    learning_curve,
+    open_episodes,
+    update_metrics,
+)
 from a2c_jax.actor_critic import ActorCriticState, actor_critic
 from a2c_jax.q_actor_critic import QActorCriticState, q_actor_critic, q_actor_critic_loss
 from a2c_jax.a3c import A3CState, a3c
@@ -88,8 +94,11 @@ __all__ = [
     "entropy_loss",
     "policy_loss",
     "value_loss",
+    "count_episodes",
     "explained_variance",
     "learning_curve",
+    "open_episodes",
+    "update_metrics",
     "ActorCriticState",
     "actor_critic",
     "QActorCriticState",

@@ -3,6 +3,8 @@
 ``pytest tests/test_experiment_kills.py --kills 30`` kills more often than the suite does.
 """
 
+import collections
+import itertools
 import random
 import signal
 import subprocess
@@ -68,7 +70,7 @@ def is_saving(folder):
 
 
 def kill_at_random(process, folder, duration, dice):
-    """Kills a process anywhere between its start and its end, or while it saves."""
+    """Kills a process anywhere in its life, or while it saves; None if it had ended."""
     if dice.random() < 0.5:
         time.sleep(dice.uniform(0.0, duration))
         moment = "anywhere"
@@ -81,7 +83,7 @@ def kill_at_random(process, folder, duration, dice):
     alive = process.poll() is None
     process.kill()
     process.wait()
-    return moment if alive else "after the end"
+    return moment if alive else None
 
 
 @pytest.mark.slow
@@ -91,16 +93,21 @@ def test_a_killed_run_resumes_and_ends_bit_for_bit_as_an_undisturbed_one(
     expected, duration = undisturbed
     kills = request.config.getoption("kills")
     dice = random.Random(kills)
-    moments = []
-    for number in range(-(-kills // KILLS_A_RUN)):
+    moments = collections.Counter()
+    for number in itertools.count():
         folder = tmp_path / f"run-{number}"
-        for _ in range(min(KILLS_A_RUN, kills - len(moments))):
-            moments.append(kill_at_random(start(folder), folder, duration, dice))
+        for _ in range(min(KILLS_A_RUN, kills - moments.total())):
+            moment = kill_at_random(start(folder), folder, duration, dice)
+            if moment is None:
+                break
+            moments[moment] += 1
         log = folder.with_suffix(".txt")
         assert start(folder).wait(LONGEST) == 0, log.read_text()
         assert "Traceback" not in log.read_text()
         assert_same_run(folder, expected)
-    print({moment: moments.count(moment) for moment in sorted(set(moments))})
+        if moments.total() == kills:
+            break
+    print(dict(moments))
 
 
 @pytest.mark.slow

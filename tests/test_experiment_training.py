@@ -63,6 +63,7 @@ def test_a_chunk_that_takes_too_long_is_followed_by_shorter_ones(
 ):
     seen = []
     monkeypatch.setattr(training, "_LONG", 0.0)
+    monkeypatch.setattr(training, "_COMPILES", 0.0)
     monkeypatch.setattr(training, "_GOOD", 1e-9)
     monkeypatch.setitem(training._STEPS_A_SECOND, "cpu", 150)  # chunks of 5 updates of 20 steps
     outcome = train_in_chunks(

@@ -18,7 +18,7 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def open_folder(
-    out: Path | None, overwrite: bool, kind: str, name: str | None = None
+    out: Path | str | None, overwrite: bool, kind: str, name: str | None = None
 ) -> Iterator[Path]:
     """Makes and locks a folder for results, and takes it away if nothing was written to it.
 
@@ -37,7 +37,7 @@ def open_folder(
             f"name is {name!r}, but out is given too; name a folder under runs/, or give out, but "
             "not both."
         )
-    folder = out or _new_folder(kind, name)
+    folder = _new_folder(kind, name) if out is None else Path(out)
     made = _make_folder(folder)
     try:
         if not (folder / LOCK).exists():  # before a lock is put into a folder of others
@@ -120,13 +120,19 @@ def checked_file_name(argument: str, name: str) -> str:
 
 
 def _holds_something(folder: Path) -> bool:
-    return any(path.name != LOCK for path in folder.iterdir())
+    return any(path.name != LOCK and not _is_part(path) for path in folder.iterdir())
+
+
+def _is_part(path: Path) -> bool:
+    """Whether a file was being written by a process that was killed."""
+    return path.name.startswith(".") and path.name.endswith(".part")
 
 
 def _remove_if_empty(folder: Path, made: list[Path]) -> None:
     if not made or _holds_something(folder):
         return
-    (folder / LOCK).unlink(missing_ok=True)
+    for path in folder.iterdir():  # the lock, and parts of files
+        path.unlink(missing_ok=True)
     for path in made:
         with contextlib.suppress(OSError):  # somebody else has put something there
             path.rmdir()
@@ -170,8 +176,9 @@ def read_json(path: Path, argument: str) -> dict[str, Any]:
 
 
 def write_together(folder: Path, files: Mapping[str, Writer]) -> None:
-    """Writes all files beside their places, and then, all done, into them."""
+    """Writes all files beside their places, and then, all done, into them; makes the folder."""
     staged: dict[str, Path] = {}
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         for name, write in files.items():
             staged[name] = folder / f".{checked_file_name('file name', name)}.part"

@@ -52,7 +52,7 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
     """
     _check_run_settings(config)
     if config.resume is not None:
-        return _prepare_resumed(config, config.resume, stack)
+        return _prepare_resumed(config, Path(config.resume), stack)
     job = resolve(config)
     check_memory(job)
     if config.batch_size is None:

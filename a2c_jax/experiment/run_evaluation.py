@@ -84,12 +84,13 @@ def describe_evaluation(evaluated: EvaluatedRun) -> dict[str, Any]:
     }
 
 
-def write_evaluation(folder: Path, evaluated: EvaluatedRun) -> list[Path]:
+def write_evaluation(folder: Path | str, evaluated: EvaluatedRun) -> list[Path]:
     """Writes ``evaluation.json`` and ``evaluation.npz`` into a folder; returns their paths.
 
     Raises:
         OSError: if one could not be written; neither is then changed.
     """
+    folder = Path(folder)
     arrays: dict[str, Any] = {
         "seeds": np.asarray(evaluated.run.job.seeds),
         "returns": evaluated.returns,

@@ -44,7 +44,7 @@ def load_runs(folders: Sequence[Path | str]) -> dict[str, Run]:
 
 
 def plot_runs(
-    runs: dict[str, Run], folder: Path, format: str = "png"
+    runs: dict[str, Run], folder: Path | str, format: str = "png"
 ) -> tuple[list[Path], dict[str, Any]]:
     """Draws runs over each other, and writes the statistics between them.
 
@@ -67,9 +67,9 @@ def plot_runs(
     threshold = thresholds.pop() if len(thresholds) == 1 else None
     plotted = [_to_plot(name, run) for name, run in runs.items()]
     figures = statistics_of(runs)
+    folder = Path(folder)
     writers = run_plot_writers(plotted, first.unit, threshold, format)  # type: ignore[arg-type]
     files = {**writers, "statistics.json": json_writer(figures)}
-    folder.mkdir(parents=True, exist_ok=True)
     write_together(folder, files)
     return [folder / name for name in files], figures
 

@@ -63,7 +63,7 @@ def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:
 
 
 def write_replay(
-    folder: Path, run: Run, recording: Recording, *, greedy: bool = True, gif: bool = False
+    folder: Path | str, run: Run, recording: Recording, *, greedy: bool = True, gif: bool = False
 ) -> list[Path]:
     """Writes ``replay.html``, and ``replay.gif`` of the first seed if asked; returns the paths.
 
@@ -78,6 +78,7 @@ def write_replay(
         ValueError: if a GIF of something else than CartPole is asked for.
         OSError: if a file could not be written; none is then changed.
     """
+    folder = Path(folder)
     name = run.config.algorithm or run.config.preset
     done = run.summary["num_updates"] * run.job.per_update
     page = replay_page(

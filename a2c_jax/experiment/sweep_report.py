@@ -18,7 +18,7 @@ _SCORE = "mean return of the last 100 episodes"
 _SHOWN = 10
 
 
-def write_sweep(folder: Path, result: Sweep) -> list[Path]:
+def write_sweep(folder: Path | str, result: Sweep) -> list[Path]:
     """Writes ``best.json``, ``config.json``, ``sweep.npz``, ``table.md`` and ``heat_map.png``.
 
     Returns:
@@ -27,7 +27,7 @@ def write_sweep(folder: Path, result: Sweep) -> list[Path]:
     Raises:
         OSError: if one could not be written; none is then there.
     """
-    best = result.best
+    folder, best = Path(folder), result.best
     files: dict[str, Writer] = {
         "best.json": json_writer(describe_config(best, make_job(best))),
         "config.json": json_writer(_describe(result)),

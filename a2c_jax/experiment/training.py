@@ -24,6 +24,7 @@ _STEPS_A_SECOND_ELSEWHERE = 50_000_000
 _STATE_BYTES = 80_000
 
 _LONG, _GOOD = 3.0, 1.5  # seconds: a chunk that is too long, and one that is not
+_COMPILES = 1.0  # a shorter one has to be compiled: only if that does not take longer
 _SHORTEST_CALL = 0.01  # seconds: below, calling a program takes longer than running it
 
 
@@ -98,6 +99,7 @@ def train_in_chunks(
     length = chunk_updates or chunk_length(num_updates, algorithm, layout, state_bytes)
     fewest = _fewest_updates(algorithm, layout, state_bytes)
     programs: dict[int, Any] = {}
+    compiling = 0.0
 
     while outcome.num_updates < num_updates and not should_stop():
         pause = next_pause(outcome.num_updates, num_updates, pause_every)
@@ -105,8 +107,8 @@ def train_in_chunks(
         if now not in programs:
             start = time.perf_counter()
             programs[now] = compile_chunk(algorithm, now, layout, outcome.state[0])
-            spent = outcome.compile_seconds + time.perf_counter() - start
-            outcome = outcome._replace(compile_seconds=spent)
+            compiling = time.perf_counter() - start
+            outcome = outcome._replace(compile_seconds=outcome.compile_seconds + compiling)
             if len(programs) == 1:
                 on_chunk(outcome)
             if should_stop():
@@ -115,7 +117,7 @@ def train_in_chunks(
         outcome = _advance(programs[now], outcome, room, layout)
         on_chunk(outcome)
         seconds = outcome.train_seconds - before
-        if adapt and seconds > _LONG:
+        if adapt and seconds > max(_LONG, _COMPILES * compiling):
             length = max(fewest, int(now * _GOOD / seconds))
     return outcome
 
