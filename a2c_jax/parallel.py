@@ -152,6 +152,8 @@ def _all_at_once(function: Callable[[Any], Any], group: Group) -> Any:
 
 
 def _one_by_one(function: Callable[[Any], Any], group: Group) -> Any:
+    function = jax.jit(function)  # traced once, though it is named twice
+
     # The number is an argument of the program: one that is known, 1 above all, would be
     # compiled to something that may round differently.
     def body(row: jax.Array, results: Any) -> Any:

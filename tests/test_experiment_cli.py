@@ -43,7 +43,7 @@ def test_a_run_folder_holds_what_it_promises(run):
     assert config["settings"]["total_steps"] == 2000
     assert config["versions"].keys() >= {"a2c_jax", "jax", "jaxlib", "gymnax", "python"}
     assert config["device"]["platform"] == "cpu"
-    assert config["batch_size"] == 8
+    assert (config["batch_size"], config["seeds_in_a_call"]) == (None, 8)
     assert config["settings"]["optimizer"]["name"] == "rmsprop"
     with np.load(run / "metrics.npz") as metrics:
         assert metrics["seeds"].tolist() == [0, 1, 2]

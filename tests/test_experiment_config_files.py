@@ -29,7 +29,7 @@ def test_every_configuration_comes_back(preset, algorithm, tmp_path):
     assert read.settings == config.settings
     assert (read.preset, read.algorithm, read.env) == (preset, algorithm, "CartPole-v1")
     assert read.max_episode_steps == config.max_episode_steps
-    assert read.seeds == (0, 1, 2)
+    assert (read.seeds, read.num_seeds, read.seed) == (None, 3, 0)
     assert make_job(read).seeds == (0, 1, 2)
 
 

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from a2c_jax import experiment
-from a2c_jax.experiment import cli, memory
+from a2c_jax.experiment import cli, free_memory, memory
 from a2c_jax.experiment.jobs import make_job
 from a2c_jax.experiment.training import begin, compile_chunk
 from a2c_jax.parallel import abstract_group
@@ -24,7 +24,7 @@ def test_the_estimate_is_of_the_arrays_that_there_are():
     metrics = 16 * 100 * 8 * 4
     need = memory.estimate_memory(job)
     assert need.on_devices == 2 * state
-    assert need.on_host == state + 2 * metrics
+    assert need.on_host == 2 * state + 4 * metrics
 
 
 def test_a_run_that_does_not_fit_is_refused_with_a_number_that_does(monkeypatch):
@@ -36,6 +36,11 @@ def test_a_run_that_does_not_fit_is_refused_with_a_number_that_does(monkeypatch)
     fitting = int(str(error.value).split("at most ")[1].split()[0])
     assert 800 < fitting < 900
     memory.check_memory(job_of(fitting // 16 * 16))
+    with pytest.raises(ValueError, match="num_seeds is 500 at each of 2 settings"):
+        memory.check_memory(job_of(1000), num_settings=2)
+    monkeypatch.setattr(memory, "free_on_host", lambda: total // 2000)
+    with pytest.raises(ValueError, match="are free; give smaller hidden_sizes, num_envs or total"):
+        memory.check_memory(job_of(1000))
 
 
 def test_devices_of_their_own_memory_are_asked_for_it(monkeypatch):
@@ -58,7 +63,7 @@ def test_a_run_beyond_all_memory_is_refused_before_anything_is_written(tmp_path,
 
 
 def test_the_container_s_limit_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(free_memory, "_CGROUP", tmp_path)
     free = memory.free_on_host()
     assert free > 0
     (tmp_path / "memory.current").write_text("400")
@@ -66,12 +71,25 @@ def test_the_container_s_limit_counts(tmp_path, monkeypatch):
     assert memory.free_on_host() > 1000
     (tmp_path / "memory.max").write_text("1000")
     assert memory.free_on_host() == 600
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 70\nactive_file 30\n")
+    assert memory.free_on_host() == 700  # files that were read give way
 
 
 def test_a_batch_that_does_not_fit_is_made_smaller():
     assert memory.fitting_batch_size(program_bytes=10**9, free=10**10, batch_size=64) == 64
     assert memory.fitting_batch_size(program_bytes=10**10, free=10**9, batch_size=64) == 5
     assert memory.fitting_batch_size(program_bytes=10**12, free=10**9, batch_size=64) == 1
+
+
+def test_a_program_that_is_too_large_is_refused_before_it_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(free_memory, "free_on_host", lambda: 10_000_000)
+    flags = ["--num-seeds", "2", "--num-envs", "2000", "--num-steps", "20", "--hidden-sizes", "8"]
+    flags += ["--total-steps", "80000", "--out", str(tmp_path / "run")]
+    assert cli.main(["train", *flags]) == 2
+    error = capsys.readouterr().err
+    assert "The compiled program takes" in error
+    assert "give a smaller num_envs, num_steps or hidden_sizes" in error
+    assert not list(tmp_path.iterdir()), "nothing is left of it"
 
 
 def test_seeds_that_do_not_fit_at_once_are_trained_in_groups(monkeypatch):

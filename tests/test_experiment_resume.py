@@ -1,5 +1,6 @@
 """Going on with a run: to the bit, and only with what belongs to it."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -14,7 +15,8 @@ import pytest
 from comparing import assert_identical
 
 from a2c_jax import experiment
-from a2c_jax.experiment import cli, files, run_training
+from a2c_jax.experiment import cli, commands, files, parsing, run_training
+from a2c_jax.experiment.jobs import make_job
 from a2c_jax.experiment.run_training import WriteError
 
 CONSTANT = {"learning_rate": 1e-3, "final_learning_rate": 1e-3}
@@ -123,16 +125,84 @@ def refusal(folder, capsys, *flags):
             "but seed is 4 and was 0, learning_rate is 0.1 and was 0.001; leave that out, or",
         ),
         (["--env", "Acrobot-v1"], "env is 'Acrobot-v1' and was 'CartPole-v1'; leave"),
-        (["--num-seeds", "4"], "num_seeds is 4 and was 16; leave"),
+        (["--num-seeds", "4"], "num_seeds is 4 and was 3; leave"),
         (["--evaluate-every", "10"], "evaluate_every is 10 and was None"),
         (["--out", "elsewhere"], "and was None; leave that out"),
-        (["--total-steps", "760"], "total_steps is 760, 19 updates, and the run was told 800, 20"),
-        (["--total-steps", "840"], "raise it by at least two updates, or leave it out"),
+        (
+            ["--total-steps", "760"],
+            "total_steps is 760, 19 updates, and the run has done 20; give at least 22",
+        ),
+        (["--total-steps", "840"], "21 updates, and the run has done 20"),
         (["--total-steps", "0"], "total_steps is 0; give"),
     ],
 )
 def test_other_settings_are_refused_and_named(copy, capsys, flags, sentence):
     assert sentence in refusal(copy, capsys, *flags)
+
+
+def test_the_run_s_own_settings_may_be_repeated(copy, saved):
+    flags = ["--num-seeds", "3", "--seed", "0", "--learning-rate", "1e-3", "--total-steps", "800"]
+    assert cli.main(["train", "--resume", str(copy), *flags]) == 0
+    assert_same_run(experiment.load_run(copy), experiment.load_run(saved))
+    config = experiment.configure(**SMALL, resume=copy)
+    assert experiment.train_run(config).summary["num_updates"] == 20
+
+
+def test_a_raise_can_be_taken_back(copy):
+    edit_config(copy, settings={"total_steps": 80_000_000})
+    assert experiment.resume_run(copy, 1600).summary["finished"] is True
+
+
+def test_logging_goes_on_as_it_was_told(copy):
+    edit_config(copy, tensorboard=True, checkpoint_every=3)
+    run = experiment.resume_run(copy, 1200)
+    assert (run.config.tensorboard, run.config.checkpoint_every) == (True, 3)
+    assert (copy / "tensorboard").is_dir()
+
+
+def test_a_configuration_file_s_seeds_give_way_to_those_that_are_given(saved, tmp_path):
+    config = str(saved / "config.json")
+    assert parsing.parse_train(["--config", config]).num_seeds == 3
+    told = parsing.parse_train(["--config", config, "--num-seeds", "5", "--seed", "7"])
+    assert make_job(told).seeds == (7, 8, 9, 10, 11)
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"seeds": [4, 9]}))
+    assert make_job(parsing.parse_train(["--config", str(path)])).seeds == (4, 9)
+    told = parsing.parse_train(["--config", str(path), "--num-seeds", "2"])
+    assert make_job(told).seeds == (0, 1)
+    _, shared = parsing.parse_sweep(["--config", str(path), "--num-seeds", "2"])
+    assert make_job(shared).seeds == (0, 1)
+
+
+def test_overwriting_keeps_the_old_run_until_there_is_something_of_the_new(
+    copy, monkeypatch, capsys
+):
+    def contents():
+        return {p: p.read_bytes() for p in copy.rglob("*") if p.is_file() and p.name != ".lock"}
+
+    (copy / "notes.txt").write_text("mine")
+    before = contents()
+    config = configure(copy, overwrite=True, total_steps=80)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(run_training, "train_in_chunks", lambda *a, **k: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            experiment.train_run(config)
+    assert contents() == before
+    assert experiment.train_run(config).summary["num_updates"] == 2
+    assert experiment.load_run(copy).summary["num_updates"] == 2
+    assert (copy / "notes.txt").read_text() == "mine"
+    assert not (copy / ".replaced").exists()
+
+
+def test_a_signal_before_anything_is_trained_has_its_own_exit_code(tmp_path, monkeypatch, capsys):
+    flags = ["--num-seeds", "1", "--hidden-sizes", "8", "--out", str(tmp_path / "run")]
+    for number in (2, 15):
+        monkeypatch.setattr(
+            commands, "deferred_interrupt", lambda n=number, **_: contextlib.nullcontext(lambda: n)
+        )
+        assert cli.main(["train", *flags]) == 128 + number
+        assert "nothing was written" in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
 
 
 def edit_config(folder, **changes):
@@ -215,6 +285,8 @@ def test_a_flipped_byte_is_refused(copy, capsys):
             '{"settings": {"optimizer": {"name": "mine"}}}',
             "resume it from Python with the settings",
         ),
+        ('{"settings": []}', "settings is []; give an object"),
+        ('{"preset": 5}', "preset is 5; give a name"),
         ('{"settings": {"expected": 1}}', "expected is 1; give a value like False."),
         ('{"seeds": [0, 1.5]}', "seeds is [0, 1.5]; give whole numbers in a list"),
     ],
@@ -226,7 +298,8 @@ def test_a_configuration_that_is_no_good_is_refused(copy, capsys, text, sentence
 
 def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
     assert "which holds no run (no config.json)" in refusal(tmp_path, capsys)
-    assert cli.main(["train", "--resume", str(tmp_path / "nowhere")]) == 2
+    for name in ("nowhere", "x" * 300):
+        assert cli.main(["train", "--resume", str(tmp_path / name)]) == 2
 
 
 def test_a_run_at_which_another_process_works_is_refused(copy, capsys):

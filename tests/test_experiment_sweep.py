@@ -133,14 +133,13 @@ def test_a_point_is_the_run_with_its_settings(result, tmp_path):
 def test_the_best_settings_are_those_with_the_highest_score(result):
     assert result.final_returns.shape == (4, 3)
     assert result.curves.shape == (4, 3, len(result.position))
-    means = np.sort(result.final_returns, axis=1)[:, 1:2].mean(axis=1)  # the middle of three
-    np.testing.assert_allclose(result.scores, result.final_returns.mean(axis=1), rtol=0.5)
+    # Of three seeds none is a quarter: their interquartile mean is their mean.
+    np.testing.assert_allclose(result.scores, result.final_returns.mean(axis=1))
     assert result.ranking[0] == np.argmax(result.scores)
     assert result.best.settings.learning_rate == RATES[1]
     assert (
         result.best.settings.entropy_coef == result.points.values["entropy_coef"][result.ranking[0]]
     )
-    assert means.shape == (4,)
 
 
 def test_equal_scores_are_told_apart_by_what_was_sooner_and_a_diverged_point_is_last(result):
@@ -149,6 +148,9 @@ def test_equal_scores_are_told_apart_by_what_was_sooner_and_a_diverged_point_is_
         mean_returns=np.array([[300.0] * 3, [400.0] * 3, [1.0] * 3, [450.0] * 3]),
     )
     assert same.ranking.tolist() == [1, 0, 3, 2]
+    many = np.full((4, 8), 400.0)
+    many[0], many[0, 3] = 500.0, np.nan  # one of eight seeds would be trimmed away
+    assert same._replace(final_returns=many).ranking[-1] == 0
     assert table_rows(same)[4][2] == "–"
 
 
@@ -172,7 +174,7 @@ def test_the_command_writes_a_table_a_picture_and_the_best(over, draws, tmp_path
         str(folder),
     ]
     assert cli.main(["sweep", *flags, *draws, "--over", *over]) == 0
-    names = {"best.json", "config.json", "sweep.npz", "table.md", "heat_map.png", ".lock"}
+    names = {"best.json", "sweep.json", "sweep.npz", "table.md", "heat_map.png", ".lock"}
     assert {path.name for path in folder.iterdir()} == names
     assert "Go on with: a2c-jax train --config" in capsys.readouterr().out
     with np.load(folder / "sweep.npz") as arrays:
@@ -184,7 +186,7 @@ def test_the_command_writes_a_table_a_picture_and_the_best(over, draws, tmp_path
     best = read_config(folder / "best.json")
     assert f"{best.settings.discount:.3g}" in rows[2]
     assert (folder / "heat_map.png").read_bytes().startswith(b"\x89PNG")
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "sweep.json").read_text())
     assert config["finished"] is True
     assert len(config["over"]["discount"]) == number
 
@@ -215,6 +217,7 @@ def test_the_cells_of_a_heat_map_are_those_of_its_ticks(result, monkeypatch):
     points = experiment.grid({"discount": (0.99, 0.5), "entropy_coef": (3.0, 1.0, 2.0)})
     returns = np.array([[99, 99], [97, 97], [98, 98], [53, 53], [51, 51], [52, 52.0]])
     sweep_report.draw_sweep(None, result._replace(points=points, final_returns=returns))
+    assert drawn["best"] == 0, "the best of the ranking is framed"
     assert (drawn["xlabel"], drawn["ylabel"]) == ("entropy coef", "discount")
     for row, discount in enumerate(drawn["y"]):
         for column, coef in enumerate(drawn["x"]):
@@ -245,6 +248,6 @@ def test_an_interrupted_sweep_is_written_as_far_as_it_came(tmp_path):
     swept = experiment.sweep(config, points, should_stop=lambda: next(stops))
     assert 0 < swept.num_updates < 1_000_000
     experiment.write_sweep(tmp_path, swept)
-    assert json.loads((tmp_path / "config.json").read_text())["finished"] is False
+    assert json.loads((tmp_path / "sweep.json").read_text())["finished"] is False
     with pytest.raises(KeyboardInterrupt):
         experiment.sweep(config, points, should_stop=lambda: 2)

@@ -10,6 +10,8 @@
 :func:`record_run` take it from there. :func:`sweep` trains at many settings at once.
 """
 
+from a2c_jax.experiment.comparison import Comparison, compare, default_comparison, resolve_all
+from a2c_jax.experiment.comparison_report import write_comparison
 from a2c_jax.experiment.config import TrainConfig, configure
 from a2c_jax.experiment.inference import (
     Estimate,
@@ -33,11 +35,12 @@ from a2c_jax.experiment.statistics import (
     steps_to_solve,
     summarize,
 )
-from a2c_jax.experiment.sweep_points import Points, Range, grid, random_draws
+from a2c_jax.experiment.sweep_points import Points, Range, grid, parse_points, random_draws
 from a2c_jax.experiment.sweep_report import write_sweep
 from a2c_jax.experiment.sweeping import Sweep, sweep
 
 __all__ = [
+    "Comparison",
     "Estimate",
     "EvaluatedRun",
     "Points",
@@ -49,19 +52,23 @@ __all__ = [
     "WriteError",
     "binomial_interval",
     "bootstrap_interval",
+    "compare",
     "configure",
+    "default_comparison",
     "evaluate_run",
     "final_returns",
     "grid",
     "interquartile_mean",
     "load_run",
     "load_runs",
+    "parse_points",
     "performance_profile",
     "plot_runs",
     "probability_of_improvement",
     "random_draws",
     "recent_returns",
     "record_run",
+    "resolve_all",
     "resume_run",
     "solve_time_curve",
     "statistics_of",
@@ -70,6 +77,7 @@ __all__ = [
     "summarize",
     "sweep",
     "train_run",
+    "write_comparison",
     "write_evaluation",
     "write_replay",
     "write_sweep",

@@ -16,6 +16,7 @@ import numpy as np
 
 FOLDER = "checkpoints"
 KEPT = 2
+_UNFINISHED = ".orbax-checkpoint-tmp"
 
 
 class Checkpoint(NamedTuple):
@@ -45,10 +46,9 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
 
     # Orbax saves no empty arrays; their shapes say all there is to say.
     full = {name: array for name, array in checkpoint.arrays.items() if array.size}
-    content = json.dumps(checkpoint.about, sort_keys=True, allow_nan=False)
     seal = {
+        "number": number,
         "about": checkpoint.about,
-        "about_checksum": zlib.crc32(content.encode()),
         "checksums": {name: _checksum(array) for name, array in checkpoint.arrays.items()},
         "empty": {
             name: [str(array.dtype), *array.shape]
@@ -56,6 +56,7 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
             if not array.size
         },
     }
+    seal["checksum"] = _checksum_of_json(seal)
     try:
         with _checkpointer() as checkpointer:
             checkpointer.save(
@@ -94,16 +95,17 @@ def load(folder: Path, number: int) -> Checkpoint:
                     state=ocp.args.StandardRestore(), seal=ocp.args.JsonRestore()
                 ),
             )
-        seal, arrays = restored["seal"], dict(restored["state"])
+        seal, arrays = dict(restored["seal"]), dict(restored["state"])
+        is_whole = seal.pop("checksum") == _checksum_of_json(seal)
         about, checksums = seal["about"], seal["checksums"]
-        content = json.dumps(about, sort_keys=True)
         for name, (dtype, *shape) in seal["empty"].items():
             arrays[name] = np.zeros(shape, dtype)
-        about_checksum = seal["about_checksum"]
     except Exception as error:  # a damaged file can bring forth any
         raise ValueError(f"it is damaged or cut short ({_first_line(error)})") from error
-    if zlib.crc32(content.encode()) != about_checksum:
+    if not is_whole:
         raise ValueError("it is damaged: the checksum of its description is another")
+    if seal["number"] != number:
+        raise ValueError(f"it is checkpoint {seal['number']} under another name")
     if arrays.keys() != checksums.keys():
         missing = sorted(arrays.keys() ^ checksums.keys())
         raise ValueError(f"it is damaged: {missing[0]} is missing")
@@ -117,7 +119,7 @@ def remove_unfinished(folder: Path) -> None:
     """Removes what saves that did not come to their end have left."""
     if folder.is_dir():
         for path in folder.iterdir():
-            if path.is_dir() and not path.name.isdecimal():
+            if path.is_dir() and _UNFINISHED in path.name:
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -133,6 +135,10 @@ def _place(folder: Path, number: int) -> Path:
 
 def _checksum(array: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def _checksum_of_json(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True, allow_nan=False).encode())
 
 
 def _flush(folder: Path) -> None:

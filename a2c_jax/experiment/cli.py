@@ -2,17 +2,19 @@
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 import jax
 
 from a2c_jax.experiment.commands import COMMANDS
+from a2c_jax.experiment.free_memory import TooLargeError
+from a2c_jax.experiment.interrupts import EXIT, Interrupted
 from a2c_jax.experiment.run_training import WriteError
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 USAGE = """\
 usage: a2c-jax COMMAND [FLAGS]
@@ -48,12 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"a2c-jax: {error}", file=sys.stderr)
                 return EXIT_BAD_INPUT
             return work()
+    except TooLargeError as error:
+        print(f"a2c-jax: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
     except WriteError as error:
         print(f"a2c-jax: {error}", file=sys.stderr)
         return EXIT_FAILED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("a2c-jax: interrupted; nothing was written.", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return EXIT + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
 
 
 def use_all_cores() -> None:

@@ -10,7 +10,7 @@ from a2c_jax.experiment import comparison, parsing, sweeping
 from a2c_jax.experiment.command_configs import EvaluateConfig, PlotConfig, ReplayConfig
 from a2c_jax.experiment.comparison_report import comparison_table, write_comparison
 from a2c_jax.experiment.files import open_folder
-from a2c_jax.experiment.interrupts import EXIT, deferred_interrupt
+from a2c_jax.experiment.interrupts import EXIT, Interrupted, deferred_interrupt
 from a2c_jax.experiment.preparing import prepare
 from a2c_jax.experiment.progress import result_table
 from a2c_jax.experiment.run_evaluation import (
@@ -74,7 +74,7 @@ def prepare_compare(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
         with deferred_interrupt(own_process=True) as interrupted:
             result = comparison.compare(jobs, console, interrupted)
             if not result.summaries:
-                raise KeyboardInterrupt
+                raise Interrupted(interrupted())
             with written("comparison"):
                 # What was trained is written before anything else is begun.
                 write_comparison(folder, config, jobs, result)
@@ -83,9 +83,10 @@ def prepare_compare(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
                     noise = comparison.measure_gradients(config, jobs, interrupted)
                     result = result._replace(noise=noise)
                     write_comparison(folder, config, jobs, result)
+            stopped = interrupted()
         console.print(comparison_table(result))
         console.print(f"Files: {folder}", soft_wrap=True, highlight=False)
-        return EXIT + interrupted() if interrupted() else 0
+        return EXIT + stopped if stopped else 0
 
     return work
 
@@ -108,13 +109,15 @@ def prepare_sweep(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
         console.print(f"{len(points)} settings × {len(prepared[2].seeds)} seeds")
         with deferred_interrupt(own_process=True) as interrupted:
             result = sweeping.run_sweep(*prepared, console, interrupted)
+            finished = result.num_updates == result.job.num_updates
+            stopped = 0 if finished else interrupted()
             with written("sweep"):
                 paths = write_sweep(folder, result)
         console.print(sweep_table(result))
         _print_files(console, paths)
         best = folder / "best.json"
         console.print(f"Go on with: a2c-jax train --config {best}", soft_wrap=True, highlight=False)
-        return EXIT + interrupted() if interrupted() else 0
+        return EXIT + stopped if stopped else 0
 
     return work
 

@@ -17,9 +17,13 @@ FORMAT = 3
 _MADE_BY_NAME = ("network", "q_network", "optimizer", "method")
 _KEYS = (
     "format", "preset", "algorithm", "settings", "env", "max_episode_steps", "seeds", "num_seeds",
-    "seed", "batch_size", "evaluate_every", "evaluate_episodes",
+    "seed", "batch_size", "evaluate_every", "evaluate_episodes", "checkpoint_every",
+    "tensorboard", "wandb",
 )  # fmt: skip
-_ONLY_TOLD = ("num_updates", "steps_per_seed", "episodes_per_seed", "versions", "device", "resumed")
+_ONLY_TOLD = (
+    "num_updates", "steps_per_seed", "episodes_per_seed", "seeds_in_a_call", "versions", "device",
+    "resumed",
+)  # fmt: skip
 
 
 def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
@@ -32,9 +36,13 @@ def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
         "env": config.env,
         "max_episode_steps": job.env.max_episode_steps,
         "seeds": list(job.seeds),
-        "batch_size": job.layout.batch_size,
+        "batch_size": config.batch_size,
+        "seeds_in_a_call": job.layout.batch_size,
         "evaluate_every": config.evaluate_every,
         "evaluate_episodes": config.evaluate_episodes,
+        "checkpoint_every": config.checkpoint_every,
+        "tensorboard": config.tensorboard,
+        "wandb": config.wandb,
         "num_updates": job.num_updates,
         f"{job.unit}_per_seed": job.units_per_seed,
         **describe_machine(job.layout.devices),
@@ -67,6 +75,11 @@ def _to_config(content: dict[str, Any]) -> TrainConfig:
         )
     for key in content:
         checked_name("setting", key, (*_KEYS, *_ONLY_TOLD))
+    for key in ("preset", "algorithm", "env"):
+        if not isinstance(content.get(key, ""), str | None):
+            raise ValueError(f"{key} is {content[key]!r}; give a name.")
+    if not isinstance(content.get("settings", {}), dict):
+        raise ValueError(f"settings is {content['settings']!r}; give an object of settings.")
     default = default_config(content.get("preset", "default"), content.get("algorithm"))
     fields: dict[str, Any] = {
         key: _typed(key, content[key], getattr(default, key))
@@ -74,6 +87,10 @@ def _to_config(content: dict[str, Any]) -> TrainConfig:
         if key in content and key not in ("format", "preset", "algorithm", "settings")
     }
     fields["settings"] = _to_settings(content.get("settings", {}), default.settings)
+    seeds = fields.get("seeds")
+    if seeds and seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
+        # So that another number of seeds, or another first one, can be given beside it.
+        fields |= {"seeds": None, "num_seeds": len(seeds), "seed": seeds[0]}
     if "max_episode_steps" in fields:
         env = make_env(fields.get("env", default.env))
         if fields["max_episode_steps"] == env.max_episode_steps:
@@ -94,7 +111,7 @@ def _to_settings(
                     f"{key} is {value!r}, where the preset has {known[key]!r}; resume it from "
                     "Python with the settings that made it."
                 )
-        elif key == "defects":
+        elif key == "defects" and isinstance(value, dict):
             changes[key] = Defects(**{**known[key], **value})
         elif key == "max_grad_norm" and value is None:
             changes[key] = math.inf

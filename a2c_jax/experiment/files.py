@@ -37,30 +37,29 @@ def open_folder(
             f"name is {name!r}, but out is given too; name a folder under runs/, or give out, but "
             "not both."
         )
-    folder = _new_folder(kind, name) if out is None else Path(out)
-    made = _make_folder(folder)
-    try:
-        if not (folder / LOCK).exists():  # before a lock is put into a folder of others
-            _check_empty(folder, overwrite)
-        with locked(folder, "out"):
+    folder, made = _new_folder(kind, name) if out is None else _make_folder(Path(out))
+    if not (folder / LOCK).exists():  # before a lock is put into a folder of others
+        _check_empty(folder, overwrite)
+    with locked(folder, "out"):
+        try:
             _check_empty(folder, overwrite)
             yield folder
-    finally:
-        _remove_if_empty(folder, made)
+        finally:
+            _remove_if_empty(folder, made)
 
 
-def _make_folder(folder: Path) -> list[Path]:
-    """Makes a folder, and those above it; returns the ones that were not there, itself first."""
+def _make_folder(folder: Path, exist_ok: bool = True) -> tuple[Path, list[Path]]:
+    """Makes a folder, and those above it; returns it, and those that were not there, it first."""
     made = [path for path in (folder, *folder.parents) if not os.path.isdir(path)]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=exist_ok)
     except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(
             f"out is {str(folder)!r}, which is a file or in one; give a folder."
         ) from error
     except OSError as error:
         raise _not_writable("out", folder, error) from error
-    return made
+    return folder, made
 
 
 def _check_empty(folder: Path, overwrite: bool) -> None:
@@ -138,12 +137,23 @@ def _remove_if_empty(folder: Path, made: list[Path]) -> None:
             path.rmdir()
 
 
-def _new_folder(kind: str, name: str | None) -> Path:
+def _new_folder(kind: str, name: str | None) -> tuple[Path, list[Path]]:
     if name is not None:
-        return Path("runs") / checked_file_name("name", name)
-    name = f"{kind}-{datetime.datetime.now().strftime('%Y%m%d-%H%M%S')}"
-    names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
-    return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
+        return _make_folder(Path("runs") / checked_file_name("name", name))
+    first = f"{kind}-{datetime.datetime.now().strftime('%Y%m%d-%H%M%S')}"
+    names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
+    # Not only the name of none that is there: another process may be looking for one too.
+    free = (Path("runs") / name for name in names if not (Path("runs") / name).exists())
+    return next(made for folder in free if (made := _make_new(folder)) is not None)
+
+
+def _make_new(folder: Path) -> tuple[Path, list[Path]] | None:
+    try:
+        return _make_folder(folder, exist_ok=False)
+    except ValueError:
+        if folder.exists():  # since just now
+            return None
+        raise
 
 
 def json_writer(content: Mapping[str, Any]) -> Writer:

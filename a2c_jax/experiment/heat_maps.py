@@ -19,7 +19,7 @@ _LOG_SPAN = 30.0
 _MAX_CHARACTERS, _MAX_TICK_CHARACTERS = 60, 54  # side by side, of small and of larger letters
 _LEAST_EXPONENT, _MOST_EXPONENT = -2, 3  # of a number that is written out
 
-Best = Literal["highest", "lowest"]
+Best = Literal["highest", "lowest"] | int | None
 Tick = float | str
 
 
@@ -51,7 +51,8 @@ def draw_heat_map(
         colorbar_label: what the values are.
         title: of the figure.
         format: "png" or "svg".
-        best: whether the "highest" or the "lowest" value is framed.
+        best: whether the "highest" or the "lowest" value is framed, or which (counted row by row),
+            or none.
 
     Raises:
         ValueError: if the shapes do not fit together.
@@ -130,7 +131,7 @@ def draw_scatter(
         colorbar_label: what the scores are.
         title: of the figure.
         format: "png" or "svg".
-        best: whether the "highest" or the "lowest" score is ringed.
+        best: whether the "highest" or the "lowest" score is ringed, or which, or none.
 
     Raises:
         ValueError: if the shapes do not fit together.
@@ -147,7 +148,7 @@ def draw_scatter(
         axes.plot(x[~known], y[~known], "x", color="0.6", markersize=5, label="no score")
     low, high = _limits(scores)
     # The best last, on top of the others.
-    order = np.argsort(scores if best == "highest" else -scores)
+    order = np.argsort(-scores if best == "lowest" else scores)
     order = order[known[order]]
     points = axes.scatter(
         x[order], y[order], c=scores[order], cmap=_COLORS, vmin=low, vmax=high, s=28,
@@ -204,7 +205,9 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
 
 def _best(values: np.ndarray, best: Best) -> int | None:
     known = np.isfinite(values)
-    if not known.any():
+    if best is None or not known.any():
         return None
+    if isinstance(best, int):
+        return best
     score = values if best == "highest" else -values
     return int(np.argmax(np.where(known, score, -np.inf)))

@@ -11,6 +11,15 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXIT = 128  # a shell adds a signal's number to it: 130 after SIGINT, 143 after SIGTERM
 
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped before there was anything to keep."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number or signal.SIGINT
+
+
 _NOTICE = b"\nFinishing this chunk, then stopping; a second signal stops at once.\n"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.evaluation import Evaluations
+from a2c_jax.experiment.files import write_together
 from a2c_jax.experiment.jobs import Job
 from a2c_jax.experiment.training import Outcome
 
@@ -67,9 +68,9 @@ class JsonLines:
         """Opens the log, and drops lines of updates that are going to be done again."""
         kept = []
         if num_updates and path.exists():
-            lines = path.read_text().splitlines(keepends=True)
+            lines = path.read_text(errors="replace").splitlines(keepends=True)
             kept = [line for line in lines if _update(line) <= num_updates]
-        path.write_text("".join(kept))
+        write_together(path.parent, {path.name: lambda file: file.write("".join(kept).encode())})
         self._file = path.open("a")
 
     def log(self, steps: int, figures: Mapping[str, float | None]) -> None:

@@ -28,6 +28,8 @@ def parse_train(flags: Sequence[str]) -> TrainConfig:
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
     default = _starting_from(given(flags, "--preset", "--algorithm", "--config", "--resume"))
+    if default.resume is None and _names_seeds(flags):
+        default = dataclasses.replace(default, seeds=None)
     return parse(TrainConfig[type(default.settings)], "train", flags, default)  # type: ignore[misc]
 
 
@@ -38,12 +40,14 @@ def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
         ValueError, SystemExit: as :func:`parse_train`.
     """
     start = _starting_from(given(flags, "--preset", "--algorithm", "--config"))
+    if _names_seeds(flags):
+        start = dataclasses.replace(start, seeds=None)
     shared = {
         field.name: getattr(start, field.name)
         for field in dataclasses.fields(SweepConfig)
         if field.name not in ("over", "draws", "name", "out", "overwrite")
     }
-    default = SweepConfig(**{**shared, "num_seeds": 16}, over=())
+    default = SweepConfig(**shared, over=())
     config: SweepConfig = parse(
         SweepConfig[type(start.settings)],  # type: ignore[misc]
         "sweep",
@@ -52,6 +56,10 @@ def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
     )
     changes = {name: getattr(config, name) for name in shared}
     return config, dataclasses.replace(start, **changes)
+
+
+def _names_seeds(flags: Sequence[str]) -> bool:
+    return any(value is not None for value in given(flags, "--num-seeds", "--seed").values())
 
 
 def _starting_from(names: dict[str, str | None]) -> TrainConfig:

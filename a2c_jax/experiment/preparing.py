@@ -69,16 +69,16 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
 
 
 def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitStack) -> Prepared:
-    told = read_run_config(folder, "resume")
+    read_run_config(folder, "resume")  # there is a run to lock
     stack.enter_context(locked(folder, "resume"))
+    told, earlier = read_run_config(folder, "resume"), read_json(folder / CONFIG, "resume")
     _check_same(config, told)
-    config = dataclasses.replace(config, seeds=told.seeds, batch_size=told.batch_size)
-    job = make_job(config)
+    job = make_job(dataclasses.replace(config, batch_size=earlier.get("seeds_in_a_call")))
     check_memory(job)
     description = describe_config(config, job)
     restored = saving.restore(folder, job, saving.identity_of(description))
-    earlier = read_json(folder / CONFIG, "resume")
     done = restored.outcome.num_updates if restored else 0
+    _check_length(config, job, done)
     notices = [*job.notices, *_resumed_notices(config, told, job, done, earlier, description)]
     now = describe_machine(job.layout.devices)
     description |= {name: earlier[name] for name in now if name in earlier}
@@ -117,13 +117,14 @@ def _check_same(config: TrainConfig, told: TrainConfig) -> None:
             f"resume is {str(config.resume)!r}, but {', '.join(differing)}; leave that out, or "
             "train anew with --config and the run's config.json."
         )
-    updates, before = presets.num_updates(config.settings), presets.num_updates(told.settings)
-    name = length_setting(config.settings)
-    if updates < before or updates == before + 1:
+
+
+def _check_length(config: TrainConfig, job: Job, done: int) -> None:
+    if job.num_updates < done or job.num_updates == done + 1:
+        name = length_setting(config.settings)
         raise ValueError(
-            f"{name} is {getattr(config.settings, name)}, {updates} updates, and the run was told "
-            f"{getattr(told.settings, name)}, {before} updates; raise it by at least two updates, "
-            "or leave it out."
+            f"{name} is {getattr(config.settings, name)}, {job.num_updates} updates, and the run "
+            f"has done {done}; give at least {done + 2}, or leave it out."
         )
 
 
@@ -150,7 +151,7 @@ def _resumed_notices(
     if (
         not isinstance(settings, ArticlePreset)
         and settings.final_learning_rate != settings.learning_rate
-        and presets.num_updates(settings) > presets.num_updates(told.settings)
+        and presets.num_updates(settings) != presets.num_updates(told.settings)
     ):
         notices.append(
             "From here on the learning rate falls as in a run of the new length; with a constant "

@@ -75,12 +75,16 @@ def plot_runs(
 
 
 def statistics_of(runs: dict[str, Run]) -> dict[str, Any]:
-    """The summary of each run, and for each pair how probably a seed of one beats the other's."""
+    """The summary of each run, and for each pair how probably a seed of one beats the other's.
+
+    Only runs of the same environment and the same length are paired.
+    """
     scores = {name: final_returns(run.metrics) for name, run in runs.items()}
     known = {name: values[np.isfinite(values)] for name, values in scores.items()}
     improvement = []
     for one, other in itertools.combinations(runs, 2):
-        if known[one].size and known[other].size:
+        comparable = _task(runs[one]) == _task(runs[other])
+        if comparable and known[one].size and known[other].size:
             estimate = probability_of_improvement(known[one], known[other])
             improvement.append(
                 {
@@ -96,6 +100,11 @@ def statistics_of(runs: dict[str, Run]) -> dict[str, Any]:
     }
 
 
+def _task(run: Run) -> tuple[str, int, int]:
+    """What two runs must share for their returns to be compared: the environment and the time."""
+    return run.job.env.name, run.job.env.max_episode_steps, int(run.position[-1])
+
+
 def statistics_table(figures: dict[str, Any]) -> Table:
     """The statistics for a terminal."""
     table = Table(title="Runs")
@@ -109,7 +118,7 @@ def statistics_table(figures: dict[str, Any]) -> Table:
             f"{summary['num_seeds']}",
             final_return(summary),
             "–" if solved is None else f"{solved:.0%}",
-            "not reached" if median is None else f"{median:,.0f}",
+            "–" if solved is None else "not reached" if median is None else f"{median:,.0f}",
         )
     for pair in figures["probability_of_improvement"]:
         low, high = pair["interval_95"]

@@ -54,6 +54,8 @@ def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:
         return run.job.seeds[:_SEEDS]
     if not seeds:
         raise ValueError("seeds is empty; name at least one seed of the run.")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds is {tuple(seeds)}; name every seed once.")
     for each in seeds:
         if each not in run.job.seeds:
             known = ", ".join(map(str, run.job.seeds[:_SEEDS]))

@@ -16,6 +16,7 @@
     the figure; ``rewards.png`` and ``lengths.png`` for the article's loop.
 """
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,7 +103,7 @@ def read_run_config(folder: Path, argument: str) -> TrainConfig:
     Raises:
         ValueError: if there is no run, or its configuration is damaged or of a newer format.
     """
-    if not (folder / CONFIG).is_file():
+    if not os.path.isfile(folder / CONFIG):  # False, too, where one may not look
         raise ValueError(
             f"{argument} is {str(folder)!r}, which holds no run (no {CONFIG}); give the folder of "
             "one."
@@ -146,7 +147,7 @@ def describe_outcome(job: Job, outcome: Outcome) -> dict[str, Any]:
     seconds = outcome.train_seconds
     return {
         **summarize(outcome.metrics, job.per_update, solved_threshold(job.env), job.unit),
-        "finished": outcome.num_updates == job.num_updates,
+        "finished": outcome.num_updates >= job.num_updates,
         "num_updates": outcome.num_updates,
         "unit": job.unit,
         f"{job.unit}_per_seed": outcome.num_updates * job.per_update,

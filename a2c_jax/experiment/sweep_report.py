@@ -19,7 +19,7 @@ _SHOWN = 10
 
 
 def write_sweep(folder: Path | str, result: Sweep) -> list[Path]:
-    """Writes ``best.json``, ``config.json``, ``sweep.npz``, ``table.md`` and ``heat_map.png``.
+    """Writes ``best.json``, ``sweep.json``, ``sweep.npz``, ``table.md`` and ``heat_map.png``.
 
     Returns:
         Their paths.
@@ -30,7 +30,7 @@ def write_sweep(folder: Path | str, result: Sweep) -> list[Path]:
     folder, best = Path(folder), result.best
     files: dict[str, Writer] = {
         "best.json": json_writer(describe_config(best, make_job(best))),
-        "config.json": json_writer(_describe(result)),
+        "sweep.json": json_writer(_describe(result)),
         "sweep.npz": lambda file: np.savez_compressed(file, **_arrays(result)),
         "table.md": lambda file: file.write(markdown_table(table_rows(result)).encode()),
         "heat_map.png": lambda file: draw_sweep(file, result),
@@ -61,11 +61,12 @@ def table_rows(result: Sweep) -> list[list[str]]:
 
 def _row(result: Sweep, point: int) -> list[str]:
     final = result.final_returns[point]
+    seeds = len(final)
     row = [short_number(values[point]) for values in result.points.values.values()]
     if np.isfinite(final).all():
         row.append(f"{interquartile_mean(final):.1f}")
-        low, high = bootstrap_interval(final) if len(final) > 1 else (np.nan, np.nan)
-        row.append(f"{low:.1f} to {high:.1f}" if len(final) > 1 else "–")
+        low, high = bootstrap_interval(final) if seeds > 1 else (np.nan, np.nan)
+        row.append(f"{low:.1f} to {high:.1f}" if seeds > 1 else "–")
         row.append(f"{interquartile_mean(result.mean_returns[point]):.1f}")
     else:
         row += ["–"] * 3
@@ -88,6 +89,7 @@ def draw_sweep(file: BinaryIO, result: Sweep) -> None:
         result: the sweep.
     """
     scores = np.where(np.isfinite(result.scores), result.scores, np.nan)
+    best = int(result.ranking[0]) if np.isfinite(result.scores).any() else None
     names = [name.replace("_", " ") for name in result.points.values]
     values = list(result.points.values.values())
     title = f"{result.job.env.name}, {len(result.job.seeds)} seeds at each setting"
@@ -95,14 +97,14 @@ def draw_sweep(file: BinaryIO, result: Sweep) -> None:
         y = (names[1], values[1]) if len(values) > 1 else (_SCORE, scores)
         draw_scatter(
             file, values[0], y[1], scores,
-            xlabel=names[0], ylabel=y[0], colorbar_label=_SCORE, title=title,
+            xlabel=names[0], ylabel=y[0], colorbar_label=_SCORE, title=title, best=best,
         )  # fmt: skip
     elif len(values) == 1:
         curves = interquartile_mean(result.curves, axis=1)
         draw_heat_map(
             file, curves, x=result.position, y=values[0],
             xlabel=f"environment {result.job.unit} of each seed", ylabel=names[0],
-            colorbar_label="mean return", title=title,
+            colorbar_label="mean return", title=title, best=None,
         )  # fmt: skip
     else:
         others = tuple(range(2, len(values)))
@@ -115,6 +117,7 @@ def draw_sweep(file: BinaryIO, result: Sweep) -> None:
         draw_heat_map(
             file, cells, x=second[0, :, 0], y=first[:, 0, 0],
             xlabel=names[1], ylabel=names[0], colorbar_label=_SCORE, title=title,
+            best=None if others else best,
         )  # fmt: skip
 
 

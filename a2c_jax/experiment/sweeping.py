@@ -10,6 +10,7 @@ from a2c_jax import presets
 from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.figures import num_points
 from a2c_jax.experiment.inference import interquartile_mean
+from a2c_jax.experiment.interrupts import Interrupted
 from a2c_jax.experiment.jobs import Job, resolve
 from a2c_jax.experiment.memory import check_memory, fitted_layout
 from a2c_jax.experiment.progress import Reporter
@@ -56,7 +57,7 @@ class Sweep(NamedTuple):
 
     @property
     def scores(self) -> np.ndarray:
-        """Interquartile mean over seeds of the final returns, ``[P]``; -inf where one diverged."""
+        """Interquartile mean over seeds of the final returns, ``[P]``; -inf where one has none."""
         return _over_seeds(self.final_returns)
 
     @property
@@ -79,7 +80,7 @@ def sweep(
     config: TrainConfig,
     points: Points,
     console: Console | None = None,
-    should_stop: Callable[[], object] = lambda: False,
+    should_stop: Callable[[], int] = lambda: 0,
 ) -> Sweep:
     """Trains all seeds at all points, in one program that takes the settings as inputs.
 
@@ -108,7 +109,7 @@ def prepare_sweep(config: TrainConfig, points: Points) -> tuple[TrainConfig, Poi
     """
     job = resolve(config)
     check_points(config, points)
-    check_memory(_job_of_all(config, points, job))
+    check_memory(_job_of_all(config, points, job), len(points))
     return config, points, job
 
 
@@ -117,7 +118,7 @@ def run_sweep(
     points: Points,
     job: Job,
     console: Console | None = None,
-    should_stop: Callable[[], object] = lambda: False,
+    should_stop: Callable[[], int] = lambda: 0,
 ) -> Sweep:
     """Trains what :func:`prepare_sweep` has checked."""
     whole = _job_of_all(config, points, job)
@@ -133,7 +134,7 @@ def run_sweep(
             should_stop=should_stop,
         )
     if outcome.num_updates == 0:
-        raise KeyboardInterrupt
+        raise Interrupted(should_stop())
     metrics = outcome.metrics
     shape = (len(points), len(job.seeds))
     position, curves = learning_curve(metrics, job.algorithm, num_points(job, outcome))
@@ -196,8 +197,9 @@ def _job_of_all(config: TrainConfig, points: Points, job: Job) -> Job:
 
 
 def _over_seeds(values: np.ndarray) -> np.ndarray:
-    means = interquartile_mean(np.where(np.isfinite(values), values, -np.inf), axis=1)
-    return np.where(np.isfinite(means), means, -np.inf)
+    known = np.isfinite(values)
+    means = interquartile_mean(np.where(known, values, 0.0), axis=1)
+    return np.where(known.all(axis=1), means, -np.inf)
 
 
 def _mean_returns(metrics: Metrics) -> np.ndarray:

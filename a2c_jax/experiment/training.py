@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from a2c_jax.experiment.free_memory import check_program
 from a2c_jax.parallel import (
     Group,
     SeedLayout,
@@ -91,6 +92,9 @@ def train_in_chunks(
         pause_every: let chunks end at the multiples of so many updates, 2 or more.
         on_chunk: called after compiling (with no updates done) and after every chunk.
         should_stop: asked before every chunk; training ends when it answers true.
+
+    Raises:
+        TooLargeError: if memory does not hold the compiled program.
     """
     outcome = earlier or begin(algorithm, starts, layout)
     room = _room(outcome.metrics, num_updates)
@@ -107,6 +111,7 @@ def train_in_chunks(
         if now not in programs:
             start = time.perf_counter()
             programs[now] = compile_chunk(algorithm, now, layout, outcome.state[0])
+            check_program(programs[now], layout)
             compiling = time.perf_counter() - start
             outcome = outcome._replace(compile_seconds=outcome.compile_seconds + compiling)
             if len(programs) == 1:
