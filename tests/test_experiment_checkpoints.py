@@ -80,10 +80,17 @@ def test_a_damaged_file_is_found_wherever_it_is(folder, how):
 
 def test_an_array_changed_with_the_means_of_the_format_is_found(folder):
     changed = dict(ARRAYS, update=np.array([7, 7, 8], np.int32))
-    checkpoints.save(folder, 6, Checkpoint(changed, ABOUT))
-    shutil.rmtree(folder / "6" / "seal")
-    shutil.copytree(folder / "5" / "seal", folder / "6" / "seal")
+    other = folder / "other"
+    checkpoints.save(other, 5, Checkpoint(changed, ABOUT))
+    shutil.rmtree(other / "5" / "seal")
+    shutil.copytree(folder / "5" / "seal", other / "5" / "seal")
     with pytest.raises(ValueError, match="it is damaged: the checksum of update is another"):
+        checkpoints.load(other, 5)
+
+
+def test_a_checkpoint_renamed_is_found(folder):
+    (folder / "5").rename(folder / "6")
+    with pytest.raises(ValueError, match="it is checkpoint 5 under another name"):
         checkpoints.load(folder, 6)
 
 

@@ -216,7 +216,8 @@ def test_the_cells_of_a_heat_map_are_those_of_its_ticks(result, monkeypatch):
     )
     points = experiment.grid({"discount": (0.99, 0.5), "entropy_coef": (3.0, 1.0, 2.0)})
     returns = np.array([[99, 99], [97, 97], [98, 98], [53, 53], [51, 51], [52, 52.0]])
-    sweep_report.draw_sweep(None, result._replace(points=points, final_returns=returns))
+    six = result._replace(points=points, final_returns=returns, mean_returns=returns)
+    sweep_report.draw_sweep(None, six)
     assert drawn["best"] == 0, "the best of the ranking is framed"
     assert (drawn["xlabel"], drawn["ylabel"]) == ("entropy coef", "discount")
     for row, discount in enumerate(drawn["y"]):
