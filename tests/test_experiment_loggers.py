@@ -138,5 +138,6 @@ def test_a_run_is_logged_where_it_is_asked_to_be(tmp_path, monkeypatch):
         logger.close()
     assert len(said) == 1
     assert said[0].startswith("No more Weights & Biases")
+    assert said[0].endswith("(pip install -e '.[wandb]'). Training goes on.")
     assert scalars(tmp_path / "tensorboard")[1] == ("episode_return", 40, 2.0)
     assert json.loads((tmp_path / "log.jsonl").read_text())["update"] == 1

@@ -79,7 +79,9 @@ def test_a_run_raised_again_and_again_is_the_whole_run_bit_for_bit(whole, tmp_pa
 def test_a_finished_run_resumed_writes_its_results_again(copy, capsys):
     (copy / "summary.json").unlink()
     assert cli.main(["train", "--resume", str(copy)]) == 0
-    assert "after 800 of 800 steps" in " ".join(capsys.readouterr().out.split())
+    assert "is finished: 800 of 800 steps. Raise --total-steps to go on." in " ".join(
+        capsys.readouterr().out.split()
+    )
     assert json.loads((copy / "summary.json").read_text())["num_updates"] == 20
 
 
@@ -130,9 +132,9 @@ def refusal(folder, capsys, *flags):
         (["--out", "elsewhere"], "and was None; leave that out"),
         (
             ["--total-steps", "760"],
-            "total_steps is 760, 19 updates, and the run has done 20; give at least 22",
+            "total_steps is 760, and the run has done 800 steps; give at least 880",
         ),
-        (["--total-steps", "840"], "21 updates, and the run has done 20"),
+        (["--total-steps", "840"], "total_steps is 840, and the run has done 800 steps"),
         (["--total-steps", "0"], "total_steps is 0; give"),
     ],
 )

@@ -21,7 +21,7 @@ COMMANDS = {
     "a2c-jax sweep --over learning-rate=1e-4:1e-2:8:log discount=0.95,0.98,0.99 "
     "--total-steps 100000 --name rates": TINY,
     "a2c-jax sweep --over learning-rate=1e-4:1e-2:log --draws 20 --total-steps 100000": TINY,
-    "a2c-jax train --config runs/rates/best.json": [],
+    "a2c-jax train --config runs/rates/best.json --seed 100 --total-steps 300000": TINY,
     "a2c-jax train --preset NAME": ["--help"],
     "a2c-jax train --preset NAME --help": [],
     "a2c-jax train --num-seeds 4 --seed 100 --num-envs 16 --learning-rate 3e-3 "

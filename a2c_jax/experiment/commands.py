@@ -115,8 +115,13 @@ def prepare_sweep(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
                 paths = write_sweep(folder, result)
         console.print(sweep_table(result))
         _print_files(console, paths)
-        best = folder / "best.json"
-        console.print(f"Go on with: a2c-jax train --config {best}", soft_wrap=True, highlight=False)
+        # The best was chosen by these seeds: others tell whether it is any good.
+        fresh = max(prepared[2].seeds) + 1
+        console.print(
+            f"Go on with: a2c-jax train --config {folder / 'best.json'} --seed {fresh}",
+            soft_wrap=True,
+            highlight=False,
+        )
         return EXIT + stopped if stopped else 0
 
     return work

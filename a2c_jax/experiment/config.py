@@ -50,7 +50,7 @@ class TrainConfig(Generic[SettingsT]):
         evaluate_every: updates after which the greedy policy is evaluated, again and again, and
             at the end; by default never. Training does not notice.
         evaluate_episodes: of each seed in such an evaluation.
-        checkpoint_every: chunks, of a second or two each, after which a checkpoint is saved;
+        checkpoint_every: chunks, of a few seconds at most, after which a checkpoint is saved;
             one is always saved at the end.
         tensorboard: log to TensorBoard's format too, into the run folder.
         wandb: log to Weights & Biases too.
@@ -74,7 +74,7 @@ class TrainConfig(Generic[SettingsT]):
     batch_size: int | None = None
     evaluate_every: int | None = None
     evaluate_episodes: int = 20
-    checkpoint_every: int = 10
+    checkpoint_every: int = 5
     tensorboard: bool = False
     wandb: bool = False
     config: Path | None = None

@@ -132,8 +132,10 @@ class WeightsAndBiases:
 class Guarded:
     """A logger whose failure is told once and never stops training."""
 
-    def __init__(self, name: str, make: Callable[[], Logger], tell: Callable[[str], None]) -> None:
-        self._name, self._tell = name, tell
+    def __init__(
+        self, name: str, make: Callable[[], Logger], tell: Callable[[str], None], extra: str = ""
+    ) -> None:
+        self._name, self._tell, self._extra = name, tell, extra
         self._logger: Logger | None = None
         self._try(lambda: setattr(self, "_logger", make()))
 
@@ -152,7 +154,9 @@ class Guarded:
             action()
         except Exception as error:  # whatever it is, the run is worth more than its log
             self._logger = None
-            self._tell(f"No more {self._name}: {error}. Training goes on.")
+            missing = isinstance(error, ImportError) and self._extra
+            remedy = f" (pip install -e '.[{self._extra}]')" if missing else ""
+            self._tell(f"No more {self._name}: {error}{remedy}. Training goes on.")
 
 
 def open_loggers(
@@ -176,9 +180,11 @@ def open_loggers(
     """
     loggers: list[Logger] = [JsonLines(folder / LOG, num_updates)]
     if config.tensorboard:
-        loggers.append(Guarded("TensorBoard", lambda: TensorBoard(folder), tell))
+        loggers.append(Guarded("TensorBoard", lambda: TensorBoard(folder), tell, "tensorboard"))
     if config.wandb:
         loggers.append(
-            Guarded("Weights & Biases", lambda: WeightsAndBiases(folder, description), tell)
+            Guarded(
+                "Weights & Biases", lambda: WeightsAndBiases(folder, description), tell, "wandb"
+            )
         )
     return loggers

@@ -123,8 +123,9 @@ def _check_length(config: TrainConfig, job: Job, done: int) -> None:
     if job.num_updates < done or job.num_updates == done + 1:
         name = length_setting(config.settings)
         raise ValueError(
-            f"{name} is {getattr(config.settings, name)}, {job.num_updates} updates, and the run "
-            f"has done {done}; give at least {done + 2}, or leave it out."
+            f"{name} is {getattr(config.settings, name)}, and the run has done "
+            f"{done * job.per_update} {job.unit}; give at least {(done + 2) * job.per_update}, or "
+            "leave it out."
         )
 
 
@@ -147,6 +148,9 @@ def _resumed_notices(
 ) -> list[str]:
     position = f"{done * job.per_update:,} of {job.units_per_seed:,} {job.unit}"
     notices = [f"Going on with {config.resume} after {position}."]
+    if done >= job.num_updates:
+        flag = length_setting(config.settings).replace("_", "-")
+        notices = [f"{config.resume} is finished: {position}. Raise --{flag} to go on."]
     settings = config.settings
     if (
         not isinstance(settings, ArticlePreset)
