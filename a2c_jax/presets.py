@@ -49,7 +49,7 @@ default = Preset(
     q_network=mlp_q_actor_critic,
     optimizer=_rmsprop,
 )
-"""Found by experiment on CartPole-v1: every one of 64 seeds solves it and stays there."""
+"""Found by experiment on CartPole-v1: all of 64 seeds solve it, and nearly all stay there."""
 
 stable_baselines3 = dataclasses.replace(
     default,
