@@ -190,6 +190,12 @@ def test_overwriting_keeps_the_old_run_until_there_is_something_of_the_new(
         with pytest.raises(ZeroDivisionError):
             experiment.train_run(config)
     assert contents() == before
+    run_training._set_aside(copy)  # killed here, and begun again
+    with monkeypatch.context() as stopped:
+        stopped.setattr(run_training, "train_in_chunks", lambda *a, **k: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            experiment.train_run(config)
+    assert contents() == before
     assert experiment.train_run(config).summary["num_updates"] == 2
     assert experiment.load_run(copy).summary["num_updates"] == 2
     assert (copy / "notes.txt").read_text() == "mine"

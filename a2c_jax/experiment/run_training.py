@@ -190,6 +190,10 @@ def _remove_run(folder: Path) -> None:
 
 def _set_aside(folder: Path) -> None:
     """Moves the run in a folder aside until there is something of the new one to keep."""
+    if (folder / _ASIDE).is_dir() and not (folder / checkpoints.FOLDER).is_dir():
+        # The one before was killed with nothing saved: the run to keep is still the older one.
+        _remove_run(folder)
+        _put_back(folder)
     shutil.rmtree(folder / _ASIDE, ignore_errors=True)
     (folder / _ASIDE).mkdir()
     for path in _files_of_run(folder):

@@ -111,10 +111,10 @@ def train_in_chunks(
         if now not in programs:
             start = time.perf_counter()
             programs[now] = compile_chunk(algorithm, now, layout, outcome.state[0])
-            check_program(programs[now], layout)
             compiling = time.perf_counter() - start
             outcome = outcome._replace(compile_seconds=outcome.compile_seconds + compiling)
-            if len(programs) == 1:
+            if len(programs) == 1:  # later, what is free lacks what training itself has taken
+                check_program(programs[now], layout)
                 on_chunk(outcome)
             if should_stop():
                 break
