@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from a2c_jax.products import affine, head
 from a2c_jax.types import Key
 
 Initializer = Callable[[Key, tuple[int, int]], jax.Array]
@@ -60,10 +61,8 @@ class Linear(nn.Module):
     Attributes:
         features: size of the output.
         layer_init: how the layer starts.
-        output_first: whether the kernel is stored ``[out, in]``. For a head, which has few
-            outputs, this asks autodiff for a weight gradient of the shape
-            ``[out, batch] [batch, in]``, which XLA's CPU back end runs several times faster
-            than its transpose; for a hidden layer it is the other way round.
+        output_first: whether the kernel is stored ``[out, in]``, as :func:`a2c_jax.products.head`
+            wants it, which is for few outputs.
     """
 
     features: int
@@ -76,8 +75,10 @@ class Linear(nn.Module):
         shape = (self.features, x.shape[-1])
         bias = self.param("bias", self.layer_init.bias, shape)
         if self.output_first:
-            return x @ self.param("kernel", self.layer_init.kernel, shape).T + bias
-        return x @ self.param("kernel", lambda key: self.layer_init.kernel(key, shape).T) + bias
+            return head(x, self.param("kernel", self.layer_init.kernel, shape)) + bias
+        return affine(
+            x, self.param("kernel", lambda key: self.layer_init.kernel(key, shape).T), bias
+        )
 
 
 class MLP(nn.Module):

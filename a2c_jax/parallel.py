@@ -192,7 +192,8 @@ def abstract_group(seed: Any, layout: SeedLayout) -> Group:
 def _group(tree: Any, rows: np.ndarray) -> Group:
     is_seed = rows >= 0
     seeds = np.where(is_seed, rows, rows[0, 0]).ravel()
-    return Group(is_seed.sum(axis=1, dtype=np.int32), jax.tree.map(lambda leaf: leaf[seeds], tree))
+    number: Any = is_seed.sum(axis=1, dtype=np.int32)
+    return Group(number, jax.tree.map(lambda leaf: leaf[seeds], tree))
 
 
 def join_groups(groups: Sequence[Group], layout: SeedLayout) -> Any:

@@ -79,7 +79,8 @@ def lambda_returns(
         rewards: rₜ, ``[T, ...]``.
         discounts: dₜ = discount * (1 - terminatedₜ), ``[T, ...]``.
         continues: cₜ = 1 - (terminatedₜ or truncatedₜ), ``[T, ...]``.
-        next_values: v'ₜ, the value of the true successor, ``[T, ...]``.
+        next_values: v'ₜ, the value of the true successor, ``[T, ...]``; anything finite where
+            the step terminated.
         lambda_: λ in [0, 1]; a number or a traced scalar.
 
     Returns:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from a2c_jax import checks
 from a2c_jax.distributions import categorical
 from a2c_jax.environments import num_actions
+from a2c_jax.threefry import rolled, unrolled
 from a2c_jax.types import Environment, EnvState, Key, Transition
 
 Policy = Callable[[jax.Array], jax.Array]
@@ -46,13 +47,13 @@ def draw_noise(key: Key, env: Environment, num_steps: int, num_envs: int) -> Rol
     In bulk, outside the scan, because resetting every environment at every step inside it
     makes CartPole alone several times slower.
     """
-    action_key, step_key, reset_key = jax.random.split(key, 3)
+    action_key, step_key, reset_key = jax.random.split(unrolled(key), 3)
     shape = (num_steps, num_envs)
     reset_state, reset_obs = jax.vmap(jax.vmap(env.reset))(jax.random.split(reset_key, shape))
     return RolloutNoise(
         action=categorical.noise(action_key, (*shape, num_actions(env))),
-        step_key=jax.random.split(step_key, shape),
-        reset_state=reset_state,
+        step_key=rolled(jax.random.split(step_key, shape)),
+        reset_state=rolled(reset_state),
         reset_obs=reset_obs,
     )
 

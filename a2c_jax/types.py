@@ -124,7 +124,10 @@ class Estimator(Protocol):
         next_values: jax.Array,
         /,
     ) -> AdvantageEstimate:
-        """Estimates advantages and value targets."""
+        """Estimates advantages and value targets.
+
+        Where a step terminated its discount is 0 and ``next_values`` is of no meaning.
+        """
         ...
 
 

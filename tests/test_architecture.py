@@ -7,9 +7,10 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
-    "types", "checks", "environments", "distributions", "layers", "networks", "rollout", "episodes",
-    "returns", "advantages", "losses", "metrics", "actor_critic", "q_actor_critic", "a3c",
-    "article", "methods", "settings", "presets", "train", "evaluate", "diagnostics", "parallel",
+    "types", "checks", "environments", "distributions", "products", "layers", "networks",
+    "threefry", "rollout", "episodes", "returns", "advantages", "losses", "metrics",
+    "actor_critic", "q_actor_critic", "a3c", "article", "methods", "settings", "presets", "train",
+    "evaluate", "diagnostics", "parallel",
 ]  # fmt: skip
 
 

@@ -192,3 +192,27 @@ def test_misshaped_arrays_are_named():
         a2c.policy_loss(jnp.zeros((3, 2)), jnp.zeros(3, int), jnp.zeros((3, 1)))
     with pytest.raises(ValueError, match="targets has shape"):
         a2c.value_loss(jnp.zeros(3), jnp.zeros((3, 3)))
+
+
+@pytest.mark.parametrize(("limit", "num_steps"), [(7, 20), (7, 7), (500, 7), (500, 40)])
+def test_next_values_are_those_of_the_true_successors(limit, num_steps):
+    """Also where a time limit cut an episode off, in the middle of a rollout or at its end."""
+    env = a2c.make_env("CartPole-v1", max_steps_in_episode=limit)
+    network = a2c.mlp_actor_critic(env)
+    params = network.init(jax.random.key(0))
+    env_state, obs = a2c.reset_envs(jax.random.key(1), env, num_envs=3)
+    *_, transitions = a2c.rollout(
+        jax.random.key(2), lambda obs: network.policy(params, obs), env, env_state, obs, num_steps
+    )
+    given = []
+
+    def estimator(rewards, discounts, continues, values, next_values):
+        given.append(next_values)
+        return a2c.AdvantageEstimate(values, values)
+
+    a2c.actor_critic_loss(params, network, transitions, discount=0.9, estimator=estimator)
+    matters = ~np.asarray(transitions.terminated)
+    cut_off = matters & np.asarray(transitions.truncated)
+    assert cut_off[:-1].any() == (limit < num_steps)
+    expected = np.asarray(network.value(params, transitions.next_obs))
+    np.testing.assert_allclose(np.asarray(given[0])[matters], expected[matters], atol=1e-6)

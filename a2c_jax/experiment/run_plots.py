@@ -148,7 +148,7 @@ def pool_updates(
     sums = {"returns": run.metrics.episode_return_sum, "lengths": run.metrics.episode_length_sum}
     if quantity in sums:
         # As many as the slowest seed has episodes: most then have one in them.
-        fewest = int(np.asarray(run.metrics.episode_count, np.float64).sum(axis=1).min())
+        fewest = int(np.min(np.sum(np.asarray(run.metrics.episode_count, np.float64), axis=1)))
         max_points = min(max_points, max(_MIN_POINTS, fewest))
     width = -(-num_updates // max_points)
     starts = np.arange(0, num_updates, width)

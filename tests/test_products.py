@@ -1,0 +1,66 @@
+"""Thin products: the numbers and derivatives of plain ones, whatever form they take."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from a2c_jax.products import affine, head
+
+# Few and many features; small and large batches; sizes that are no multiple of the lanes.
+AFFINE = [(1, 1, 5), (7, 4, 33), (128, 4, 256), (16, 8, 64), (16, 9, 64)]
+HEAD = [(3, 5, 1), (8, 256, 2), (128, 256, 2), (64, 64, 8), (64, 64, 9), (4, 96, 3)]
+
+
+def operands(*shapes):
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    return [jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True)]
+
+
+def in_float64(function, *arrays):
+    """What a function of NumPy arrays gives in double precision."""
+    return function(*(np.asarray(array, np.float64) for array in arrays))
+
+
+def derivatives(function, arrays, weights):
+    return jax.grad(lambda *a: jnp.sum(function(*a) * weights), tuple(range(len(arrays))))(*arrays)
+
+
+@pytest.mark.parametrize(("batch", "features", "outputs"), AFFINE)
+def test_affine_and_its_gradient_are_the_product_s(batch, features, outputs):
+    x, kernel, bias, weights = operands(
+        (batch, features), (features, outputs), (outputs,), (batch, outputs)
+    )
+    expected = in_float64(lambda x, w, b: x @ w + b, x, kernel, bias)
+    np.testing.assert_allclose(jax.jit(affine)(x, kernel, bias), expected, rtol=1e-5, atol=1e-5)
+    by_x, by_kernel, by_bias = derivatives(affine, (x, kernel, bias), weights)
+    np.testing.assert_allclose(by_x, in_float64(lambda d, w: d @ w.T, weights, kernel), atol=1e-4)
+    np.testing.assert_allclose(by_kernel, in_float64(lambda x, d: x.T @ d, x, weights), atol=1e-4)
+    np.testing.assert_allclose(by_bias, in_float64(lambda d: d.sum(0), weights), atol=1e-4)
+
+
+@pytest.mark.parametrize(("batch", "features", "outputs"), HEAD)
+def test_head_and_its_gradient_are_the_product_s(batch, features, outputs):
+    x, kernel, weights = operands((batch, features), (outputs, features), (batch, outputs))
+    expected = in_float64(lambda x, w: x @ w.T, x, kernel)
+    np.testing.assert_allclose(jax.jit(head)(x, kernel), expected, rtol=1e-5, atol=1e-4)
+    by_x, by_kernel = derivatives(head, (x, kernel), weights)
+    np.testing.assert_allclose(by_x, in_float64(lambda d, w: d @ w, weights, kernel), atol=1e-4)
+    np.testing.assert_allclose(by_kernel, in_float64(lambda x, d: d.T @ x, x, weights), atol=1e-4)
+
+
+@pytest.mark.parametrize("features", [4, 9])
+def test_forward_mode_second_derivatives_and_vmap(features):
+    x, kernel, bias, out = operands((6, features), (features, 32), (32,), (2, 32))
+
+    def through(scale, x):
+        return jnp.sum(jnp.sin(head(jnp.tanh(affine(scale * x, kernel, bias)), out)))
+
+    def plain(scale, x):
+        return jnp.sum(jnp.sin(jnp.tanh(scale * x @ kernel + bias) @ out.T))
+
+    for order in (jax.jacfwd, jax.hessian, lambda f: jax.jacfwd(jax.grad(f))):
+        np.testing.assert_allclose(order(through)(0.3, x), order(plain)(0.3, x), rtol=1e-3)
+    stacked = jnp.stack([x, 2 * x])
+    batched = jax.vmap(lambda x: through(0.3, x))(stacked)
+    np.testing.assert_allclose(batched, [plain(0.3, x) for x in stacked], rtol=1e-4, atol=1e-5)

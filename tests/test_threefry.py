@@ -1,0 +1,57 @@
+"""The generator written out gives the bits of JAX's own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from a2c_jax.threefry import rolled, unrolled
+
+DRAWS = {
+    "uniform": lambda key: jax.random.uniform(key, (5, 3)),
+    "one number": lambda key: jax.random.uniform(key),
+    "gumbel": lambda key: jax.random.gumbel(key, (7, 2)),
+    "normal of children": lambda key: jax.vmap(jax.random.normal)(jax.random.split(key, 9)),
+    "grandchildren": lambda key: jax.vmap(jax.vmap(lambda key: jax.random.uniform(key, (4,))))(
+        jax.vmap(lambda key: jax.random.split(key, 3))(jax.random.split(key, 2))
+    ),
+    "folded in": lambda key: jax.random.bits(jax.random.fold_in(key, 12345), (2,)),
+    "integers": lambda key: jax.random.randint(key, (6,), 0, 1000),
+    "permutation": lambda key: jax.random.permutation(key, 10),
+    "bytes": lambda key: jax.random.bits(key, (9,), jnp.uint8),
+    "half words": lambda key: jax.random.bits(key, (9,), jnp.uint16),
+    "nothing": lambda key: jax.random.uniform(key, (0,)),
+}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_the_numbers_are_jax_s_own(draw, seed):
+    key = jax.random.key(seed)
+    np.testing.assert_array_equal(jax.jit(draw)(unrolled(key)), draw(key))
+
+
+def test_keys_come_back_as_they_were():
+    key = jax.random.key(3)
+    tree = {"key": jax.random.split(unrolled(key), 2), "number": jnp.ones(3)}
+    back = rolled(tree)
+    assert back["key"].dtype == key.dtype
+    np.testing.assert_array_equal(
+        jax.random.key_data(back["key"]), jax.random.key_data(jax.random.split(key, 2))
+    )
+    assert back["number"] is tree["number"]
+
+
+def test_other_keys_are_left_alone():
+    raw, other = jax.random.PRNGKey(0), jax.random.key(0, impl="rbg")
+    assert unrolled(raw) is raw
+    assert unrolled(other) is other
+    with jax.threefry_partitionable(False):
+        key = jax.random.key(0)
+        assert unrolled(key) is key
+
+
+def test_a_new_key_can_be_made_of_it():
+    implementation = jax.random.key_impl(unrolled(jax.random.key(0)))
+    made = jax.random.key(7, impl=implementation)
+    np.testing.assert_array_equal(jax.random.key_data(made), jax.random.key_data(jax.random.key(7)))
