@@ -9,7 +9,7 @@ from a2c_jax.threefry import rolled, unrolled
 
 DRAWS = {
     "uniform": lambda key: jax.random.uniform(key, (5, 3)),
-    "one number": lambda key: jax.random.uniform(key),
+    "one number": jax.random.uniform,
     "gumbel": lambda key: jax.random.gumbel(key, (7, 2)),
     "normal of children": lambda key: jax.vmap(jax.random.normal)(jax.random.split(key, 9)),
     "grandchildren": lambda key: jax.vmap(jax.vmap(lambda key: jax.random.uniform(key, (4,))))(
