@@ -8,17 +8,17 @@ from rich.console import Console
 from rich.table import Table
 
 from a2c_jax.experiment.bench_sides import OURS
-from a2c_jax.experiment.config_files import FORMAT
 from a2c_jax.experiment.files import json_writer, write_together
 
 NAME = "bench.json"
 
+_FORMAT = 1
 _MEGA, _GIGA, _GIB = 1e6, 1e9, 2**30
 
 
 def write_bench(folder: Path, record: Mapping[str, Any]) -> list[Path]:
     """Writes ``bench.json``, and returns where it is."""
-    write_together(folder, {NAME: json_writer({"format": FORMAT, **record})})
+    write_together(folder, {NAME: json_writer({"format": _FORMAT, **record})})
     return [folder / NAME]
 
 
