@@ -77,8 +77,6 @@ def seed_cost(
     """Seconds that a seed of so many updates costs beside the others, and the memory of all."""
     child = _train_in_child(size, network, num_updates, 1 + runs, NO_CACHE, stop)
     return {
-        "num_seeds": size.num_seeds,
-        "num_updates": num_updates,
         "seconds_per_seed": [each / size.num_seeds for each in child["run_seconds"][1:]],
         "imported_memory_bytes": child["imported_memory_bytes"],
         "peak_memory_bytes": child["peak_memory_bytes"],

@@ -23,21 +23,27 @@ def write_bench(folder: Path, record: Mapping[str, Any]) -> list[Path]:
 
 
 def print_bench(console: Console, record: Mapping[str, Any]) -> None:
-    """Prints a table for each thing that was measured."""
+    """Prints a table for each thing that was measured, and what failed."""
     if record["sizes"]:
         console.print(speed_table(record), process_table(record))
-    if "import_seconds" in record:
-        for module, seconds in record["import_seconds"].items():
-            console.print(f"import {module}: {_spread(seconds)} s", highlight=False, markup=False)
-    if "scaling" in record:
-        console.print(scaling_table(record))
-    if "startup" in record:
+    for module, seconds in record.get("import_seconds", {}).items():
+        console.print(f"import {module}: {_spread(seconds)} s", highlight=False, markup=False)
+    for part, table in (("scaling", scaling_table), ("solve", solve_table)):
+        if record.get(part):
+            console.print(table(record))
+    if "failed" not in record.get("startup", {"failed": ""}):
         console.print(startup_table(record))
-    if "solve" in record:
-        console.print(solve_table(record))
-    for size in record["sizes"]:
-        for sentence in size["failed"].values():
-            console.print(f"Left out: {sentence}", soft_wrap=True, highlight=False, markup=False)
+    for sentence in failures(record):
+        console.print(f"Left out: {sentence}", soft_wrap=True, highlight=False, markup=False)
+
+
+def failures(record: Mapping[str, Any]) -> list[str]:
+    """What could not be measured, a sentence each."""
+    sentences = [text for size in record["sizes"] for text in size["failed"].values()]
+    tried = [size["process"] for size in record["sizes"]]
+    tried += [*record.get("scaling", ()), *record.get("solve", {}).values()]
+    tried.append(record.get("startup", {}))
+    return sentences + [one["failed"] for one in tried if "failed" in one]
 
 
 def speed_table(record: Mapping[str, Any]) -> Table:
@@ -79,25 +85,30 @@ def process_table(record: Mapping[str, Any]) -> Table:
         "of a product's",
     )
     for size in record["sizes"]:
-        process = size["process"]
         table.add_row(
             _name(size),
-            *(
-                f"{process[f'{stage}_seconds']:.2f} s"
-                for stage in ("trace", "compile", "warm_compile", "first_run")
-            ),
-            f"{process['peak_memory_bytes'] / _GIB:.2f} GiB",
+            *_process_cells(size["process"]),
             f"{size['flops_per_second'] / _GIGA:.1f}",
             f"{size['fraction_of_matmul']:.0%}",
         )
     return table
 
 
+def _process_cells(process: Mapping[str, Any]) -> list[str]:
+    if "failed" in process:
+        return [""] * 5
+    stages = ("trace", "compile", "warm_compile", "first_run")
+    seconds = [f"{process[f'{stage}_seconds']:.2f} s" for stage in stages]
+    return [*seconds, f"{process['peak_memory_bytes'] / _GIB:.2f} GiB"]
+
+
 def scaling_table(record: Mapping[str, Any]) -> Table:
     """The cost of a seed."""
-    updates = record["scaling"][0]["num_updates"] if record["scaling"] else 0
+    updates = record["scaling"][0]["num_updates"]
     table = _table(f"{updates} updates of so many seeds", "seeds", "seconds a seed", "memory")
     for row in record["scaling"]:
+        if "failed" in row:
+            continue
         seconds = sorted(row["seconds_per_seed"])
         table.add_row(
             f"{row['num_seeds']:,}",
@@ -127,6 +138,8 @@ def solve_table(record: Mapping[str, Any]) -> Table:
     """Whole training runs."""
     table = _table("Solving CartPole-v1", "program", "seeds", "wall time", "solved", "steps")
     for name, row in record["solve"].items():
+        if "failed" in row:
+            continue
         steps = row.get("median_steps_to_solve") or row.get("steps_to_solve")
         solved = row.get("fraction_solved", float(steps is not None))
         table.add_row(

@@ -32,6 +32,10 @@ class PeerError(ValueError):
     """A peer cannot be started, or has died; told in a sentence."""
 
 
+class ProcessError(RuntimeError):
+    """A process of our own has failed; told in a sentence."""
+
+
 class Worker(NamedTuple):
     """A peer that has compiled and waits.
 
@@ -113,7 +117,7 @@ def run_process(command: Sequence[str], environment: dict[str, str], stop: Shoul
 
     Raises:
         Stopped: if ``stop`` answers true; the process is then ended.
-        RuntimeError: if it fails.
+        ProcessError: if it fails.
     """
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile())
@@ -127,7 +131,9 @@ def run_process(command: Sequence[str], environment: dict[str, str], stop: Shoul
             with contextlib.suppress(queue.Empty):
                 lines.append(answers.get(timeout=_POLL))
         if code := process.wait():
-            raise RuntimeError(f"{command[1:]} ended with exit code {code}: {_end_of(errors)}")
+            raise ProcessError(
+                f"{' '.join(command[1:])} has ended with exit code {code}: {_end_of(errors)}"
+            )
         return "".join(lines)
 
 
