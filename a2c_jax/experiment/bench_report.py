@@ -13,7 +13,7 @@ from a2c_jax.experiment.files import json_writer, write_together
 NAME = "bench.json"
 
 _FORMAT = 1
-_MEGA, _GIGA, _GIB = 1e6, 1e9, 2**30
+_GIGA, _GIB = 1e9, 2**30
 
 
 def write_bench(folder: Path, record: Mapping[str, Any]) -> list[Path]:
@@ -52,8 +52,8 @@ def speed_table(record: Mapping[str, Any]) -> Table:
         f"Network: {record['network']}; {record['rounds']} rounds, median [least, most]",
         "S,N,T",
         "program",
-        "million steps a second",
-        "ours is faster by",
+        "steps a second",
+        "ours faster by",
         "first run",
     )
     for size in record["sizes"]:
@@ -63,7 +63,7 @@ def speed_table(record: Mapping[str, Any]) -> Table:
             table.add_row(
                 name,
                 side,
-                _spread(figures["steps_per_second"], _MEGA),
+                _spread(figures["steps_per_second"]),
                 "" if ratio is None else _spread(ratio),
                 f"{figures['first_seconds']:.1f} s",
             )
@@ -160,9 +160,16 @@ def _table(title: str, *headers: str) -> Table:
     return table
 
 
-def _spread(figures: Mapping[str, Any], unit: float = 1.0) -> str:
-    median, least, most = (figures[name] / unit for name in ("median", "min", "max"))
-    return f"{median:.3g} [{least:.3g}, {most:.3g}]"
+def _spread(figures: Mapping[str, Any]) -> str:
+    median, least, most = (_short(figures[name]) for name in ("median", "min", "max"))
+    return f"{median} [{least}, {most}]"
+
+
+def _short(number: float) -> str:
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.3g}"
 
 
 def _name(size: Mapping[str, Any]) -> str:
