@@ -14,6 +14,7 @@ from pathlib import Path
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import psutil
 import pytest
 from rich.console import Console
 
@@ -158,6 +159,33 @@ def test_waiting_for_a_peer_can_be_stopped_and_ends_it(peer, monkeypatch):
     with pytest.raises(Stopped), start_worker(peer(HANGS), {}, lambda: next(asked)):
         pass
     assert started[0].returncode == -signal.SIGKILL
+
+
+def test_a_peer_ends_when_whoever_started_it_is_killed(peer):
+    started = peer(SPOKEN.replace("RUN", "__import__('time').sleep(600)"))
+    program = (
+        "import os, subprocess, sys, time\n"
+        f"command = [sys.executable, {str(started.script)!r}, '{{}}']\n"
+        "process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)\n"
+        "time.sleep(1)\n"  # it has begun to run
+        "print(process.pid, flush=True)\n"
+        "os._exit(1)\n"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    pid = int(killed.stdout.readline())
+    killed.wait()
+    killed.stdout.close()
+    waited_until = time.monotonic() + 30
+    while is_running(pid) and time.monotonic() < waited_until:
+        time.sleep(0.05)
+    assert not is_running(pid)
+
+
+def is_running(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_peer_runs_with_flags_of_its_own(monkeypatch):
@@ -406,8 +434,7 @@ def test_ctrl_c_ends_the_peer_and_leaves_nothing(tmp_path):
     assert process.returncode == 130
     assert errors == "a2c-jax: interrupted; nothing was written.\n"
     assert not (tmp_path / "runs").exists()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert not is_running(int((tmp_path / "pid").read_text()))
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ It is started as ``PYTHON SCRIPT.py SETTINGS``, where SETTINGS is JSON with ``nu
 ``num_envs``, ``num_steps``, ``num_updates`` and ``network``. Once it has compiled and run once, it
 prints ``{"ready": true, "first_seconds": ..., "versions": {...}, "steps": ...}``. For each line
 that it then reads it runs once more and prints ``{"seconds": ..., "steps": ...}``. It ends when
-there is nothing more to read, and so dies with whoever started it.
+there is nothing more to read, or when whoever started it is gone.
 """
 
 import importlib.metadata
@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,6 +32,7 @@ def serve(prepare: Callable[[Settings], Run], packages: Sequence[str]) -> None:
         prepare: makes what is timed; its first run compiles it.
         packages: whose versions are told.
     """
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # What a library prints goes to the errors, not between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -68,6 +70,13 @@ def over_seeds(train: Callable[[Any], Any], settings: Settings) -> Run:
         return {"steps": settings["num_seeds"] * total_steps(settings)}
 
     return run
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process, whatever it is doing, once it has another parent."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _python() -> dict[str, str]:
