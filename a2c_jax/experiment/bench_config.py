@@ -27,7 +27,7 @@ class BenchConfig:
         network: one hidden layer of 256 ReLU units, as in the article, or two of 64 tanh units,
             as in the preset default.
         rounds: how often each program runs, in turn with the others.
-        seconds: that one of these runs takes, about.
+        seconds: that one of these runs takes, about; making the first states is part of it.
         peer: programs to compare with, each NAME=PYTHON: rejax, purejaxrl, stable-baselines3
             or article, and the interpreter of an environment that has it.
         purejaxrl: the folder with ppo.py in a checkout of PureJaxRL.
