@@ -1,7 +1,7 @@
 """The article's loop here against the same loop in PyTorch, fed the same actions.
 
-``article_in_pytorch.py`` made the recording. An error that PyTorch's autograd or Adam would not
-make, or a defect that is not the printed one, shows here and nowhere else.
+``article_torch.py``, among the yardsticks, made the recording. An error that PyTorch's autograd or
+Adam would not make, or a defect that is not the printed one, shows here and nowhere else.
 """
 
 import functools
@@ -184,7 +184,7 @@ def leaves_move(params, initial):
 
 def test_pytorch_still_does_what_was_recorded():
     pytest.importorskip("torch")
-    from article_in_pytorch import record  # needs torch
+    from a2c_jax.experiment.yardsticks.article_torch import record  # needs torch
 
     again = record()
     assert again["episodes"] == RECORDED["episodes"]

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from a2c_jax.experiment import comparison, parsing, sweeping
+from a2c_jax.experiment import bench, comparison, parsing, sweeping
+from a2c_jax.experiment.bench_config import BenchConfig, make_plan
+from a2c_jax.experiment.bench_report import print_bench, write_bench
 from a2c_jax.experiment.command_configs import EvaluateConfig, PlotConfig, ReplayConfig
 from a2c_jax.experiment.comparison_report import comparison_table, write_comparison
 from a2c_jax.experiment.files import open_folder
@@ -127,6 +129,33 @@ def prepare_sweep(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
     return work
 
 
+def prepare_bench(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
+    """Measures speed, memory and compiling, beside other programs.
+
+    Raises:
+        ValueError: one sentence, if the input is bad or a peer does not run.
+    """
+    config = parsing.parse(BenchConfig, "bench", flags)
+    plan = make_plan(config)
+    folder = stack.enter_context(open_folder(config.out, config.overwrite, "bench", config.name))
+    versions = bench.check_peers(plan)
+
+    def work() -> int:
+        console = Console()
+        with deferred_interrupt(own_process=True) as interrupted:
+            record = bench.measure(plan, versions, console.print, interrupted)
+            stopped = 0 if record["finished"] else interrupted()
+            if not record["sizes"] and stopped:
+                raise Interrupted(stopped)
+            with written("measurements"):
+                paths = write_bench(folder, record)
+        print_bench(console, record)
+        _print_files(console, paths)
+        return EXIT + stopped if stopped else 0
+
+    return work
+
+
 def prepare_evaluate(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
     """Plays episodes with the newest policies of a run.
 
@@ -229,5 +258,6 @@ COMMANDS: dict[str, tuple[Prepare, str]] = {
     "replay": (prepare_replay, "write a page that plays episodes of a run"),
     "sweep": (prepare_sweep, "train at many settings times seeds in one program"),
     "compare": (prepare_compare, "train several methods at equal environment steps"),
+    "bench": (prepare_bench, "measure speed, memory and compiling, beside other programs"),
 }
 """What prepares a command, and what it does in a line."""

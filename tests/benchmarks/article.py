@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 EPISODES = 3_000
-TORCH_LOOP = Path(__file__).parent.parent / "article_in_pytorch.py"
+ROOT = Path(__file__).parent.parent.parent
+TORCH_LOOP = ROOT / "a2c_jax" / "experiment" / "yardsticks" / "article_torch.py"
 
 
 def ours(num_seeds, as_printed):

@@ -1,10 +1,13 @@
 """The article's loop in PyTorch, line by line, and the same loop with its defects mended.
 
-    python tests/article_in_pytorch.py record tests/data/article_in_pytorch.json
-    python tests/article_in_pytorch.py time [EPISODES]
+    python article_torch.py record tests/data/article_in_pytorch.json
+    python article_torch.py time [EPISODES]
+    python article_torch.py SETTINGS
 
-The first records a few updates of both, for ``test_article_in_pytorch.py`` to compare with;
-the second times the printed loop. It needs torch, numpy and gymnasium.
+The first records a few updates of both, for ``tests/test_article_in_pytorch.py`` to compare with;
+the second times the printed loop; the third is a yardstick, see ``worker.py``: it plays one
+episode for each of ``num_updates``, of one seed in one environment, whatever else it is told. It
+needs torch, numpy and gymnasium.
 
 ``a2c`` differs from what is printed in this: gym is gymnasium now, so ``reset`` and ``step``
 return one thing more; ``Variable`` has done nothing since PyTorch 0.4; ``break`` stands where
@@ -17,11 +20,6 @@ import json
 import platform
 import sys
 import time
-
-if __name__ != "__main__":  # pytest looks for doctests in here, with or without PyTorch
-    import pytest
-
-    pytest.importorskip("torch")
 
 import gymnasium as gym
 import numpy as np
@@ -40,6 +38,8 @@ max_episodes = 3000
 
 
 class ActorCritic(nn.Module):
+    """The printed network."""
+
     def __init__(self, num_inputs, num_actions, hidden_size):
         super().__init__()
 
@@ -51,6 +51,7 @@ class ActorCritic(nn.Module):
         self.actor_linear2 = nn.Linear(hidden_size, num_actions)
 
     def forward(self, state):
+        """Returns a value and probabilities."""
         state = torch.from_numpy(state).float().unsqueeze(0)
         value = F.relu(self.critic_linear1(state))
         value = self.critic_linear2(value)
@@ -62,6 +63,7 @@ class ActorCritic(nn.Module):
 
 
 def sample(state, dist):
+    """Draws an action."""
     return np.random.choice(dist.size, p=np.squeeze(dist))
 
 
@@ -196,11 +198,13 @@ class Watched(gym.Wrapper):
         self.episodes = []
 
     def reset(self, **kwargs):
+        """Begins an episode."""
         answer = self.env.reset(**kwargs)
         self.episodes.append({"start": self.unwrapped.state.tolist(), "actions": ""})
         return answer
 
     def step(self, action):
+        """Notes the action."""
         answer = self.env.step(action)
         self.episodes[-1]["actions"] += str(action)
         self.episodes[-1]["terminated"] = answer[2]
@@ -275,7 +279,7 @@ def record():
     episodes, initial, _ = runs["printed"]
     assert all(run[:2] == (episodes, initial) for run in runs.values())
     return {
-        "what": "tests/article_in_pytorch.py: the loss and the weights after each update",
+        "what": "yardsticks/article_torch.py: the loss and the weights after each update",
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -290,6 +294,7 @@ def record():
 
 
 def write_recording(path):
+    """Writes what :func:`record` gives, in lines that a reader of differences can follow."""
     text = json.dumps(record())
     for start in ('"what"', '"versions"', '"shapes"', '"episodes"', '"initial"', '"updates"'):
         text = text.replace(start, "\n" + start)
@@ -298,17 +303,27 @@ def write_recording(path):
         file.write(text.replace(", \n", ",\n") + "\n")
 
 
-def time_printed_loop(episodes):
-    """The printed loop as it is: its own network and actions, one thread."""
+def play_printed_loop(episodes, seed):
+    """Seconds and steps of the printed loop: its own network and actions, one thread."""
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    np.random.seed(0)
+    torch.manual_seed(seed)
+    np.random.seed(seed)
     env = make_env()
-    env.reset(seed=0)
+    env.reset(seed=seed)
     start = time.perf_counter()
     lengths = a2c(env, ActorCritic(4, 2, hidden_size), max_episodes=episodes)
-    seconds = time.perf_counter() - start
-    print(f"{seconds:.1f} s, {sum(lengths) + len(lengths)} steps, {episodes} episodes")
+    return time.perf_counter() - start, sum(lengths) + len(lengths)
+
+
+def time_printed_loop(episodes):
+    """Prints how long the printed loop takes."""
+    seconds, steps = play_printed_loop(episodes, seed=0)
+    print(f"{seconds:.1f} s, {steps} steps, {episodes} episodes")
+
+
+def prepare(settings):
+    """Makes what is timed."""
+    return lambda seed: {"steps": play_printed_loop(settings["num_updates"], seed)[1]}
 
 
 if __name__ == "__main__":
@@ -317,5 +332,9 @@ if __name__ == "__main__":
             write_recording(path)
         case ["time", *count]:
             time_printed_loop(int(count[0]) if count else max_episodes)
+        case [settings] if settings.startswith("{"):
+            from worker import serve
+
+            serve(prepare, ("torch", "gymnasium", "numpy"))
         case _:
             sys.exit(__doc__)

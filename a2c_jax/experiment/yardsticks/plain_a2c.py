@@ -2,8 +2,11 @@
 
 flax Dense, autodiff, gymnax's own ``step`` with its auto-reset inside the scan, one vmap over
 seeds. Same network, optimizer and arithmetic of the update as
-``actor_critic`` with ``n_step``, apart from time limits, which gymnax's auto-reset hides.
+``actor_critic`` with ``n_step``, apart from time limits, which gymnax's auto-reset hides. It needs
+gymnax 1, jax, flax and optax; ``a2c-jax bench`` runs it in its own process.
 """
+
+import math
 
 import flax.linen as nn
 import gymnax
@@ -12,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 
-class ActorCritic(nn.Module):
+class ArticleNetwork(nn.Module):
     """Two separate networks with one hidden layer of 256 ReLU units."""
 
     @nn.compact
@@ -23,10 +26,31 @@ class ActorCritic(nn.Module):
         return logits, value[..., 0]
 
 
-def make_train(num_envs, num_steps, num_updates, learning_rate=3e-4, discount=0.99):
+class DefaultNetwork(nn.Module):
+    """Two separate networks with two hidden layers of 64 tanh units, initialised orthogonally."""
+
+    @nn.compact
+    def __call__(self, obs):
+        """Returns logits and value."""
+
+        def perceptron(features, gain):
+            x = obs
+            for _ in range(2):
+                x = nn.tanh(nn.Dense(64, kernel_init=nn.initializers.orthogonal(math.sqrt(2)))(x))
+            return nn.Dense(features, kernel_init=nn.initializers.orthogonal(gain))(x)
+
+        return perceptron(2, 0.01), perceptron(1, 1.0)[..., 0]
+
+
+NETWORKS = {"article": ArticleNetwork, "default": DefaultNetwork}
+
+
+def make_train(
+    num_envs, num_steps, num_updates, network="article", learning_rate=3e-4, discount=0.99
+):
     """Returns ``train(key) -> (params, mean rewards [num_updates])``."""
     env, env_params = gymnax.make("CartPole-v1")
-    network = ActorCritic()
+    network = NETWORKS[network]()
     optimizer = optax.adam(learning_rate)
 
     def loss_fn(params, obs, actions, returns):
@@ -80,3 +104,17 @@ def make_train(num_envs, num_steps, num_updates, learning_rate=3e-4, discount=0.
         return params, rewards
 
     return train
+
+
+def prepare(settings):
+    """Makes what is timed; see ``worker.py``."""
+    from worker import over_seeds
+
+    names = ("num_envs", "num_steps", "num_updates", "network")
+    return over_seeds(make_train(**{name: settings[name] for name in names}), settings)
+
+
+if __name__ == "__main__":
+    from worker import serve
+
+    serve(prepare, ("jax", "jaxlib", "flax", "optax", "gymnax"))
