@@ -1,9 +1,9 @@
 """Many seeds at once: batches of a fixed width, spread over the devices there are.
 
-With :mod:`a2c_jax.sharding` all of the core that looks at devices and compiles. One program is
-compiled for a batch of seeds on every device, and runs once for each such group. It does not know
-how many groups there are, nor on a CPU how many rows of a batch are seeds and how many only fill
-it up, so a seed's numbers do not depend on how many other seeds run beside it.
+The one module of the core that looks at devices and compiles, beside :mod:`a2c_jax.sharding`. One
+program is compiled for a batch of seeds on every device, and runs once for each such group. It
+does not know how many groups there are, nor on a CPU how many rows of a batch are seeds and how
+many only fill it up, so a seed's numbers do not depend on how many other seeds run beside it.
 """
 
 import functools

@@ -12,9 +12,10 @@ from a2c_jax.experiment.comparison_report import comparison_table, write_compari
 from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.files import open_folder
 from a2c_jax.experiment.interrupts import EXIT, Interrupted, deferred_interrupt
+from a2c_jax.experiment.parts import prepare_part
 from a2c_jax.experiment.preparing import prepare
 from a2c_jax.experiment.progress import result_table
-from a2c_jax.experiment.run_distributed import carry_out_part, prepare_part
+from a2c_jax.experiment.run_distributed import carry_out_part
 from a2c_jax.experiment.run_evaluation import (
     check_episodes,
     describe_evaluation,

@@ -9,13 +9,15 @@ the others within ``DEAD_AFTER`` seconds; whatever they were saving is whole or 
 
 import contextlib
 import re
+import signal
+import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 DEAD_AFTER = 60  # seconds without a sign of life
 _ASK_EVERY = 0.1  # seconds, while waiting for others
-_ENDING = 3600  # seconds that the last may come later than the first
+_ENDING = 300  # seconds that the last may leave later than the first
 
 
 class Processes:
@@ -44,10 +46,22 @@ class Processes:
         notes = self._client.key_value_dir_get(f"a2c_jax/{subject}/")
         return {int(name.rsplit("/", 1)[1]): text for name, text in notes}
 
-    def wait_for(self, subject: str, numbers: Collection[int] | None = None) -> dict[int, str]:
-        """Waits for the notes of these processes, by default of all."""
+    def wait_for(
+        self,
+        subject: str,
+        numbers: Collection[int] | None = None,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> dict[int, str]:
+        """Waits for the notes of these processes, by default of all.
+
+        Args:
+            subject: of the notes.
+            numbers: of the processes.
+            meanwhile: what to do again and again while waiting.
+        """
         numbers = range(self.count) if numbers is None else numbers
         while not (notes := self.heard(subject)).keys() >= set(numbers):
+            meanwhile()
             time.sleep(_ASK_EVERY)
         return notes
 
@@ -92,13 +106,14 @@ def connected(
 
     state = distributed.State()
     try:
-        state.initialize(
-            coordinator,
-            num_processes,
-            process_id,
-            heartbeat_timeout_seconds=DEAD_AFTER,
-            shutdown_timeout_seconds=_ENDING,
-        )
+        with _ended_by_ctrl_c():
+            state.initialize(
+                coordinator,
+                num_processes,
+                process_id,
+                heartbeat_timeout_seconds=DEAD_AFTER,
+                shutdown_timeout_seconds=_ENDING,
+            )
     except (ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ValueError(
@@ -111,6 +126,19 @@ def connected(
     finally:
         with contextlib.suppress(RuntimeError):  # another has gone before
             state.shutdown()
+
+
+@contextlib.contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Lets Ctrl-C end the process at once, while Python, waiting in C++, would not notice."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:

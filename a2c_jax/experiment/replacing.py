@@ -7,6 +7,7 @@ from a2c_jax.experiment import checkpoints
 from a2c_jax.experiment.runs import CONFIG, SHARDS
 
 ASIDE = ".replaced"
+SHARDS_PART = f".{SHARDS}.part"  # being cut, or joined already
 _FILES = (
     # The configuration before the checkpoints: without one, nothing half removed is resumed.
     "summary.json", "metrics.npz", "learning_curve.png", "rewards.png", "lengths.png", "log.jsonl",
@@ -45,8 +46,9 @@ def put_back(folder: Path) -> None:
 
 
 def drop_aside(folder: Path) -> None:
-    """Removes what was set aside: there is something newer."""
-    shutil.rmtree(folder / ASIDE, ignore_errors=True)
+    """Removes what was set aside, and shards that have been joined: there is something newer."""
+    for name in (ASIDE, SHARDS_PART):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _files_of_run(folder: Path) -> list[Path]:

@@ -21,15 +21,13 @@ from a2c_jax.experiment.evaluation import Evaluations
 from a2c_jax.experiment.files import json_writer, write_together
 from a2c_jax.experiment.jobs import Job, make_job
 from a2c_jax.experiment.loggers import LOG
-from a2c_jax.experiment.replacing import drop_aside
+from a2c_jax.experiment.replacing import SHARDS_PART, drop_aside
 from a2c_jax.experiment.runs import CONFIG, SHARDS, Run, load_run, read_run_config, write_results
 from a2c_jax.experiment.saving import Restored, Saver
 from a2c_jax.experiment.series import SeriesEnd
 from a2c_jax.experiment.training import Outcome
 from a2c_jax.parallel import Group, SeedLayout
 from a2c_jax.types import Metrics
-
-_PART = f".{SHARDS}.part"
 
 
 def share_of(seeds: Sequence[int], number: int, count: int) -> tuple[int, ...]:
@@ -102,10 +100,10 @@ def cut(
     Raises:
         OSError: if they could not be written; the run is then as it was.
     """
-    shutil.rmtree(folder / _PART, ignore_errors=True)
+    shutil.rmtree(folder / SHARDS_PART, ignore_errors=True)
     start = 0
     for number in range(count):
-        shard = folder / _PART / f"{number}-of-{count}"
+        shard = folder / SHARDS_PART / f"{number}-of-{count}"
         shard.mkdir(parents=True)
         if found is None:
             continue
@@ -117,7 +115,7 @@ def cut(
         saver = Saver(shard, whole(own_job), saving.identity_of(description), 0, SeriesEnd(0, 0))
         saver.save(*_rows(found, slice(start, end)))
         start = end
-    (folder / _PART).rename(folder / SHARDS)
+    (folder / SHARDS_PART).rename(folder / SHARDS)
 
 
 def join(folder: Path, config: TrainConfig, job: Job, seconds: tuple[float, float]) -> Run:
@@ -152,9 +150,9 @@ def join(folder: Path, config: TrainConfig, job: Job, seconds: tuple[float, floa
     write_together(folder, {LOG: lambda file: file.write(_joined_log(folder, end).encode())})
     Saver(folder, job, identity, 0, end).save(outcome, evaluations)
     summary = write_results(folder, config, job, outcome, evaluations)
+    shutil.rmtree(folder / SHARDS_PART, ignore_errors=True)
+    (folder / SHARDS).rename(folder / SHARDS_PART)  # at once: half of the shards would be none
     drop_aside(folder)
-    (folder / SHARDS).rename(folder / _PART)  # at once: half of the shards would be none
-    shutil.rmtree(folder / _PART, ignore_errors=True)
     state = saving.joined_state(outcome, job)
     return Run(folder, config, job, outcome.metrics, evaluations, state, summary)
 
