@@ -28,7 +28,7 @@ SETTINGS = {
     "evaluate_every": 20, "evaluate_episodes": 2, "checkpoint_every": 1,
     "learning_rate": 1e-3, "final_learning_rate": 1e-3,
 }  # fmt: skip
-LONG = 60_000  # steps: time enough to be stopped on the way
+LONG = 24_000  # steps: time enough to be stopped on the way
 
 
 def flags(**changes):
