@@ -362,6 +362,17 @@ def test_a_join_that_was_cut_off_is_done_again(alone, tmp_path, monkeypatch):
     )
 
 
+def test_an_optimizer_that_no_preset_has_is_joined_too(tmp_path):
+    import optax
+
+    told = {**SETTINGS, "total_steps": 400, "evaluate_every": None, "optimizer": optax.sgd}
+    alone = experiment.train_run(experiment.configure(**told, out=tmp_path / "alone"))
+    config = experiment.configure(**told, out=tmp_path / "run", distributed=True, num_processes=1)
+    ending = experiment.train_distributed(config)
+    assert_identical(ending.run.state, alone.state)
+    assert ending.run.summary["final_returns"] == alone.summary["final_returns"]
+
+
 def test_processes_wait_for_no_one_who_is_alone():
     one = Processes(0, 1)
     with one.together("stage"):

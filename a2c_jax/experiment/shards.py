@@ -62,13 +62,18 @@ def shard_config(
             settings=config.settings,
             checkpoint_every=config.checkpoint_every,
         )
+    return dataclasses.replace(
+        _first_config(config, job, shard), batch_size=batch_size, out=shard, overwrite=True
+    )
+
+
+def _first_config(config: TrainConfig, job: Job, shard: Path) -> TrainConfig:
+    """That of a run of its own, which a shard is; its folder tells which."""
     number, count = (int(word) for word in shard.name.split("-of-"))
     return dataclasses.replace(
         config,
         seeds=share_of(job.seeds, number, count),
-        batch_size=batch_size,
-        out=shard,
-        overwrite=True,
+        out=None,
         name=None,
         config=None,
         resume=None,
@@ -137,7 +142,8 @@ def join(folder: Path, config: TrainConfig, job: Job, seconds: tuple[float, floa
     identity = saving.identity_of(describe_config(config, job))
     found = saving.restore(folder, job, identity)
     end = found.series_end if found else SeriesEnd(0, 0)
-    runs = [load_run(shard) for shard in find_shards(folder)]
+    # With its configuration, since config.json cannot tell a network that no preset has.
+    runs = [load_run(shard, _first_config(config, job, shard)) for shard in find_shards(folder)]
     groups = [_group(run.state, len(run.job.seeds)) for run in runs]
     fields: Any = zip(*(run.metrics for run in runs), strict=True)
     metrics = Metrics(*(np.concatenate(field) for field in fields))  # type: ignore[arg-type]
