@@ -21,7 +21,7 @@ from a2c_jax.experiment.run_training import WriteError
 from a2c_jax.experiment.runs import load_run
 from a2c_jax.experiment.shards import cut, find_shards, share_of
 
-LONGEST = 240.0  # seconds that any of these processes may take
+LONGEST = 600.0  # seconds that any of these processes may take
 # A chunk ends at every evaluation, and every chunk is saved.
 SETTINGS = {
     "num_seeds": 5, "hidden_sizes": (8,), "total_steps": 2000, "max_episode_steps": 40,
@@ -94,7 +94,7 @@ def alone(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+def pair(tmp_path_factory, alone):  # what that has compiled, one of the two need not
     folder = tmp_path_factory.mktemp("pair")
     both = Pair(folder, *flags())
     assert both.wait() == [0, 0], both.said
