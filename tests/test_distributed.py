@@ -222,7 +222,7 @@ def test_a_process_that_fails_is_named_by_the_others(alone, tmp_path):
     full = (
         "from a2c_jax.experiment import run_training\n"
         "def full(*a, **k): raise OSError('No space left on device')\n"
-        "run_training.train_in_chunks = full\n"
+        "run_training.write_results = full\n"  # once there is a checkpoint
     )
     both = Pair(tmp_path, *flags(), "--out", "run", code=("", full))
     assert both.wait() == [1, 1], both.said
