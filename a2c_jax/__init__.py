@@ -3,7 +3,7 @@
 Every stage can be imported alone, jit-compiled, and vmapped over environments and seeds.
 The names stand in the order data flows: records, environment, network, rollout, returns and
 advantages, losses, algorithm, training, evaluation. Nothing here compiles or has a side
-effect, except that :func:`train_seeds` compiles.
+effect, except that :func:`train_seeds` and :func:`train_split` compile.
 """
 
 from a2c_jax.types import (
@@ -52,7 +52,8 @@ from a2c_jax.a3c import A3CState, a3c
 from a2c_jax.article import AS_PRINTED, CORRECTED, ArticleState, Defects, article, article_loss
 from a2c_jax.train import run, train
 from a2c_jax.evaluate import evaluate
-from a2c_jax.parallel import train_seeds
+from a2c_jax.parallel import process_share, train_seeds
+from a2c_jax.sharding import split_network, train_split
 from a2c_jax import diagnostics, presets
 
 __all__ = [
@@ -115,7 +116,10 @@ __all__ = [
     "run",
     "train",
     "evaluate",
+    "process_share",
     "train_seeds",
+    "split_network",
+    "train_split",
     "diagnostics",
     "presets",
 ]

@@ -15,7 +15,7 @@ import pytest
 from comparing import assert_identical
 
 from a2c_jax import experiment
-from a2c_jax.experiment import cli, commands, files, parsing, run_training
+from a2c_jax.experiment import cli, commands, files, parsing, replacing, run_training
 from a2c_jax.experiment.jobs import make_job
 from a2c_jax.experiment.run_training import WriteError
 
@@ -190,7 +190,7 @@ def test_overwriting_keeps_the_old_run_until_there_is_something_of_the_new(
         with pytest.raises(ZeroDivisionError):
             experiment.train_run(config)
     assert contents() == before
-    run_training._set_aside(copy)  # killed here, and begun again
+    replacing.set_aside(copy)  # killed here, and begun again
     with monkeypatch.context() as stopped:
         stopped.setattr(run_training, "train_in_chunks", lambda *a, **k: 1 / 0)
         with pytest.raises(ZeroDivisionError):

@@ -23,6 +23,7 @@ from a2c_jax.experiment.inference import (
     probability_of_improvement,
     stratified_bootstrap,
 )
+from a2c_jax.experiment.run_distributed import train_distributed
 from a2c_jax.experiment.run_evaluation import EvaluatedRun, evaluate_run, write_evaluation
 from a2c_jax.experiment.run_pictures import load_runs, plot_runs, statistics_of
 from a2c_jax.experiment.run_replay import record_run, write_replay
@@ -76,6 +77,7 @@ __all__ = [
     "stratified_bootstrap",
     "summarize",
     "sweep",
+    "train_distributed",
     "train_run",
     "write_comparison",
     "write_evaluation",

@@ -11,10 +11,13 @@ from a2c_jax.experiment.bench_config import BenchConfig, make_plan
 from a2c_jax.experiment.bench_report import print_bench, write_bench
 from a2c_jax.experiment.command_configs import EvaluateConfig, PlotConfig, ReplayConfig
 from a2c_jax.experiment.comparison_report import comparison_table, write_comparison
+from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.files import open_folder
 from a2c_jax.experiment.interrupts import EXIT, Interrupted, deferred_interrupt
+from a2c_jax.experiment.parts import prepare_part
 from a2c_jax.experiment.preparing import prepare
 from a2c_jax.experiment.progress import result_table
+from a2c_jax.experiment.run_distributed import carry_out_part
 from a2c_jax.experiment.run_evaluation import (
     check_episodes,
     describe_evaluation,
@@ -39,7 +42,10 @@ def prepare_train(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
     Raises:
         ValueError: one sentence, if the input is bad.
     """
-    prepared = prepare(parsing.parse_train(flags), stack)
+    config = parsing.parse_train(flags)
+    if config.distributed:
+        return _prepare_distributed(config, stack)
+    prepared = prepare(config, stack)
 
     def work() -> int:
         console = Console()
@@ -53,6 +59,25 @@ def prepare_train(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
             f"Go on with: a2c-jax train --resume {run.folder}", soft_wrap=True, highlight=False
         )
         return EXIT + run.signal
+
+    return work
+
+
+def _prepare_distributed(config: TrainConfig, stack: contextlib.ExitStack) -> Work:
+    part = prepare_part(config, stack)
+
+    def work() -> int:
+        console = Console(quiet=part.processes.number > 0)
+        with deferred_interrupt(own_process=True) as interrupted:
+            ending = carry_out_part(part, console, interrupted)
+        if ending.run is not None:
+            console.print(result_table(ending.run.summary))
+        console.print(f"Files: {ending.folder}", soft_wrap=True, highlight=False)
+        if not ending.signal:
+            return 0
+        again = f"a2c-jax train --resume {ending.folder} --distributed"
+        console.print(f"Go on with: {again}", soft_wrap=True, highlight=False)
+        return EXIT + ending.signal
 
     return work
 

@@ -61,6 +61,12 @@ class TrainConfig(Generic[SettingsT]):
         name: of the new run folder under runs/; by default environment, preset and time.
         out: the run folder, wherever it is.
         overwrite: replace the files of the run in that folder, and no others.
+        distributed: be one of several processes, each started with these same flags, that train
+            a share of the seeds each; on a disk that all of them share. Under Slurm, Open MPI
+            and Kubernetes they find each other; else name the three below.
+        coordinator: HOST:PORT of process 0, where the processes meet.
+        num_processes: how many there are; 1 needs no coordinator.
+        process_id: which of them this is, from 0; the only flag in which they differ.
     """
 
     settings: SettingsT = presets.default  # type: ignore[assignment]
@@ -82,6 +88,10 @@ class TrainConfig(Generic[SettingsT]):
     name: str | None = None
     out: Path | None = None
     overwrite: bool = False
+    distributed: bool = False
+    coordinator: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
 
     def with_settings(self, settings: Any) -> "TrainConfig":
         """The same with other settings."""

@@ -22,7 +22,7 @@ _KEYS = (
 )  # fmt: skip
 _ONLY_TOLD = (
     "num_updates", "steps_per_seed", "episodes_per_seed", "seeds_in_a_call", "versions", "device",
-    "resumed",
+    "processes", "resumed",
 )  # fmt: skip
 
 

@@ -74,6 +74,21 @@ def check_memory(job: Job, num_settings: int = 1) -> None:
         )
 
 
+def check_joining(job: Job) -> None:
+    """Refuses a run by several processes whose shards one host cannot hold together at the end.
+
+    Raises:
+        ValueError: what they take, and what is free.
+    """
+    need, free = estimate_memory(job).on_host, free_on_host()
+    if need * BEYOND > free:
+        raise ValueError(
+            f"num_seeds is {len(job.seeds)}: joined they take about {gigabytes(need)} in process "
+            f"0, and {gigabytes(free)} are free there; give at most "
+            f"{max(1, int(len(job.seeds) * free / (need * BEYOND)))}."
+        )
+
+
 def fitted_layout(job: Job) -> SeedLayout:
     """Makes the batches so small that a call of the compiled program fits onto a device.
 

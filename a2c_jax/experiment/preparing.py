@@ -5,6 +5,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from a2c_jax import checks, presets
 from a2c_jax.experiment import saving
 from a2c_jax.experiment.config import TrainConfig
@@ -13,11 +15,14 @@ from a2c_jax.experiment.describe import describe_machine
 from a2c_jax.experiment.files import locked, open_folder, read_json
 from a2c_jax.experiment.jobs import Job, make_job, resolve
 from a2c_jax.experiment.memory import check_memory, fitted_layout
-from a2c_jax.experiment.runs import CONFIG, read_run_config
+from a2c_jax.experiment.runs import CONFIG, SHARDS, read_run_config
 from a2c_jax.experiment.saving import Restored
 from a2c_jax.presets import ArticlePreset, Preset
 
-_FREE = ("resume", "checkpoint_every", "tensorboard", "wandb", "settings")
+_PROCESSES = ("coordinator", "num_processes", "process_id")
+_FREE = (
+    "resume", "checkpoint_every", "tensorboard", "wandb", "settings", "distributed", *_PROCESSES
+)  # fmt: skip
 
 
 class Prepared(NamedTuple):
@@ -50,7 +55,16 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
     Raises:
         ValueError: one sentence that names the setting, its value and the remedy.
     """
-    _check_run_settings(config)
+    check_run_settings(config)
+    if config.distributed:
+        raise ValueError(
+            "distributed is True, which is for several processes; use train_distributed(config)."
+        )
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"JAX runs over {jax.process_count()} processes here, and a run is written by one; "
+            "use a2c-jax train --distributed, without jax.distributed.initialize()."
+        )
     if config.resume is not None:
         return _prepare_resumed(config, Path(config.resume), stack)
     job = resolve(config)
@@ -72,21 +86,45 @@ def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitSt
     read_run_config(folder, "resume")  # there is a run to lock
     stack.enter_context(locked(folder, "resume"))
     told, earlier = read_run_config(folder, "resume"), read_json(folder / CONFIG, "resume")
-    _check_same(config, told)
+    if (folder / SHARDS).is_dir():
+        raise ValueError(
+            f"resume is {str(folder)!r}, which several processes have left in shards; add "
+            "--distributed, with --num-processes 1 if there is to be only one."
+        )
+    check_same(config, told)
     job = make_job(dataclasses.replace(config, batch_size=earlier.get("seeds_in_a_call")))
     check_memory(job)
     description = describe_config(config, job)
     restored = saving.restore(folder, job, saving.identity_of(description))
     done = restored.outcome.num_updates if restored else 0
-    _check_length(config, job, done)
+    check_length(config, job, done)
     notices = [*job.notices, *_resumed_notices(config, told, job, done, earlier, description)]
-    now = describe_machine(job.layout.devices)
-    description |= {name: earlier[name] for name in now if name in earlier}
-    description["resumed"] = [*earlier.get("resumed", []), {"num_updates": done, **now}]
+    description = describe_resumed(description, earlier, job, done)
     return Prepared(config, job, folder, description, restored, tuple(notices))
 
 
-def _check_run_settings(config: TrainConfig) -> None:
+def describe_resumed(
+    description: dict[str, Any], earlier: dict[str, Any], job: Job, done: int
+) -> dict[str, Any]:
+    """The description of a run that is gone on with: begun where it was, and resumed here."""
+    now = describe_machine(job.layout.devices)
+    kept = {name: earlier[name] for name in now if name in earlier}
+    resumed = [*earlier.get("resumed", []), {"num_updates": done, **now}]
+    return {**description, **kept, "resumed": resumed}
+
+
+def check_run_settings(config: TrainConfig) -> None:
+    """Checks the settings of a run that are not the algorithm's.
+
+    Raises:
+        ValueError: one sentence that names the setting, its value and the remedy.
+    """
+    for name in _PROCESSES:
+        if getattr(config, name) is not None and not config.distributed:
+            raise ValueError(
+                f"{name} is {getattr(config, name)!r}, which is of use to --distributed alone; add "
+                "that, or leave it out."
+            )
     if config.checkpoint_every < 0:
         raise ValueError(
             f"checkpoint_every is {config.checkpoint_every}; give a whole number of chunks, or 0 "
@@ -100,8 +138,12 @@ def _check_run_settings(config: TrainConfig) -> None:
         )
 
 
-def _check_same(config: TrainConfig, told: TrainConfig) -> None:
-    """Refuses to go on with other settings than the run's; only its length may grow."""
+def check_same(config: TrainConfig, told: TrainConfig) -> None:
+    """Refuses to go on with other settings than the run's; only its length may grow.
+
+    Raises:
+        ValueError: which settings differ.
+    """
     pairs = [(name, getattr(config, name), getattr(told, name)) for name in _fields(told)]
     pairs = [pair for pair in pairs if pair[0] not in _FREE]
     if type(config.settings) is type(told.settings):
@@ -119,7 +161,12 @@ def _check_same(config: TrainConfig, told: TrainConfig) -> None:
         )
 
 
-def _check_length(config: TrainConfig, job: Job, done: int) -> None:
+def check_length(config: TrainConfig, job: Job, done: int) -> None:
+    """Refuses to make a run shorter than it is.
+
+    Raises:
+        ValueError: how far it has come.
+    """
     if job.num_updates < done or job.num_updates == done + 1:
         name = length_setting(config.settings)
         raise ValueError(

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,18 +15,11 @@ from a2c_jax.experiment.interrupts import Interrupted, deferred_interrupt
 from a2c_jax.experiment.loggers import Logger, chunk_figures, open_loggers
 from a2c_jax.experiment.preparing import Prepared, length_setting, prepare
 from a2c_jax.experiment.progress import Reporter
+from a2c_jax.experiment.replacing import drop_aside, put_back, remove_run, set_aside
 from a2c_jax.experiment.runs import CONFIG, Run, read_run_config, write_results
 from a2c_jax.experiment.saving import Saver
 from a2c_jax.experiment.series import SeriesEnd
 from a2c_jax.experiment.training import Outcome, train_in_chunks
-
-_ASIDE = ".replaced"
-_FILES = (
-    # The configuration before the checkpoints: without one, nothing half removed is resumed.
-    "summary.json", "metrics.npz", "learning_curve.png", "rewards.png", "lengths.png", "log.jsonl",
-    "evaluation.json", "evaluation.npz", "replay.html", "replay.gif", "plots", "tensorboard",
-    "wandb", CONFIG, checkpoints.FOLDER,
-)  # fmt: skip
 
 
 class WriteError(OSError):
@@ -125,7 +117,7 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
             if outcome.num_updates == 0:
                 raise Interrupted(should_stop())
         saver.save(outcome, evaluator.found)
-        shutil.rmtree(folder / _ASIDE, ignore_errors=True)
+        drop_aside(folder)
         summary = write_results(folder, config, job, outcome, evaluator.found)
     state = saving.joined_state(outcome, job)
     return Run(folder, config, job, outcome.metrics, evaluator.found, state, summary, should_stop())
@@ -133,7 +125,7 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
 
 def _open_files(prepared: Prepared, console: Console, stack: contextlib.ExitStack) -> list[Logger]:
     if prepared.config.resume is None and prepared.config.overwrite:
-        _set_aside(prepared.folder)
+        set_aside(prepared.folder)
     checkpoints.remove_unfinished(prepared.folder / checkpoints.FOLDER)
     write_together(prepared.folder, {CONFIG: json_writer(prepared.description)})
     done = prepared.restored.outcome.num_updates if prepared.restored else 0
@@ -174,38 +166,6 @@ def _nothing_left_of_nothing(
         if saver.num_updates == 0 and prepared.config.resume is None:
             with contextlib.suppress(OSError):  # a log that cannot be written out
                 stack.close()
-            _remove_run(prepared.folder)
-            _put_back(prepared.folder)
+            remove_run(prepared.folder)
+            put_back(prepared.folder)
         raise
-
-
-def _remove_run(folder: Path) -> None:
-    """Removes the files of a run, and no others."""
-    for path in _files_of_run(folder):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _set_aside(folder: Path) -> None:
-    """Moves the run in a folder aside until there is something of the new one to keep."""
-    if (folder / _ASIDE).is_dir() and not (folder / checkpoints.FOLDER).is_dir():
-        # The one before was killed with nothing saved: the run to keep is still the older one.
-        _remove_run(folder)
-        _put_back(folder)
-    shutil.rmtree(folder / _ASIDE, ignore_errors=True)
-    (folder / _ASIDE).mkdir()
-    for path in _files_of_run(folder):
-        path.rename(folder / _ASIDE / path.name)
-
-
-def _put_back(folder: Path) -> None:
-    if (folder / _ASIDE).is_dir():
-        for path in (folder / _ASIDE).iterdir():
-            path.rename(folder / path.name)
-        (folder / _ASIDE).rmdir()
-
-
-def _files_of_run(folder: Path) -> list[Path]:
-    return [folder / name for name in _FILES if (folder / name).exists()]

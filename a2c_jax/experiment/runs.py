@@ -14,6 +14,8 @@
     what :func:`a2c_jax.experiment.statistics.summarize` gives, and the timings.
 ``learning_curve.png``
     the figure; ``rewards.png`` and ``lengths.png`` for the article's loop.
+``shards/<i>-of-<N>/``
+    while several processes train it: a run of the same kind for each share of the seeds.
 """
 
 import os
@@ -35,6 +37,7 @@ from a2c_jax.experiment.training import Outcome
 from a2c_jax.types import Metrics
 
 CONFIG = "config.json"
+SHARDS = "shards"
 
 
 class Run(NamedTuple):
@@ -82,6 +85,11 @@ def load_run(folder: Path | str, config: TrainConfig | None = None) -> Run:
     job = make_job(config)
     restored = saving.restore(folder, job, saving.identity_of(describe_config(config, job)))
     if restored is None:
+        if (folder / SHARDS).is_dir():
+            raise ValueError(
+                f"run is {str(folder)!r}, whose shards are not joined yet; wait for the processes "
+                "that train it, or go on with them: --resume and --distributed."
+            )
         raise ValueError(
             f"run is {str(folder)!r}, which has no checkpoint yet; wait for the first, or give "
             "another run."

@@ -1,0 +1,149 @@
+"""One seed whose environments are spread over devices: every device steps a share of them.
+
+Every device holds the parameters, and its share of all that has one row for each environment.
+The only numbers that pass between devices are sums: of gradients and of metrics.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from a2c_jax import checks
+from a2c_jax.train import run
+from a2c_jax.types import Algorithm, Environment, Key, Network, Params, QNetwork, TrainResult
+
+_ENVS = "envs"
+_OF_ENVIRONMENTS = ("env_state", "obs", "action", "episodes")
+_NetworkT = TypeVar("_NetworkT", Network, QNetwork)
+
+
+def split_network(
+    network: _NetworkT, env: Environment, devices: Sequence[jax.Device] | None = None
+) -> _NetworkT:
+    """The same network, each device computing the rows of its own environments.
+
+    Without it :func:`train_split` gives the same numbers, but a network that makes one batch
+    axis of ``[T, N]``, as those of this package do, lets XLA gather whole rollouts on every
+    device.
+
+    Args:
+        network: its functions take observations ``[..., N, *O]``.
+        env: gives the shape of an observation, O.
+        devices: those of :func:`train_split`; all local ones by default.
+    """
+    mesh = _mesh(devices)
+
+    def split(function: Callable[[Params, jax.Array], jax.Array]) -> Any:
+        def apply(params: Params, obs: jax.Array) -> jax.Array:
+            before = obs.ndim - len(env.observation_shape) - 1
+            rows = PartitionSpec(*[None] * before, _ENVS)
+            share = jax.shard_map(
+                function, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=rows
+            )
+            return share(params, obs)
+
+        return apply
+
+    functions = {name: split(getattr(network, name)) for name in network._fields if name != "init"}
+    return network._replace(**functions)
+
+
+def train_split(
+    algorithm: Algorithm,
+    key: Key,
+    num_updates: int,
+    *,
+    devices: Sequence[jax.Device] | None = None,
+) -> TrainResult:
+    """Trains one seed whose environments are split over devices; compiles once.
+
+    The random numbers are those of :func:`a2c_jax.train`, to the bit. Sums over environments
+    are added up in another order, so parameters may differ in their last bits, and by and by
+    with them the actions.
+
+    Example:
+        >>> import optax, a2c_jax as a2c
+        >>> env = a2c.make_env("CartPole-v1")
+        >>> network = a2c.split_network(a2c.mlp_actor_critic(env, (8,)), env)
+        >>> algorithm = a2c.actor_critic(env, network, optax.sgd(0.1), num_envs=64, num_steps=4)
+        >>> result = a2c.train_split(algorithm, jax.random.key(0), num_updates=2)
+        >>> result.state.obs.shape
+        (64, 4)
+
+    Args:
+        algorithm: an actor-critic or a Q actor-critic with a network of :func:`split_network`;
+            not built from traced values.
+        key: the seed.
+        num_updates: how many updates.
+        devices: all local devices by default; their number divides ``num_envs``.
+
+    Returns:
+        As :func:`a2c_jax.train` does. What has a row for each environment lies split over
+        the devices, and everything else on each of them.
+
+    Raises:
+        ValueError: if ``num_updates`` is below 1, the algorithm is another, or the environments
+            cannot be shared out evenly.
+    """
+    num_updates = checks.positive_int("num_updates", num_updates)
+    mesh = _mesh(devices)
+    init, go_on = _programs(algorithm, num_updates, mesh)
+    return go_on(init(key))
+
+
+def split_programs(
+    algorithm: Algorithm, num_updates: int, devices: Sequence[jax.Device] | None = None
+) -> tuple[Any, Any]:
+    """The two programs of :func:`train_split`, from the key to a state and on to the result.
+
+    Raises:
+        ValueError: as :func:`train_split` does.
+    """
+    return _programs(algorithm, num_updates, _mesh(devices))
+
+
+@functools.lru_cache(maxsize=16)
+def _programs(algorithm: Algorithm, num_updates: int, mesh: Mesh) -> tuple[Any, Any]:
+    state = jax.eval_shape(algorithm.init, jax.random.key(0))
+    _check_state(state, mesh.size)
+    rows = NamedSharding(mesh, PartitionSpec(_ENVS))
+    same = NamedSharding(mesh, PartitionSpec())
+    shardings = type(state)(
+        *(
+            jax.tree.map(lambda _, to=rows if name in _OF_ENVIRONMENTS else same: to, field)
+            for name, field in state._asdict().items()
+        )
+    )
+    init = jax.jit(algorithm.init, out_shardings=shardings)
+    go_on = jax.jit(
+        lambda state: run(algorithm, state, num_updates),
+        in_shardings=(shardings,),
+        out_shardings=TrainResult(shardings, same),  # type: ignore[arg-type]
+        donate_argnums=0,
+    )
+    return init, go_on
+
+
+def _check_state(state: Any, num_devices: int) -> None:
+    if not hasattr(state, "obs") or not hasattr(state, "episodes") or hasattr(state, "snapshots"):
+        raise ValueError(
+            f"algorithm has a state of {type(state).__name__}, whose environments are not stepped "
+            "all together; give actor_critic or q_actor_critic, or use train_seeds."
+        )
+    num_envs = state.episodes.returns.shape[0]
+    if num_envs % num_devices:
+        raise ValueError(
+            f"num_envs is {num_envs}, which {num_devices} devices cannot share out evenly; give a "
+            f"multiple of {num_devices}, or fewer devices."
+        )
+
+
+def _mesh(devices: Sequence[jax.Device] | None) -> Mesh:
+    devices = jax.local_devices() if devices is None else devices
+    if not devices:
+        raise ValueError("devices is empty; give at least one device, or None for all of them.")
+    return Mesh(np.asarray(devices), (_ENVS,))
