@@ -38,7 +38,7 @@ def reset_envs(key: Key, env: Environment, num_envs: int) -> tuple[EnvState, jax
         ValueError: if ``num_envs`` is not a whole number of at least 1.
     """
     num_envs = checks.positive_int("num_envs", num_envs)
-    return jax.vmap(env.reset)(jax.random.split(key, num_envs))
+    return rolled(jax.vmap(env.reset)(jax.random.split(unrolled(key), num_envs)))
 
 
 def draw_noise(key: Key, env: Environment, num_steps: int, num_envs: int) -> RolloutNoise:

@@ -17,6 +17,11 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from a2c_jax.experiment.startup import use_one_kernel_loops  # noqa: E402
+
+# As on the command line, whose runs are compared with ours to the bit.
+use_one_kernel_loops()
+
 jax.config.update("jax_num_cpu_devices", 2)
 
 import a2c_jax as a2c  # noqa: E402

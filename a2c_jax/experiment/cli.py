@@ -1,17 +1,15 @@
 """The command line: it reads flags, calls plain functions, and turns errors into exit codes."""
 
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import Sequence
-
-import jax
 
 from a2c_jax.experiment.commands import COMMANDS
 from a2c_jax.experiment.free_memory import TooLargeError
 from a2c_jax.experiment.interrupts import EXIT, Interrupted
 from a2c_jax.experiment.run_training import WriteError
+from a2c_jax.experiment.startup import prepare_jax
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -44,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if command not in COMMANDS:
                     known = ", ".join(COMMANDS)
                     raise ValueError(f"There is no command {command!r}; there are: {known}.")
-                use_all_cores()
+                prepare_jax()
                 work = COMMANDS[command][0](flags, stack)
             except ValueError as error:
                 print(f"a2c-jax: {error}", file=sys.stderr)
@@ -59,15 +57,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print("a2c-jax: interrupted; nothing was written.", file=sys.stderr)
         return EXIT + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
-
-
-def use_all_cores() -> None:
-    """Makes each core of a CPU a device, so that seeds train in parallel, unless told otherwise."""
-    # Before JAX's back end starts, and only here, on behalf of a process of our own; a library
-    # must not decide that.
-    if "JAX_NUM_CPU_DEVICES" in os.environ or "device_count" in os.environ.get("XLA_FLAGS", ""):
-        return
-    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    with contextlib.suppress(RuntimeError):  # JAX has started: whoever started it has decided
-        jax.config.update("jax_num_cpu_devices", cores)
