@@ -22,10 +22,14 @@ COMMANDS = {
     "--total-steps 100000 --name rates": TINY,
     "a2c-jax sweep --over learning-rate=1e-4:1e-2:log --draws 20 --total-steps 100000": TINY,
     "a2c-jax train --config runs/rates/best.json --seed 100 --total-steps 300000": TINY,
+    "a2c-jax train --num-seeds 256 --name many --distributed --coordinator host0:8476 "
+    "--num-processes 2 --process-id 0": ["--num-processes", "1", *TINY],
+    "a2c-jax train --resume runs/many --distributed --num-processes 1": [],
     "a2c-jax train --preset NAME": ["--help"],
     "a2c-jax train --preset NAME --help": [],
     "a2c-jax train --num-seeds 4 --seed 100 --num-envs 16 --learning-rate 3e-3 "
     "--out runs/mine": TINY,
+    "a2c-jax bench": ["--help"],
     "a2c-jax compare --gradient-episodes 300": [
         *TINY, "--gradient-episodes", "0", "--algorithms", "a2c", "gae"
     ],
