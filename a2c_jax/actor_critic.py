@@ -14,7 +14,6 @@ from a2c_jax.losses import actor_critic_loss
 from a2c_jax.metrics import OpenEpisodes, count_episodes, open_episodes, update_metrics
 from a2c_jax.networks import require_state_values
 from a2c_jax.rollout import reset_envs, rollout
-from a2c_jax.threefry import unrolled
 from a2c_jax.types import (
     Algorithm,
     Environment,
@@ -106,7 +105,7 @@ def actor_critic(
 
     def init(key: Key) -> ActorCriticState:
         params_key, env_key, run_key = jax.random.split(key, 3)
-        params = network.init(unrolled(params_key))
+        params = network.init(params_key)
         env_state, obs = reset_envs(env_key, env, num_envs)
         return ActorCriticState(
             params=params,

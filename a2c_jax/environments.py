@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from a2c_jax import checks
+from a2c_jax.threefry import rolled, unrolled
 from a2c_jax.types import Environment, EnvState, Key, Timestep
 
 _MAX_INT32 = 2**31 - 1  # environments count their steps in int32
@@ -39,13 +40,15 @@ def make_env(name: str, **env_params: Any) -> Environment:
         raise ValueError(f"max_steps_in_episode is {limit}; give {_MAX_INT32} at most.")
 
     def reset(key: Key) -> tuple[EnvState, jax.Array]:
-        obs, env_state = gym_env.reset_env(key, params)
-        return _strongly_typed(env_state), jnp.asarray(obs, jnp.float32)
+        obs, env_state = gym_env.reset_env(unrolled(key), params)
+        return rolled(_strongly_typed(env_state)), jnp.asarray(obs, jnp.float32)
 
     def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
-        obs, env_state, reward, terminated, _ = gym_env.step_env(key, env_state, action, params)
+        obs, env_state, reward, terminated, _ = gym_env.step_env(
+            unrolled(key), env_state, action, params
+        )
         return Timestep(
-            env_state=_strongly_typed(env_state),
+            env_state=rolled(_strongly_typed(env_state)),
             obs=jnp.asarray(obs, jnp.float32),
             reward=jnp.asarray(reward, jnp.float32),
             terminated=jnp.asarray(terminated, jnp.bool_),

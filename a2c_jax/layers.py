@@ -56,7 +56,7 @@ def uniform_fan_in() -> LayerInit:
 
 
 class Linear(nn.Module):
-    """``y = W x + b`` over the last axis.
+    """``y = W x + b`` of a batch ``[B, in]``.
 
     Attributes:
         features: size of the output.

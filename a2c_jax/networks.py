@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from a2c_jax import checks
 from a2c_jax.environments import num_actions
 from a2c_jax.layers import MLP, Activation, LayerInit, orthogonal, uniform_fan_in
+from a2c_jax.threefry import unrolled
 from a2c_jax.types import Environment, Key, Network, Params, QNetwork
 
 
@@ -120,7 +121,7 @@ def _actor_and_critic(env: Environment, actor: MLP, critic: MLP) -> tuple[Any, A
         return out.reshape((*batch_shape, module.features))
 
     def init(key: Key) -> Params:
-        policy_key, value_key = jax.random.split(key)
+        policy_key, value_key = jax.random.split(unrolled(key))
         obs = jnp.zeros((1, obs_size))
         return {"policy": actor.init(policy_key, obs), "value": critic.init(value_key, obs)}
 

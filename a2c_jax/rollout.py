@@ -38,7 +38,7 @@ def reset_envs(key: Key, env: Environment, num_envs: int) -> tuple[EnvState, jax
         ValueError: if ``num_envs`` is not a whole number of at least 1.
     """
     num_envs = checks.positive_int("num_envs", num_envs)
-    return rolled(jax.vmap(env.reset)(jax.random.split(unrolled(key), num_envs)))
+    return jax.vmap(env.reset)(jax.random.split(key, num_envs))
 
 
 def draw_noise(key: Key, env: Environment, num_steps: int, num_envs: int) -> RolloutNoise:
@@ -49,11 +49,13 @@ def draw_noise(key: Key, env: Environment, num_steps: int, num_envs: int) -> Rol
     """
     action_key, step_key, reset_key = jax.random.split(unrolled(key), 3)
     shape = (num_steps, num_envs)
-    reset_state, reset_obs = jax.vmap(jax.vmap(env.reset))(jax.random.split(reset_key, shape))
+    reset_state, reset_obs = jax.vmap(jax.vmap(env.reset))(
+        rolled(jax.random.split(reset_key, shape))
+    )
     return RolloutNoise(
         action=categorical.noise(action_key, (*shape, num_actions(env))),
         step_key=rolled(jax.random.split(step_key, shape)),
-        reset_state=rolled(reset_state),
+        reset_state=reset_state,
         reset_obs=reset_obs,
     )
 

@@ -7,8 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
-    "types", "checks", "environments", "distributions", "products", "layers", "networks",
-    "threefry", "rollout", "episodes", "returns", "advantages", "losses", "metrics",
+    "types", "checks", "threefry", "environments", "distributions", "products", "layers",
+    "networks", "rollout", "episodes", "returns", "advantages", "losses", "metrics",
     "actor_critic", "q_actor_critic", "a3c", "article", "methods", "settings", "presets", "train",
     "evaluate", "diagnostics", "parallel", "sharding",
 ]  # fmt: skip

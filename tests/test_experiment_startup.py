@@ -56,6 +56,7 @@ def test_what_was_decided_elsewhere_stays(tmp_path):
     flags, *_ = settings(tmp_path, XLA_FLAGS=others)
     assert flags.startswith(others)
     assert LOOPS in flags
+    assert settings(tmp_path, XLA_FLAGS="")[0] != ""
 
 
 def test_once_jax_has_started_nothing_is_touched(tmp_path):

@@ -64,3 +64,23 @@ def test_forward_mode_second_derivatives_and_vmap(features):
     stacked = jnp.stack([x, 2 * x])
     batched = jax.vmap(lambda x: through(0.3, x))(stacked)
     np.testing.assert_allclose(batched, [plain(0.3, x) for x in stacked], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("features", [4, 9])
+def test_gradients_of_many_seeds_and_second_derivatives_by_the_parameters(features):
+    x, kernel, bias, out = operands((3, 6, features), (3, features, 32), (3, 32), (3, 2, 32))
+
+    def through(kernel, bias, out, x):
+        return jnp.sum(jnp.sin(head(jnp.tanh(affine(x, kernel, bias)), out)))
+
+    def plain(kernel, bias, out, x):
+        return jnp.sum(jnp.sin(jnp.tanh(x @ kernel + bias) @ out.T))
+
+    def derivatives_of(loss):
+        gradient = jax.grad(loss, (0, 1, 2))
+        along = (kernel[0], bias[0], out[0])
+        second = jax.jvp(lambda *p: gradient(*p, x[0]), along, along)[1]
+        return jax.tree.leaves((jax.vmap(gradient)(kernel, bias, out, x), second))
+
+    for ours, theirs in zip(derivatives_of(through), derivatives_of(plain), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-4)

@@ -6,12 +6,13 @@ Every stage is come through by all processes or by none; what one refuses, all r
 import contextlib
 import dataclasses
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from a2c_jax.experiment import saving
+from a2c_jax.experiment import checkpoints, saving
 from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.config_files import describe_config
 from a2c_jax.experiment.files import json_writer, locked, open_folder, read_json, write_together
@@ -24,7 +25,7 @@ from a2c_jax.experiment.preparing import (
     describe_resumed,
 )
 from a2c_jax.experiment.processes import Processes, connected
-from a2c_jax.experiment.replacing import put_back, remove_run, set_aside
+from a2c_jax.experiment.replacing import SHARDS_PART, put_back, remove_run, set_aside
 from a2c_jax.experiment.run_training import WriteError
 from a2c_jax.experiment.runs import CONFIG, read_run_config
 from a2c_jax.experiment.shards import cut, find_shards, share_of, updates_done, whole
@@ -71,12 +72,14 @@ def prepare_part(config: TrainConfig, stack: contextlib.ExitStack) -> Part:
         ValueError: one sentence, in every process, if one of them cannot take part.
         WriteError: if the folder could not be written to.
     """
-    check_run_settings(config)
-    _check_logs(config)
+    if config.resume is not None:
+        config = dataclasses.replace(config, resume=Path(config.resume))
     processes = stack.enter_context(
         connected(config.coordinator, config.num_processes, config.process_id)
     )
     with processes.together("checked"):
+        check_run_settings(config)
+        _check_logs(config)
         job = _check(config, processes)
         told = saving.identity_of(describe_config(config, job)) | {"updates": job.num_updates}
         processes.tell("told", json.dumps(told))
@@ -172,8 +175,9 @@ def _open(
 
 def _leave_nothing_of_nothing(folder: Path) -> None:
     """Takes the files of a new run away again if it ends before anything of it has been saved."""
-    shards = find_shards(folder)
-    if shards and not any(updates_done(shard) for shard in shards):
+    is_joined = (folder / checkpoints.FOLDER).is_dir()
+    if not is_joined and not any(updates_done(shard) for shard in find_shards(folder)):
+        shutil.rmtree(folder / SHARDS_PART, ignore_errors=True)
         remove_run(folder)
         put_back(folder)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 DEAD_AFTER = 60  # seconds without a sign of life
 _ASK_EVERY = 0.1  # seconds, while waiting for others
+_LEFT = "left"  # the subject of a process's last words
 _ENDING = 300  # seconds that the last may leave later than the first
 
 
@@ -58,9 +59,15 @@ class Processes:
             subject: of the notes.
             numbers: of the processes.
             meanwhile: what to do again and again while waiting.
+
+        Raises:
+            ValueError: if one of them has left without a note.
         """
-        numbers = range(self.count) if numbers is None else numbers
-        while not (notes := self.heard(subject)).keys() >= set(numbers):
+        awaited = set(range(self.count) if numbers is None else numbers)
+        while missing := awaited - (notes := self.heard(subject)).keys():
+            gone = self.heard(_LEFT)
+            for number in sorted(missing & gone.keys()):
+                raise ValueError(f"Process {number} of {self.count} has left: {gone[number]}")
             meanwhile()
             time.sleep(_ASK_EVERY)
         return notes
@@ -121,8 +128,12 @@ def connected(
             "process --coordinator HOST:PORT, --num-processes and its own --process-id."
         ) from error
     assert state.num_processes is not None
+    processes = Processes(state.process_id, state.num_processes, state.client)
     try:
-        yield Processes(state.process_id, state.num_processes, state.client)
+        yield processes
+    except BaseException as error:
+        processes.tell(_LEFT, str(error) or type(error).__name__)
+        raise
     finally:
         with contextlib.suppress(RuntimeError):  # another has gone before
             state.shutdown()

@@ -27,14 +27,19 @@ def remove_run(folder: Path) -> None:
 
 def set_aside(folder: Path) -> None:
     """Moves the run in a folder aside until there is something of the new one to keep."""
-    if (folder / ASIDE).is_dir() and not (folder / checkpoints.FOLDER).is_dir():
+    begun = [*folder.glob(checkpoints.FOLDER), *folder.glob(f"{SHARDS}/*/{checkpoints.FOLDER}/*")]
+    if (folder / ASIDE).is_dir() and not begun:
         # The one before was killed with nothing saved: the run to keep is still the older one.
         remove_run(folder)
         put_back(folder)
     drop_aside(folder)
     (folder / ASIDE).mkdir()
-    for path in _files_of_run(folder):
-        path.rename(folder / ASIDE / path.name)
+    try:
+        for path in _files_of_run(folder):
+            path.rename(folder / ASIDE / path.name)
+    except OSError:
+        put_back(folder)
+        raise
 
 
 def put_back(folder: Path) -> None:

@@ -120,8 +120,13 @@ def _train_shards(part: Part, console: Console, should_stop: Callable[[], int]) 
             )
             try:
                 run = carry_out(prepared, console, should_stop)
-            except KeyboardInterrupt:  # before there was anything to keep of this shard
+            except Interrupted:  # before there was anything to keep of this shard
                 return {"finished": False}
+            except WriteError as error:
+                what = str(error).partition("; ")[0]
+                raise WriteError(
+                    f"{what}; when that is mended, go on with --resume {part.folder} --distributed."
+                ) from error
         compiling += run.summary["compile_seconds"]
         training += run.summary["train_seconds"]
         finished &= run.summary["finished"]

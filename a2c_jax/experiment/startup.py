@@ -42,27 +42,33 @@ def use_one_kernel_loops() -> None:
     """
     flags = os.environ.get("XLA_FLAGS", "")
     version = tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
+    is_file = flags and not flags.lstrip().startswith("-")
     # XLA ends the process if it does not know a flag.
-    if _FLAG not in flags and version in _KNOWN:
+    if _FLAG not in flags and not is_file and version in _KNOWN:
         os.environ["XLA_FLAGS"] = f"{flags} {_LOOPS}".strip()
 
 
 def keep_compiled_programs() -> None:
     """Keeps compiled programs on disk, so that a run like an earlier one begins at once.
 
-    In ``JAX_COMPILATION_CACHE_DIR``, or else where this user's caches are, a gigabyte at most;
-    ``JAX_ENABLE_COMPILATION_CACHE=false`` turns it off.
+    Where this user's caches are, a gigabyte at most, unless ``JAX_COMPILATION_CACHE_DIR`` or other
+    variables of JAX say otherwise; ``JAX_ENABLE_COMPILATION_CACHE=false`` turns it off.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.jax_compilation_cache_dir:
         return
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(caches) / "a2c_jax" / "compiled"
-    with contextlib.suppress(OSError, RuntimeError):  # nowhere to write: nothing is kept
+    with contextlib.suppress(OSError, RuntimeError):  # no home, or read-only: nothing is kept
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(caches) / "a2c_jax" / "compiled"
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             jax.config.update("jax_compilation_cache_dir", str(folder))
-            jax.config.update("jax_compilation_cache_max_size", _CACHE_BYTES)
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+            _set_unless_told("jax_compilation_cache_max_size", _CACHE_BYTES)
+            _set_unless_told("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _set_unless_told(name: str, value: float) -> None:
+    if name.upper() not in os.environ:
+        jax.config.update(name, value)
 
 
 def _started() -> bool:

@@ -148,8 +148,10 @@ def _begin_compiling(
     Each is compiled by a core of its own, so the first update comes a second sooner.
     """
     start = time.perf_counter()
+    # Traced here: settings of JAX may hold in one thread only.
+    lowered = _lower_chunk(algorithm, num_updates, layout, group)
     with ThreadPoolExecutor(max_workers=1) as other:
-        program = other.submit(compile_chunk, algorithm, num_updates, layout, group)
+        program = other.submit(lowered.compile)
         outcome = begin(algorithm, starts, layout)
     return outcome._replace(compile_seconds=time.perf_counter() - start), program.result()
 
@@ -212,8 +214,11 @@ def compile_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, gr
         layout: of the seeds.
         group: of their states, as arrays or as shapes.
     """
-    program = over_seeds(lambda state: run(algorithm, state, num_updates), layout)
-    return program.lower(group).compile()
+    return _lower_chunk(algorithm, num_updates, layout, group).compile()
+
+
+def _lower_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Any) -> Any:
+    return over_seeds(lambda state: run(algorithm, state, num_updates), layout).lower(group)
 
 
 def _room(metrics: Metrics, num_updates: int) -> Metrics:
