@@ -70,7 +70,11 @@ def _hash(key: jax.Array, high: jax.Array, low: jax.Array) -> tuple[jax.Array, j
 
 
 def _count(shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    low = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+    # Axis by axis, so that devices which share an axis out can each count their own.
+    low, stride = jnp.zeros(shape, jnp.uint32), 1
+    for axis in reversed(range(len(shape))):
+        low = low + jnp.uint32(stride) * jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
+        stride *= shape[axis]
     return jnp.zeros_like(low), low
 
 
