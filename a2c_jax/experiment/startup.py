@@ -6,10 +6,12 @@ A library must not decide any of it. Whoever sets the same by other means has de
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 import jaxlib
 
+_config: Any = jax.config  # older versions do not tell type checkers its names
 _FLAG = "xla_backend_extra_options"
 _LOOPS = f"--{_FLAG}=xla_cpu_small_while_loop_byte_threshold=65536"
 _KNOWN = ((0, 10), (0, 11))  # versions of jaxlib in which it was measured
@@ -54,7 +56,7 @@ def keep_compiled_programs() -> None:
     Where this user's caches are, a gigabyte at most, unless ``JAX_COMPILATION_CACHE_DIR`` or other
     variables of JAX say otherwise; ``JAX_ENABLE_COMPILATION_CACHE=false`` turns it off.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.jax_compilation_cache_dir:
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or _config.jax_compilation_cache_dir:
         return
     with contextlib.suppress(OSError, RuntimeError):  # no home, or read-only: nothing is kept
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -72,7 +74,7 @@ def _set_unless_told(name: str, value: float) -> None:
 
 
 def _started() -> bool:
-    before = jax.config.jax_num_cpu_devices
+    before = _config.jax_num_cpu_devices
     try:
         # Refused once JAX has started, if it is a change.
         jax.config.update("jax_num_cpu_devices", 2 if before == 1 else 1)
