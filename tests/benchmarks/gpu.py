@@ -33,32 +33,15 @@ SETTINGS = {
 }
 
 
-def make_algorithm(network_name):
-    """A2C on CartPole-v1 with the settings of the article, on rollouts."""
-    import optax
-
-    import a2c_jax as a2c
-
-    env = a2c.make_env("CartPole-v1")
-    make = {"article": a2c.article_network, "default": a2c.mlp_actor_critic}[network_name]
-    return a2c.actor_critic(
-        env,
-        make(env),
-        optax.adam(3e-4),
-        num_envs=NUM_ENVS,
-        num_steps=NUM_STEPS,
-        entropy_coef=0.001,
-    )
-
-
 def check(network_name):
     """The largest difference of a parameter after two updates, from the CPU's."""
     import jax
     import numpy as np
 
     import a2c_jax as a2c
+    from a2c_jax.experiment.bench_sides import Size, make_algorithm
 
-    algorithm = make_algorithm(network_name)
+    algorithm = make_algorithm(Size(4, NUM_ENVS, NUM_STEPS), network_name)
     keys = jax.random.split(jax.random.key(0), 4)
     there, here = (
         a2c.train_seeds(algorithm, keys, 2, devices=jax.devices(platform)[:1]).state.params
@@ -74,8 +57,9 @@ def measure(network_name, num_seeds):
     import jax
 
     import a2c_jax as a2c
+    from a2c_jax.experiment.bench_sides import Size, make_algorithm
 
-    algorithm = make_algorithm(network_name)
+    algorithm = make_algorithm(Size(num_seeds, NUM_ENVS, NUM_STEPS), network_name)
     keys = jax.random.split(jax.random.key(0), num_seeds)
 
     def run(num_updates):
