@@ -27,6 +27,7 @@ from a2c_jax.networks import (
     article_q_network,
     mlp_actor_critic,
     mlp_q_actor_critic,
+    scaled,
 )
 from a2c_jax.rollout import reset_envs, rollout, rollout_with_next_action
 from a2c_jax.returns import discounted_returns, lambda_returns
@@ -79,6 +80,7 @@ __all__ = [
     "article_q_network",
     "mlp_actor_critic",
     "mlp_q_actor_critic",
+    "scaled",
     "reset_envs",
     "rollout",
     "rollout_with_next_action",

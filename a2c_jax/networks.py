@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from a2c_jax import checks
 from a2c_jax.environments import num_actions
 from a2c_jax.layers import MLP, Activation, LayerInit, orthogonal, uniform_fan_in
 from a2c_jax.threefry import unrolled
-from a2c_jax.types import Environment, Key, Network, Params, QNetwork
+from a2c_jax.types import Environment, Key, Network, Params, QNetwork, Scalar
+
+AnyNetwork = TypeVar("AnyNetwork", Network, QNetwork)
 
 
 def mlp_actor_critic(
@@ -87,6 +90,51 @@ def article_q_network(env: Environment, hidden_sizes: Sequence[int] = (256,)) ->
     """The article's network with a value for each action; see :func:`article_network`."""
     init = uniform_fan_in()
     return mlp_q_actor_critic(env, hidden_sizes, nn.relu, init, init, init)
+
+
+def scaled(
+    network: AnyNetwork,
+    env: Environment,
+    *,
+    observation_scale: Sequence[float] = (),
+    value_scale: Scalar = 1.0,
+) -> AnyNetwork:
+    """The same network in units of its own: ``policy(x * obs)`` and ``y * critic(x * obs)``.
+
+    Features of like size, and values of about 1, are learned sooner. A critic whose value is
+    ``value_scale`` times what its layers give learns as one of rewards divided by it, if
+    ``value_coef`` is divided by its square.
+
+    Args:
+        network: a :class:`a2c_jax.Network` or :class:`a2c_jax.QNetwork`.
+        env: gives the shape of an observation.
+        observation_scale: x, one factor for each feature of a flat observation, or one for all;
+            none leaves observations as they are.
+        value_scale: y.
+
+    Raises:
+        ValueError: if there are neither none, one, nor as many factors as features, or a number
+            is not above 0.
+    """
+    features = math.prod(env.observation_shape)
+    if len(observation_scale) not in (0, 1, features):
+        raise ValueError(
+            f"observation_scale has {len(observation_scale)} numbers, but an observation of "
+            f"{env.name} has {features}; give as many, one for all of them, or another preset."
+        )
+    for factor in observation_scale:
+        checks.positive("observation_scale", factor)
+    checks.positive("value_scale", value_scale)
+    if not observation_scale and checks.is_known(value_scale) and value_scale == 1.0:
+        return network
+    shape = env.observation_shape if len(observation_scale) == features else ()
+    factors = np.reshape(np.array(observation_scale or 1.0, np.float32), shape)
+    init, policy, critic = network
+    return type(network)(
+        init,
+        lambda params, obs: policy(params, obs * factors),
+        lambda params, obs: value_scale * critic(params, obs * factors),
+    )
 
 
 def require_state_values(network: Any) -> None:

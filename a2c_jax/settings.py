@@ -10,7 +10,7 @@ import optax
 from a2c_jax import checks
 from a2c_jax.article import CORRECTED, Defects, article
 from a2c_jax.methods import METHODS, Method
-from a2c_jax.networks import article_network
+from a2c_jax.networks import article_network, scaled
 from a2c_jax.types import Algorithm, Environment, Network, QNetwork
 
 OptimizerMaker = Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]
@@ -31,12 +31,17 @@ class Preset:
         value_coef: weight of the value loss.
         entropy_coef: weight of the entropy.
         learning_rate: at the first update.
-        final_learning_rate: just after the last update; the rate changes linearly.
+        final_learning_rate: just after the last update.
+        rate_power: how the rate goes from one to the other: ``(1 - progress) ** rate_power`` of
+            the way is left, so 1 is a straight line and more falls early and ends gently.
         max_grad_norm: gradients are scaled down to this global norm; infinity leaves them.
         hidden_sizes: units of each hidden layer, in both networks.
         network: makes the network, ``network(env, hidden_sizes)``.
         q_network: and the one with a critic of actions, for Q actor-critic.
         optimizer: makes the optimizer, ``optimizer(rate)``.
+        observation_scale: what the networks multiply each feature of an observation by; one
+            number is for all features, none leaves them.
+        value_scale: what a value is in units of; with it ``value_coef`` is of its square.
         method: the parts that make the algorithm.
         gae_lambda: of gae, from 0 (TD) to 1 (n-step).
         expected: of q-actor-critic, bootstrap from the expectation over actions.
@@ -59,6 +64,9 @@ class Preset:
     network: Callable[[Environment, Sequence[int]], Network]
     q_network: Callable[[Environment, Sequence[int]], QNetwork]
     optimizer: OptimizerMaker
+    rate_power: float = 1.0
+    observation_scale: tuple[float, ...] = ()
+    value_scale: float = 1.0
     method: Method = METHODS["a2c"]
     gae_lambda: float = 0.95
     expected: bool = False
@@ -122,8 +130,8 @@ def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
         env: the environment.
 
     Returns:
-        The preset's method, gradients clipped by global norm, the rate linear over the steps
-        that the optimizer takes in :func:`num_updates` updates; or the article's loop.
+        The preset's method, gradients clipped by global norm, the rate a power of what is left of
+        the steps that the optimizer takes in :func:`num_updates` updates; or the article's loop.
 
     Raises:
         ValueError: if a setting lies outside its range.
@@ -134,8 +142,12 @@ def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
     checks.not_negative("final_learning_rate", preset.final_learning_rate)
     if "gae_lambda" in preset.method.uses:
         checks.unit_interval("gae_lambda", preset.gae_lambda)
-    rate = optax.linear_schedule(
-        preset.learning_rate, preset.final_learning_rate, _optimizer_steps(preset)
+    checks.positive("rate_power", preset.rate_power)
+    rate = optax.polynomial_schedule(
+        preset.learning_rate,
+        preset.final_learning_rate,
+        preset.rate_power,
+        _optimizer_steps(preset),
     )
     method = preset.method
     parts: dict[str, Any] = {
@@ -161,8 +173,13 @@ def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network | 
     """Makes the network that :func:`build` trains; a QNetwork where the critic is of actions."""
     if isinstance(preset, ArticlePreset):
         return article_network(env, preset.hidden_sizes)
-    make = preset.network if preset.method.estimator else preset.q_network
-    return make(env, preset.hidden_sizes)
+    make: Any = preset.network if preset.method.estimator else preset.q_network
+    return scaled(
+        make(env, preset.hidden_sizes),
+        env,
+        observation_scale=preset.observation_scale,
+        value_scale=preset.value_scale,
+    )
 
 
 def _build_article(preset: ArticlePreset, env: Environment) -> Algorithm:

@@ -9,8 +9,9 @@ PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
     "types", "checks", "threefry", "environments", "distributions", "products", "layers",
     "networks", "rollout", "episodes", "returns", "advantages", "losses", "metrics",
-    "actor_critic", "q_actor_critic", "a3c", "article", "methods", "settings", "presets", "train",
-    "evaluate", "diagnostics", "parallel", "sharding",
+    "actor_critic", "fused_layout", "fused_cartpole", "fused_memory", "fused_networks",
+    "fused_rollout", "fused_update", "fused_state", "fused", "q_actor_critic", "a3c", "article",
+    "methods", "settings", "presets", "train", "evaluate", "diagnostics", "parallel", "sharding",
 ]  # fmt: skip
 
 

@@ -120,7 +120,7 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path):
         (["--env", "Pendulum-v1"], "continuous action space"),
         (
             ["--preset", "defualt"],
-            "There is no preset 'defualt'; did you mean default? choose one of: default, stable",
+            "There is no preset 'defualt'; did you mean default? choose one of: default, general",
         ),
         (
             ["--algorithm", "gea"],

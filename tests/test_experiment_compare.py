@@ -151,7 +151,7 @@ def test_a_full_folder_is_refused_before_anything_is_trained(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-@pytest.mark.parametrize("preset", ["default", "stable_baselines3", "article_rollouts"])
+@pytest.mark.parametrize("preset", ["general", "stable_baselines3", "article_rollouts"])
 def test_each_method_has_the_preset_with_what_suits_it(preset):
     settings = settings_of(["--preset", preset])
     assert list(settings) == list(METHODS)
@@ -175,7 +175,7 @@ def test_normalised_advantages_can_be_asked_for():
 
 def test_a_flag_comes_before_what_suits_a_method_even_with_the_presets_own_value():
     assert settings_of([])["reinforce"].num_steps == 500
-    flags = ["--num-steps", str(PRESETS["default"].num_steps)]
+    flags = ["--num-steps", str(PRESETS["general"].num_steps)]
     assert settings_of(flags)["reinforce"].num_steps == 5
 
 
@@ -267,7 +267,7 @@ def test_no_gradient_episodes_leave_the_measurement_out(tmp_path, monkeypatch):
     assert env.name == "CartPole-v1"
     every = settings_of([])
     assert settings == {name: every[name] for name in METHODS if name != "a3c"}
-    assert preset == dataclasses.replace(PRESETS["default"], normalize_advantages=False)
+    assert preset == dataclasses.replace(PRESETS["general"], normalize_advantages=False)
     assert num_episodes == 50
 
 

@@ -13,11 +13,13 @@ from a2c_jax.experiment.config import (
     PresetName,
     TrainConfig,
     checked_name,
+    configure,
     default_config,
     with_method,
 )
 from a2c_jax.experiment.describe import describe_settings
 from a2c_jax.experiment.jobs import resolve
+from a2c_jax.experiment.parsing import parse_train
 from a2c_jax.methods import METHODS
 from a2c_jax.presets import PRESETS
 
@@ -35,9 +37,9 @@ def article_with(**settings):
 def test_the_default_job():
     job = resolve(TrainConfig())
     assert job.seeds == tuple(range(16))
-    assert job.num_updates == 7500
-    assert job.units_per_seed == 300_000
-    assert (job.unit, job.per_update, job.num_envs) == ("steps", 40, 8)
+    assert job.num_updates == 3750
+    assert job.units_per_seed == 150_000
+    assert (job.unit, job.per_update, job.num_envs) == ("steps", 40, 2)
     assert job.notices == ()
 
 
@@ -52,7 +54,7 @@ def test_the_articles_job_is_counted_in_episodes(preset):
 
 
 def test_a_job_of_a3c_has_the_environments_of_all_its_workers():
-    job = resolve(default_config("default", "a3c"))
+    job = resolve(default_config("general", "a3c"))
     assert (job.per_update, job.num_envs) == (4 * 8 * 5, 4 * 8)
     assert (job.num_updates, job.units_per_seed) == (1875, 300_000)
 
@@ -62,7 +64,22 @@ def test_the_flags_know_every_method_and_preset_in_order():
     assert typing.get_args(PresetName) == tuple(PRESETS)
 
 
-@pytest.mark.parametrize("preset", ["default", "stable_baselines3", "article_rollouts"])
+@pytest.mark.parametrize(
+    ("changes", "preset"),
+    [
+        ({}, "default"),
+        ({"env": "CartPole-v1", "algorithm": "a2c"}, "default"),
+        ({"algorithm": "gae"}, "general"),
+        ({"env": "Acrobot-v1"}, "general"),
+        ({"env": "Acrobot-v1", "preset": "stable_baselines3"}, "stable_baselines3"),
+    ],
+)
+def test_the_default_preset_is_for_what_it_was_found_on(changes, preset):
+    flags = [text for name, value in changes.items() for text in (f"--{name}", value)]
+    assert configure(**changes).preset == parse_train(flags).preset == preset
+
+
+@pytest.mark.parametrize("preset", ["default", "general", "stable_baselines3", "article_rollouts"])
 def test_a_method_changes_only_what_suits_it(preset):
     for name, method in METHODS.items():
         settings = with_method(PRESETS[preset], name)
@@ -174,7 +191,7 @@ def test_all_settings_can_be_written_as_json():
         described = json.loads(json.dumps(describe_settings(PRESETS[name]), allow_nan=False))
         as_printed = name == "article_as_printed"
         assert described["defects"] == dict.fromkeys(Defects._fields, as_printed)
-    for name in ("default", "stable_baselines3", "article_rollouts"):
+    for name in ("default", "general", "stable_baselines3", "article_rollouts"):
         for method in METHODS:
             described = describe_settings(with_method(PRESETS[name], method))
             assert described["method"] == method

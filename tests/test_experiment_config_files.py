@@ -56,3 +56,30 @@ def test_configure_takes_fields_and_settings_and_refuses_others():
         experiment.configure(learning_rat=1.0)
     with pytest.raises(ValueError, match="no setting 'method'"):
         experiment.configure(method=None)
+
+
+def test_a_run_of_an_earlier_default_goes_on_as_general(tmp_path):
+    # Until format 4 those settings had that name, and knew nothing of scales.
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"format": 3, "preset": "default", "settings": {"num_envs": 4}}))
+    config = read_config(path)
+    assert config.preset == "general"
+    assert config.settings == dataclasses.replace(PRESETS["general"], num_envs=4)
+
+
+@pytest.mark.parametrize(
+    ("content", "preset"), [({}, "default"), ({"env": "Acrobot-v1"}, "general")]
+)
+def test_a_file_without_a_preset_gets_that_of_its_environment(content, preset, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(content))
+    assert read_config(path).preset == preset
+
+
+def test_scales_come_back_as_numbers(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"settings": {"observation_scale": [1, 0.5, 5, 2]}}))
+    assert read_config(path).settings.observation_scale == (1.0, 0.5, 5.0, 2.0)
+    path.write_text(json.dumps({"settings": {"observation_scale": [1, "a"]}}))
+    with pytest.raises(ValueError, match=r"observation_scale is \[1, 'a'\]; give numbers"):
+        read_config(path)

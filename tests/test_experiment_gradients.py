@@ -16,7 +16,7 @@ from a2c_jax.methods import METHODS
 
 LIMIT = 50
 PRESET = dataclasses.replace(
-    presets.default, normalize_advantages=False, total_steps=20_000, learning_rate=1e-2,
+    presets.general, normalize_advantages=False, total_steps=20_000, learning_rate=1e-2,
     hidden_sizes=(16,),
 )  # fmt: skip
 SETTINGS = {
@@ -88,7 +88,7 @@ def test_each_stage_has_its_policy_and_a_stop_keeps_the_stages_done(cartpole, mo
     monkeypatch.setattr(gradients, "_measure", measure)
     asked = iter(answers)
     stages = gradients.measure_stages(
-        jax.random.key(0), cartpole, {}, presets.default, 50, lambda: next(asked)
+        jax.random.key(0), cartpole, {}, presets.general, 50, lambda: next(asked)
     )
     # 2, 10 and 25 % of 7500 updates of 40 steps; four seeds have half the error of one
     expected = [("2%", 6000, 150.0), ("10%", 30_000, 750.0), ("25%", 75_000, 1875.0)]
@@ -102,6 +102,6 @@ def test_each_stage_has_its_policy_and_a_stop_keeps_the_stages_done(cartpole, mo
 def test_a_stage_is_called_by_its_fraction(cartpole, monkeypatch):
     monkeypatch.setattr(gradients, "_snapshots", lambda _, key, lengths: jnp.cumsum(lengths))
     monkeypatch.setattr(gradients, "_measure", lambda key, updates, *rest: ({}, updates))
-    stages = gradients.measure_stages(jax.random.key(0), cartpole, {}, presets.default, 50)
+    stages = gradients.measure_stages(jax.random.key(0), cartpole, {}, presets.general, 50)
     names = [float(stage.name.removesuffix("%")) / 100 for stage in stages]
     np.testing.assert_allclose(names, gradients.STAGES)

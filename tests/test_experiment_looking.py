@@ -14,7 +14,10 @@ from a2c_jax.experiment import cli
 from a2c_jax.experiment.preparing import prepare
 from a2c_jax.experiment.run_training import carry_out
 
-SMALL = {"num_seeds": 3, "hidden_sizes": (8,), "total_steps": 8000, "max_episode_steps": 60}
+SMALL = {
+    "preset": "general", "num_seeds": 3, "hidden_sizes": (8,), "total_steps": 8000,
+    "max_episode_steps": 60,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -223,7 +223,11 @@ def edit_config(folder, **changes):
     ("changes", "sentence"),
     [
         (
-            {"env": "Acrobot-v1", "max_episode_steps": 500},
+            {
+                "env": "Acrobot-v1",
+                "max_episode_steps": 500,
+                "settings": {"observation_scale": []},
+            },
             "it is of another environment: env is 'C",
         ),
         ({"settings": {"hidden_sizes": [4]}}, "of another network: hidden_sizes is [8], and the"),
@@ -233,7 +237,7 @@ def edit_config(folder, **changes):
         ),
         (
             {"settings": {"discount": 0.5}},
-            "it is of other settings: discount is 0.98, and the run's",
+            "it is of other settings: discount is 0.99, and the run's",
         ),
     ],
 )
@@ -285,10 +289,10 @@ def test_a_flipped_byte_is_refused(copy, capsys):
     [
         ('{"format": 3, "pres', "is damaged or no JSON"),
         ("[]", "which is no JSON object"),
-        ('{"format": 99}', "format is 99, and this version reads up to 3; update a2c_jax"),
+        ('{"format": 99}', "format is 99, and this version reads up to 4; update a2c_jax"),
         ('{"preset": "x"}', "There is no preset 'x'"),
         ('{"learning_rate": 1}', "There is no setting 'learning_rate'"),
-        ('{"settings": {"discount": "a"}}', "discount is 'a'; give a value like 0.98."),
+        ('{"settings": {"discount": "a"}}', "discount is 'a'; give a value like 0.99."),
         (
             '{"settings": {"optimizer": {"name": "mine"}}}',
             "resume it from Python with the settings",

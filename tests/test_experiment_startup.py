@@ -85,3 +85,40 @@ def test_the_cache_is_bounded(monkeypatch, tmp_path):
     monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", None, raising=False)
     startup.keep_compiled_programs()
     assert set_to["jax_compilation_cache_max_size"] == 2**30
+
+
+LATER = """
+import json, sys
+from a2c_jax.experiment.startup import load_later
+{before}
+load_later("seaborn", "matplotlib.pyplot", "no_such_module")
+import gymnax
+loaded = [name for name in ("scipy.stats", "pandas", "no_such_module") if name in sys.modules]
+import matplotlib.pyplot as plt
+import seaborn as sns
+import seaborn.utils
+from seaborn import color_palette
+print(json.dumps([loaded, callable(plt.figure), sns.color_palette is color_palette,
+                  type(sns).__name__, sys.modules["seaborn"] is sns]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "loaded"), [("", []), ("import seaborn", ["scipy.stats", "pandas"])]
+)
+def test_gymnax_comes_without_what_it_draws_with_until_that_is_used(before, loaded):
+    out = subprocess.run(
+        [sys.executable, "-c", LATER.format(before=before)],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert json.loads(out.stdout) == [loaded, True, True, "module", True]
+
+
+def test_a_module_that_fails_to_load_is_not_left_behind(tmp_path, monkeypatch):
+    (tmp_path / "fails_to_load.py").write_text("raise OSError('no disk')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    startup.load_later("fails_to_load")
+    module = sys.modules["fails_to_load"]
+    with pytest.raises(OSError, match="no disk"):
+        _ = module.anything
+    assert "fails_to_load" not in sys.modules

@@ -94,7 +94,7 @@ def test_bad_sweeps_are_one_sentence_and_exit_2(over, draws, sentence, tmp_path,
 
 def test_every_number_of_every_preset_can_be_swept_over():
     rates = ["discount", "value_coef", "entropy_coef", "learning_rate"]
-    both = [*rates, "final_learning_rate", "max_grad_norm"]
+    both = [*rates, "final_learning_rate", "max_grad_norm", "rate_power", "value_scale"]
     assert traced_settings(PRESETS["article"]) == rates
     assert traced_settings(PRESETS["default"]) == both
     gae = experiment.configure(algorithm="gae").settings

@@ -44,19 +44,19 @@ def test_default_preset_solves_cartpole_with_every_seed():
         f"solved {np.isfinite(steps).mean():.1%} of {len(steps)} seeds; median {np.median(steps)}"
     )
     print(f"[{low}, {high}], slowest {steps.max()}; lowest return at the end {final.min():.1f}")
-    assert np.isfinite(steps).mean() >= 0.98
-    assert np.median(steps) < 100_000
-    # A seed or two in a hundred are below 475 again at the end: three of 64 are no surprise.
-    assert np.mean(final >= 475.0) >= 0.95
+    assert np.isfinite(steps).all()
+    # 100 episodes that average 475 are 47,500 steps, so no method can be sooner than that.
+    assert np.median(steps) < 52_000
+    assert np.all(final >= 475.0)
 
     env = a2c.make_env("CartPole-v1")
-    network = a2c.mlp_actor_critic(env)
+    network = presets.make_network(presets.default, env)
     evaluate = jax.jit(
         jax.vmap(lambda params, key: a2c.evaluate(env, network, params, key, 20))
     )  # fmt: skip
     greedy = evaluate(result.state.params, jax.random.split(jax.random.key(1), 64)).returns
     print(f"greedy evaluation, lowest seed: {np.mean(greedy, axis=1).min():.1f}")
-    assert np.mean(np.mean(greedy, axis=1) >= 475.0) >= 0.95
+    assert np.all(np.mean(greedy, axis=1) == 500.0)
 
 
 def test_the_main_job_solves_cartpole_with_all_of_its_16_seeds(tmp_path):
@@ -97,7 +97,7 @@ def test_stable_baselines3_preset_learns_as_that_library_does():
 def test_acrobot_learns():
     # Acrobot starts at -500, and counts as solved at -100.
     preset = dataclasses.replace(
-        presets.default, method=METHODS["gae"], gae_lambda=0.95, discount=0.99,
+        presets.general, method=METHODS["gae"], gae_lambda=0.95, discount=0.99,
         entropy_coef=0.01, total_steps=400_000,
     )  # fmt: skip
     _, result = train("Acrobot-v1", preset, 8)
@@ -109,7 +109,7 @@ def test_acrobot_learns():
 def test_catch_learns():
     # A random player catches one ball in five: -0.6 on average; 1 is perfect.
     preset = dataclasses.replace(
-        presets.default, num_steps=9, entropy_coef=0.02, learning_rate=3e-3,
+        presets.general, num_steps=9, entropy_coef=0.02, learning_rate=3e-3,
         optimizer=optax.adam, total_steps=200_000,
     )  # fmt: skip
     _, result = train("Catch-bsuite", preset, 8)
@@ -120,7 +120,7 @@ def test_catch_learns():
 
 @pytest.mark.parametrize("name", ["Breakout-MinAtar", "MountainCar-v0"])
 def test_other_environments_run(name):
-    preset = dataclasses.replace(presets.default, total_steps=20_000)
+    preset = dataclasses.replace(presets.general, total_steps=20_000)
     _, result = train(name, preset, 2)
     assert all(np.isfinite(array).all() for array in result.metrics)
     assert np.all(result.metrics.episode_count.sum(axis=1) > 0)

@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,3 +92,51 @@ def test_seeds_start_alike_alone_and_together(cartpole):
 def test_a_size_below_1_is_refused(cartpole):
     with pytest.raises(ValueError, match="hidden_sizes is 0"):
         a2c.mlp_actor_critic(cartpole, (64, 0))
+
+
+@pytest.mark.parametrize("make", [a2c.mlp_actor_critic, a2c.mlp_q_actor_critic])
+def test_a_scaled_network_is_the_same_one_in_other_units(make, cartpole):
+    network = make(cartpole, hidden_sizes=(8,))
+    scaled = a2c.scaled(
+        network, cartpole, observation_scale=(1.0, 2.0, 3.0, 4.0), value_scale=10.0
+    )  # fmt: skip
+    params = network.init(jax.random.key(0))
+    chex.assert_trees_all_equal(params, scaled.init(jax.random.key(0)))
+    obs = jax.random.normal(jax.random.key(1), (5, 2, 4))
+    seen = obs * np.array([1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_allclose(
+        scaled.policy(params, obs), network.policy(params, seen), rtol=1e-6
+    )  # fmt: skip
+    np.testing.assert_allclose(scaled[-1](params, obs), 10.0 * network[-1](params, seen), rtol=1e-6)
+
+
+def test_one_scale_is_for_all_features_whatever_their_shape():
+    env = a2c.make_env("Catch-bsuite")
+    network = a2c.mlp_actor_critic(env, hidden_sizes=(8,))
+    params = network.init(jax.random.key(0))
+    obs = jax.random.normal(jax.random.key(1), (3, *env.observation_shape))
+    scaled = a2c.scaled(network, env, observation_scale=(2.0,))
+    np.testing.assert_allclose(
+        scaled.policy(params, obs), network.policy(params, 2.0 * obs), rtol=1e-6
+    )  # fmt: skip
+    every = a2c.scaled(network, env, observation_scale=(2.0,) * 50)
+    np.testing.assert_array_equal(every.policy(params, obs), scaled.policy(params, obs))
+
+
+def test_without_scales_a_network_is_left_alone(cartpole):
+    network = a2c.mlp_actor_critic(cartpole)
+    assert a2c.scaled(network, cartpole) is network
+
+
+@pytest.mark.parametrize(
+    ("scales", "sentence"),
+    [
+        ({"observation_scale": (1.0, 2.0)}, "^observation_scale has 2 numbers, but an observation "
+         "of CartPole-v1 has 4; give as many, one for all of them, or another preset"),
+        ({"observation_scale": (0.0,)}, "^observation_scale is 0.0; give a finite number above 0"),
+        ({"value_scale": -1.0}, "^value_scale is -1.0; give a finite number above 0"),
+    ],
+)  # fmt: skip
+def test_bad_scales_are_told(scales, sentence, cartpole):
+    with pytest.raises(ValueError, match=sentence):
+        a2c.scaled(a2c.mlp_actor_critic(cartpole), cartpole, **scales)

@@ -74,7 +74,7 @@ def test_old_style_keys_are_taken_too(small_algorithm, keys):
 
 def test_orthogonal_networks_train_in_batches_on_two_devices(cartpole, keys):
     """A batch of factorisations over two CPU devices never ended with jaxlib 0.10.2."""
-    algorithm = a2c.presets.build(a2c.presets.default, cartpole)
+    algorithm = a2c.presets.build(a2c.presets.general, cartpole)
     result = a2c.train_seeds(algorithm, keys, 2, batch_size=3)
     assert np.isfinite(result.metrics.value_loss).all()
 

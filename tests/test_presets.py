@@ -1,5 +1,6 @@
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,7 @@ from a2c_jax.article import AS_PRINTED, CORRECTED
 from a2c_jax.methods import METHODS
 
 SMALL = dataclasses.replace(
-    presets.default, num_envs=2, num_steps=4, total_steps=64, hidden_sizes=(4,)
+    presets.general, num_envs=2, num_steps=4, total_steps=64, hidden_sizes=(4,)
 )
 
 
@@ -100,7 +101,7 @@ def test_lambda_reaches_the_estimator_of_gae_alone(cartpole):
 
 def test_rmsprop_keeps_its_epsilon_outside_the_root_as_pytorch_does():
     # torch.optim.RMSprop: v = α v + (1 - α) g²; w -= rate * g / (sqrt(v) + eps)
-    optimizer = presets.default.optimizer(0.1)
+    optimizer = presets.general.optimizer(0.1)
     weight, square = 1.0, 0.0
     params = jnp.array(1.0)
     state = optimizer.init(params)
@@ -116,7 +117,7 @@ def test_the_rate_falls_linearly_to_its_end():
     """Without clipping, SGD moves by rate * gradient, which tells the rate of each update."""
     env = a2c.make_env("CartPole-v1")
     preset = dataclasses.replace(
-        presets.default, num_envs=2, num_steps=2, total_steps=16, optimizer=optax.sgd,
+        presets.general, num_envs=2, num_steps=2, total_steps=16, optimizer=optax.sgd,
         max_grad_norm=float("inf"), hidden_sizes=(4,),
     )  # fmt: skip
     algorithm = presets.build(preset, env)
@@ -161,7 +162,7 @@ def test_the_rate_of_a3c_reaches_its_end_at_the_last_step_of_the_optimizer(
 def test_a_preset_can_be_swept_over_traced_numbers(cartpole):
     def loss(rate, discount):
         preset = dataclasses.replace(
-            presets.default, learning_rate=rate, discount=discount, total_steps=200
+            presets.general, learning_rate=rate, discount=discount, total_steps=200
         )
         algorithm = presets.build(preset, cartpole)
         return a2c.train(algorithm, jax.random.key(0), 5).metrics.value_loss[-1]
@@ -171,9 +172,9 @@ def test_a_preset_can_be_swept_over_traced_numbers(cartpole):
 
 
 def test_updates_are_rounded_down():
-    preset = dataclasses.replace(presets.default, total_steps=199)
+    preset = dataclasses.replace(presets.general, total_steps=199)
     assert presets.num_updates(preset) == 4  # 4 * 40 = 160
-    a3c = dataclasses.replace(presets.default, method=METHODS["a3c"], total_steps=500)
+    a3c = dataclasses.replace(presets.general, method=METHODS["a3c"], total_steps=500)
     assert presets.num_updates(a3c) == 3  # rounds of 4 workers: 3 * 160 = 480
     assert presets.num_updates(presets.article) == 3000
 
@@ -189,11 +190,11 @@ def test_updates_are_rounded_down():
 )  # fmt: skip
 def test_settings_outside_their_range_are_named(cartpole, setting, value):
     with pytest.raises(ValueError, match=rf"^{setting} is .*; give .*\.$"):
-        presets.build(dataclasses.replace(presets.default, **{setting: value}), cartpole)
+        presets.build(dataclasses.replace(presets.general, **{setting: value}), cartpole)
 
 
 def test_lambda_outside_its_range_is_named_where_it_is_used(cartpole):
-    preset = dataclasses.replace(presets.default, gae_lambda=2.0)
+    preset = dataclasses.replace(presets.general, gae_lambda=2.0)
     presets.build(preset, cartpole)
     with pytest.raises(ValueError, match=r"^gae_lambda is 2.0; give"):
         presets.build(dataclasses.replace(preset, method=METHODS["gae"]), cartpole)
@@ -201,13 +202,13 @@ def test_lambda_outside_its_range_is_named_where_it_is_used(cartpole):
 
 @pytest.mark.parametrize("setting", ["num_workers", "num_envs", "num_steps", "total_steps"])
 def test_numbers_of_a3c_below_1_are_named(cartpole, setting):
-    preset = dataclasses.replace(presets.default, method=METHODS["a3c"], **{setting: 0})
+    preset = dataclasses.replace(presets.general, method=METHODS["a3c"], **{setting: 0})
     with pytest.raises(ValueError, match=f"^{setting} is 0; give"):
         presets.build(preset, cartpole)
 
 
 def test_a_total_below_one_round_of_a3c_says_how_much_that_is(cartpole):
-    preset = dataclasses.replace(presets.default, method=METHODS["a3c"], total_steps=159)
+    preset = dataclasses.replace(presets.general, method=METHODS["a3c"], total_steps=159)
     sentence = r"^total_steps is 159, less than the 160 \(num_workers \* num_envs \* num_steps\)"
     with pytest.raises(ValueError, match=sentence):
         presets.build(preset, cartpole)
@@ -225,3 +226,34 @@ def test_the_articles_settings_outside_their_range_are_named(cartpole, setting, 
     preset = dataclasses.replace(presets.article, **{setting: value})
     with pytest.raises(ValueError, match=rf"^{setting} is .*; give .*\.$"):
         (presets.num_updates(preset), presets.build(preset, cartpole))
+
+
+def test_values_in_their_unit_learn_as_divided_rewards_do(cartpole):
+    def divided(key, env_state, action):
+        timestep = cartpole.step(key, env_state, action)
+        return timestep._replace(reward=timestep.reward / 10.0)
+
+    unit = dataclasses.replace(SMALL, value_scale=10.0, value_coef=SMALL.value_coef / 100.0)
+    ours = a2c.train(presets.build(unit, cartpole), jax.random.key(0), 8)
+    env = cartpole._replace(step=divided)
+    theirs = a2c.train(presets.build(SMALL, env), jax.random.key(0), 8)
+    chex.assert_trees_all_close(ours.state.params, theirs.state.params, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("power", [1.0, 4.0])
+def test_the_rate_falls_by_a_power_of_what_is_left(power, cartpole):
+    rates = []
+    preset = dataclasses.replace(
+        SMALL, learning_rate=0.5, final_learning_rate=0.1, rate_power=power,
+        optimizer=lambda rate: rates.append(rate) or optax.sgd(rate),
+    )  # fmt: skip
+    presets.build(preset, cartpole)
+    [rate] = rates
+    progress = np.linspace(0.0, 1.0, 9)  # of 64 steps, 8 an update
+    expected = 0.1 + 0.4 * (1.0 - progress) ** power
+    np.testing.assert_allclose([rate(update) for update in range(9)], expected, rtol=1e-6)
+
+
+def test_a_bad_power_is_told(cartpole):
+    with pytest.raises(ValueError, match=r"^rate_power is 0\.0; give a finite number above 0"):
+        presets.build(dataclasses.replace(SMALL, rate_power=0.0), cartpole)

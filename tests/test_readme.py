@@ -13,6 +13,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 TINY = ["--total-steps", "400", "--num-seeds", "2", "--hidden-sizes", "8"]
 # What makes each command quick; in the README's order, since some go on with others' files.
 COMMANDS = {
+    "a2c-jax train --num-seeds 1024 --seed 100000": TINY,
     "a2c-jax train --name evening --num-seeds 256": TINY,
     "a2c-jax train --resume runs/evening": [],
     "a2c-jax evaluate runs/evening": [],

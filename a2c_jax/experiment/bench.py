@@ -123,7 +123,7 @@ def _measure_solving(plan: Plan, answer: Record, say: Say, stop: ShouldStop) -> 
     say(f"Solving CartPole-v1 with {_SOLVING_SEEDS} seeds")
     flags = ("--num-seeds", str(_SOLVING_SEEDS))
     answer[OURS] = tried(lambda: bench_processes.solve_seconds(flags, stop))
-    steps = presets.default.total_steps
+    steps = presets.general.total_steps
     for peer in plan.peers:
         if peer.name == "stable-baselines3":
             say(f"Solving it with one seed of {peer.name}")

@@ -44,7 +44,7 @@ class CompareConfig:
     """
 
     settings: Preset
-    preset: PresetName = "default"
+    preset: PresetName = "general"
     algorithms: tuple[str, ...] = tuple(METHODS)
     env: str = "CartPole-v1"
     max_episode_steps: int | None = None

@@ -14,6 +14,7 @@ SettingsT = TypeVar("SettingsT", bound=Preset | ArticlePreset)
 
 PresetName = Literal[
     "default",
+    "general",
     "stable_baselines3",
     "article",
     "article_as_printed",
@@ -37,7 +38,8 @@ class TrainConfig(Generic[SettingsT]):
     Attributes:
         settings: single settings of the preset, to be changed.
         preset: the settings to start from; they are the defaults of the flags below, as
-            --preset NAME --help shows.
+            --preset NAME --help shows. By default the one that was found for A2C on CartPole-v1,
+            and general for all else.
         algorithm: the method; by default the preset's own.
         env: name of a gymnax environment with discrete actions.
         max_episode_steps: time limit in steps; by default the environment's own, and the
@@ -98,6 +100,15 @@ class TrainConfig(Generic[SettingsT]):
         return dataclasses.replace(self, settings=settings)
 
 
+def starting_preset(env: str | None, algorithm: str | None) -> PresetName:
+    """The preset for an environment and a method where none is named.
+
+    That is ``default`` for what it was made for, A2C on CartPole-v1, and ``general`` for all else.
+    """
+    is_made_for = env in (None, "CartPole-v1") and algorithm in (None, "a2c")
+    return "default" if is_made_for else "general"
+
+
 def default_config(preset: str, algorithm: str | None) -> TrainConfig:
     """The configuration that a preset and a method start from.
 
@@ -127,17 +138,20 @@ def with_method(settings: Preset, algorithm: str) -> Preset:
     return dataclasses.replace(settings, method=method, **dict(method.settings))
 
 
-def configure(preset: str = "default", algorithm: str | None = None, **changes: Any) -> TrainConfig:
+def configure(
+    preset: str | None = None, algorithm: str | None = None, **changes: Any
+) -> TrainConfig:
     """The configuration of a preset and a method, with changes.
 
     Args:
-        preset: its name.
+        preset: its name; by default ``default`` for A2C on CartPole-v1, and else ``general``.
         algorithm: the method's name; by default the preset's own.
         **changes: fields of :class:`TrainConfig`, or of its settings.
 
     Raises:
         ValueError: if there is no such preset, method or field.
     """
+    preset = preset or starting_preset(changes.get("env"), algorithm)
     default = default_config(preset, algorithm)
     fields = _field_names(default) - {"settings", "preset", "algorithm"}
     settings = _field_names(default.settings) - {"method"}

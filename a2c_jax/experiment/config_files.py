@@ -7,13 +7,19 @@ from typing import Any
 
 from a2c_jax.article import Defects
 from a2c_jax.environments import make_env
-from a2c_jax.experiment.config import TrainConfig, checked_name, default_config
+from a2c_jax.experiment.config import (
+    TrainConfig,
+    checked_name,
+    default_config,
+    starting_preset,
+)
 from a2c_jax.experiment.describe import describe_machine, describe_settings
 from a2c_jax.experiment.files import read_json
 from a2c_jax.experiment.jobs import Job
 from a2c_jax.presets import ArticlePreset, Preset
 
-FORMAT = 3
+FORMAT = 4
+_NAMED_GENERAL = 4  # the format before which that preset was called default
 _MADE_BY_NAME = ("network", "q_network", "optimizer", "method")
 _KEYS = (
     "format", "preset", "algorithm", "settings", "env", "max_episode_steps", "seeds", "num_seeds",
@@ -80,7 +86,11 @@ def _to_config(content: dict[str, Any]) -> TrainConfig:
             raise ValueError(f"{key} is {content[key]!r}; give a name.")
     if not isinstance(content.get("settings", {}), dict):
         raise ValueError(f"settings is {content['settings']!r}; give an object of settings.")
-    default = default_config(content.get("preset", "default"), content.get("algorithm"))
+    algorithm = content.get("algorithm")
+    preset = content.get("preset") or starting_preset(content.get("env"), algorithm)
+    if preset == "default" and written < _NAMED_GENERAL:
+        preset = "general"
+    default = default_config(preset, algorithm)
     fields: dict[str, Any] = {
         key: _typed(key, content[key], getattr(default, key))
         for key in _KEYS
@@ -124,6 +134,8 @@ def _typed(key: str, value: Any, default: Any) -> Any:
     """The value as the default's type, or as a whole number or several where that is None."""
     if value is None and default is None:
         return None
+    if key == "observation_scale":
+        return _numbers(key, value)
     if isinstance(default, tuple) or key == "seeds":
         return _whole_numbers(key, value)
     kinds: Any = (
@@ -134,6 +146,12 @@ def _typed(key: str, value: Any, default: Any) -> Any:
             f"{key} is {value!r}; give a value like {0 if default is None else default!r}."
         )
     return value if default is None else type(default)(value)
+
+
+def _numbers(key: str, value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list) or not all(type(one) in (int, float) for one in value):
+        raise ValueError(f"{key} is {value!r}; give numbers in a list, like [1, 0.5].")
+    return tuple(map(float, value))
 
 
 def _whole_numbers(key: str, value: Any) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import tyro
 from a2c_jax.experiment import comparison
 from a2c_jax.experiment.command_configs import SweepConfig
 from a2c_jax.experiment.comparison import CompareConfig
-from a2c_jax.experiment.config import TrainConfig, default_config, with_method
+from a2c_jax.experiment.config import TrainConfig, default_config, starting_preset, with_method
 from a2c_jax.experiment.config_files import read_config
 from a2c_jax.experiment.runs import read_run_config
 from a2c_jax.presets import Preset
@@ -27,7 +27,9 @@ def parse_train(flags: Sequence[str]) -> TrainConfig:
         ValueError: if there is no such preset, algorithm, file or run.
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
-    default = _starting_from(given(flags, "--preset", "--algorithm", "--config", "--resume"))
+    default = _starting_from(
+        given(flags, "--preset", "--algorithm", "--env", "--config", "--resume")
+    )
     if default.resume is None and _names_seeds(flags):
         default = dataclasses.replace(default, seeds=None)
     return parse(TrainConfig[type(default.settings)], "train", flags, default)  # type: ignore[misc]
@@ -39,7 +41,7 @@ def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
     Raises:
         ValueError, SystemExit: as :func:`parse_train`.
     """
-    start = _starting_from(given(flags, "--preset", "--algorithm", "--config"))
+    start = _starting_from(given(flags, "--preset", "--algorithm", "--env", "--config"))
     if _names_seeds(flags):
         start = dataclasses.replace(start, seeds=None)
     shared = {
@@ -67,7 +69,8 @@ def _starting_from(names: dict[str, str | None]) -> TrainConfig:
         path = Path(str(names["resume"]))
         return dataclasses.replace(read_run_config(path, "resume"), resume=path)
     if names["config"] is None:
-        return default_config(names["preset"] or "default", names["algorithm"])
+        preset = names["preset"] or starting_preset(names["env"], names["algorithm"])
+        return default_config(preset, names["algorithm"])
     for name in ("preset", "algorithm"):
         if names[name] is not None:
             raise ValueError(
@@ -88,7 +91,7 @@ def parse_compare(flags: Sequence[str]) -> tuple[CompareConfig, dict[str, Preset
         ValueError: if there is no such preset or method.
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
-    default = comparison.default_comparison(given(flags, "--preset")["preset"] or "default")
+    default = comparison.default_comparison(given(flags, "--preset")["preset"] or "general")
     config: CompareConfig = parse(CompareConfig, "compare", flags, default)
     suited = {}
     for name in config.algorithms:

@@ -4,8 +4,12 @@ A library must not decide any of it. Whoever sets the same by other means has de
 """
 
 import contextlib
+import importlib
+import importlib.util
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -20,11 +24,43 @@ _CACHE_BYTES = 2**30
 
 def prepare_jax() -> None:
     """Sets up JAX for the command line, unless it has started already."""
+    load_later("seaborn", "matplotlib.pyplot")
     if _started():
         return
     use_all_cores()
     use_one_kernel_loops()
     keep_compiled_programs()
+
+
+def load_later(*names: str) -> None:
+    """Puts off loading these modules until something of theirs is asked for.
+
+    gymnax imports seaborn and pyplot for pictures that we never draw, and they take three quarters
+    of the two seconds that importing it takes.
+    """
+    for name in names:
+        parent, _, child = name.rpartition(".")
+        spec = None if name in sys.modules else importlib.util.find_spec(name)
+        if spec is not None:
+            sys.modules[name] = module = importlib.util.module_from_spec(spec)
+            module.__class__ = _LoadedLater
+            if parent:
+                setattr(sys.modules[parent], child, module)
+
+
+class _LoadedLater(ModuleType):
+    # Not importlib's LazyLoader, whose modules load as soon as a second module imports them.
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for names that are not there, so once: it loads the module."""
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        spec: Any = self.__spec__
+        try:
+            spec.loader.exec_module(self)
+        except BaseException:
+            sys.modules.pop(spec.name, None)
+            raise
+        return getattr(self, name)
 
 
 def use_all_cores() -> None:

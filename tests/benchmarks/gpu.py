@@ -5,6 +5,8 @@
 
 Every row is a process of its own, since XLA reads its flags once. Steps a second are the median of
 five runs, compilation apart. It runs anywhere that JAX does; figures are worth keeping from a GPU.
+The fused kernel (`a2c_jax.fused`) is one more row, interpreted where there is no GPU; what does not
+compile or run says so in its row, and the rest goes on.
 """
 
 import argparse
@@ -21,6 +23,9 @@ SECONDS = 1.0  # of one run, about
 BUFFERS = "--xla_gpu_enable_command_buffer=+WHILE"
 SMALL = "--xla_gpu_graph_min_graph_size=1"
 UNROLLED = "--xla_gpu_command_buffer_unroll_loops=true"
+HIGHEST = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+FUSED = "fused kernel"
+SECONDS_OF_A_CHILD = 1800  # then it hangs
 SETTINGS = {
     "none": {},
     "loops in command buffers": {"XLA_FLAGS": BUFFERS},
@@ -29,37 +34,61 @@ SETTINGS = {
     "both, loops unrolled": {"XLA_FLAGS": f"{BUFFERS} {SMALL} {UNROLLED}"},
     "unsafe_rbg keys": {"JAX_DEFAULT_PRNG_IMPL": "unsafe_rbg"},
     "tf32": {"JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32"},
-    "highest precision": {"JAX_DEFAULT_MATMUL_PRECISION": "highest"},
+    "highest precision": HIGHEST,
+    FUSED: {},
 }
 
 
-def check(network_name):
-    """The largest difference of a parameter after two updates, from the CPU's."""
+def make(network_name, num_seeds, setting):
+    """The algorithm of the bench command, or the kernel that is to equal it."""
+    import jax
+
+    import a2c_jax as a2c
+    from a2c_jax.experiment.bench_sides import Size, make_algorithm
+    from a2c_jax.fused import fused_actor_critic
+
+    if setting != FUSED:
+        return make_algorithm(Size(num_seeds, NUM_ENVS, NUM_STEPS), network_name)
+    make_network, hidden_sizes = {
+        "article": (a2c.article_network, (256,)),
+        "default": (a2c.mlp_actor_critic, (64, 64)),
+    }[network_name]
+    return fused_actor_critic(
+        a2c.make_env("CartPole-v1"),
+        make_network,
+        hidden_sizes,
+        learning_rate=3e-4,
+        num_envs=NUM_ENVS,
+        num_steps=NUM_STEPS,
+        entropy_coef=0.001,
+        interpret=jax.default_backend() == "cpu",
+    )
+
+
+def check(network_name, setting):
+    """The largest difference of a parameter after two updates, from the CPU's without a kernel."""
     import jax
     import numpy as np
 
     import a2c_jax as a2c
-    from a2c_jax.experiment.bench_sides import Size, make_algorithm
 
-    algorithm = make_algorithm(Size(4, NUM_ENVS, NUM_STEPS), network_name)
     keys = jax.random.split(jax.random.key(0), 4)
     there, here = (
-        a2c.train_seeds(algorithm, keys, 2, devices=jax.devices(platform)[:1]).state.params
-        for platform in (None, "cpu")
+        a2c.train_seeds(make(network_name, 4, kind), keys, 2, devices=devices).state.params
+        for kind, devices in ((setting, jax.devices()[:1]), ("none", jax.devices("cpu")[:1]))
     )
     pairs = zip(jax.tree.leaves(there), jax.tree.leaves(here), strict=True)
     worst = max(float(np.abs(np.asarray(x) - np.asarray(y)).max()) for x, y in pairs)
     return {"difference": worst, "device": str(jax.devices()[0].device_kind)}
 
 
-def measure(network_name, num_seeds):
+def measure(network_name, num_seeds, setting):
     """Compile seconds, steps a second (median, slowest, fastest), peak bytes on the device."""
     import jax
 
     import a2c_jax as a2c
-    from a2c_jax.experiment.bench_sides import Size, make_algorithm
 
-    algorithm = make_algorithm(Size(num_seeds, NUM_ENVS, NUM_STEPS), network_name)
+    algorithm = make(network_name, num_seeds, setting)
     keys = jax.random.split(jax.random.key(0), num_seeds)
 
     def run(num_updates):
@@ -87,15 +116,34 @@ def measure(network_name, num_seeds):
 
 
 def child(arguments, environment):
-    """What a process with these variables says on its last line; None if it dies."""
+    """What a process with these variables says on its last line; if it dies, what it died of."""
     command = [sys.executable, __file__, "--child", *map(str, arguments)]
-    done = subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, env=os.environ | environment, capture_output=True, text=True, check=False,
+            timeout=SECONDS_OF_A_CHILD,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done after {SECONDS_OF_A_CHILD} s"}
     if done.returncode:
-        print(f"  failed: {(done.stderr.strip().splitlines() or ['no message'])[-1][:200]}")
-        return None
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        wrong = [line for line in lines if "Error" in line or "error:" in line] or lines
+        return {"failed": wrong[-1].replace("|", "/")[:200]}
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def print_row(num_seeds, setting, row):
+    """One row of the table, whether it was measured or failed."""
+    if "failed" in row:
+        print(f"| {num_seeds} | {setting} | - | failed: {row['failed']} | - |", flush=True)
+        return
+    memory = f"{row['peak_bytes'] / 2**30:.2f}" if row["peak_bytes"] else "-"
+    print(
+        f"| {num_seeds} | {setting} | {row['compile_seconds']:.1f} | "
+        f"{row['median'] / 1e6:.2f} [{row['slowest'] / 1e6:.2f}, "
+        f"{row['fastest'] / 1e6:.2f}] | {memory} |",
+        flush=True,
+    )
 
 
 def main():
@@ -107,26 +155,26 @@ def main():
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        network, *num_seeds = arguments.child
-        print(json.dumps(measure(network, int(num_seeds[0])) if num_seeds else check(network)))
+        network, setting, *num_seeds = arguments.child
+        found = (
+            measure(network, int(num_seeds[0]), setting) if num_seeds else check(*arguments.child)
+        )
+        print(json.dumps(found))
         return
     for network in arguments.networks:
-        found = child([network], SETTINGS["highest precision"])
-        if found:
-            print(f"{network}: {found['device']}; off the CPU's by {found['difference']:.1e}")
+        for setting in ["none", FUSED] if FUSED in arguments.settings else ["none"]:
+            found = child([network, setting], HIGHEST)
+            if "failed" in found:
+                print(f"{network}, {setting}: failed: {found['failed']}")
+            else:
+                apart = f"off the CPU's by {found['difference']:.1e}"
+                print(f"{network}, {setting}: {found['device']}; {apart}")
         print("| seeds | setting | compile s | million steps a second [range] | peak GiB |")
         print("| --- | --- | --- | --- | --- |")
         for num_seeds in arguments.seeds:
             for setting in arguments.settings:
-                row = child([network, num_seeds], SETTINGS[setting])
-                if row:
-                    memory = f"{row['peak_bytes'] / 2**30:.2f}" if row["peak_bytes"] else "-"
-                    print(
-                        f"| {num_seeds} | {setting} | {row['compile_seconds']:.1f} | "
-                        f"{row['median'] / 1e6:.2f} [{row['slowest'] / 1e6:.2f}, "
-                        f"{row['fastest'] / 1e6:.2f}] | {memory} |",
-                        flush=True,
-                    )
+                row = child([network, setting, num_seeds], SETTINGS[setting])
+                print_row(num_seeds, setting, row)
 
 
 if __name__ == "__main__":

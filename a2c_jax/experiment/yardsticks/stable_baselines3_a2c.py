@@ -25,7 +25,7 @@ ARTICLE = {
     "max_grad_norm": float("inf"),
     "use_rms_prop": False,
 }
-DEFAULT_PRESET = {"gamma": 0.98, "ent_coef": 0.0, "normalize_advantage": True}
+GENERAL_PRESET = {"gamma": 0.98, "ent_coef": 0.0, "normalize_advantage": True}
 LEARNING_RATE = 2e-3  # of that preset; it falls to 0
 
 
@@ -76,7 +76,7 @@ def prepare(settings: Settings) -> Run:
 
 
 def prepare_solve(settings: Settings) -> Run:
-    """A whole training run, with the settings of the preset ``default``."""
+    """A whole training run, with the settings of the preset ``general``."""
 
     def run(seed: int) -> dict[str, Any]:
         solved = Solved()
@@ -84,7 +84,7 @@ def prepare_solve(settings: Settings) -> Run:
             {"num_envs": 8, "num_steps": 5, "network": "default"},
             seed,
             learning_rate=lambda remaining: LEARNING_RATE * remaining,
-            **DEFAULT_PRESET,
+            **GENERAL_PRESET,
         )
         model.learn(settings["solve"], callback=solved)
         return {"steps": settings["solve"], "steps_to_solve": solved.steps}
