@@ -172,11 +172,11 @@ def test_a_learning_curve_says_what_was_trained(drawn, algorithm, title):
     ],
 )
 def test_a_curve_has_a_point_for_every_time_limit(algorithm, num_updates, points):
-    job = resolve(default_config("default", algorithm))
+    job = resolve(default_config("general", algorithm))
     assert num_points(job, outcome_of(job, num_updates)) == points
 
 
 def test_a_short_time_limit_gives_more_points():
-    config = dataclasses.replace(default_config("default", None), max_episode_steps=100)
+    config = dataclasses.replace(default_config("general", None), max_episode_steps=100)
     job = resolve(config)
     assert num_points(job, outcome_of(job, 600)) == 30  # 600 * 40 / (100 * 8)
