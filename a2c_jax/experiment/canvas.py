@@ -1,16 +1,22 @@
-"""What all figures share: colours, curves of seeds, the place of the legend, the file."""
+"""What all figures share: colours, curves of seeds, the place of the legend, the file.
+
+matplotlib is imported where something is drawn: training comes first, and it takes a quarter of
+a second.
+"""
+
+from __future__ import annotations
 
 import textwrap
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.transforms import ScaledTranslation
 
 from a2c_jax.experiment.inference import bootstrap_interval, interquartile_mean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 Format = Literal["png", "svg"]
 
@@ -27,6 +33,9 @@ _MANY_SEEDS = 50  # thin lines of more are a picture inside an SVG, or it would 
 
 def new_figure() -> tuple[Figure, Axes]:
     """An empty figure and its axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -46,6 +55,8 @@ def save(
         format: "png" or "svg".
         heading: of the legend.
     """
+    import matplotlib as mpl
+
     axes.margins(x=0.01)
     axes.set_title(textwrap.fill(axes.get_title(), _MAX_CHARACTERS))
     _place_legend(figure, axes, heading)
@@ -69,6 +80,13 @@ def band_alpha(among: int) -> float:
 def pooled_label(num_seeds: int) -> str:
     """What :func:`draw_pooled` shows, in words."""
     return f"interquartile mean of {num_seeds} seeds, 95 % interval"
+
+
+def count_in_thousands(axis: Axis) -> None:
+    """Writes the numbers of an axis as 20k and 1M."""
+    from matplotlib.ticker import EngFormatter
+
+    axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def mark_solved(axes: Axes, end: float, threshold: float | None) -> None:
@@ -151,6 +169,8 @@ def _place_legend(figure: Figure, axes: Axes, heading: str) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if not labels:
         return
+    from matplotlib.transforms import ScaledTranslation
+
     most = _MAX_CHARACTERS if len(labels) <= _FEW else _SHORT
     below = axes.transAxes + ScaledTranslation(0, -_LEGEND_DROP, figure.dpi_scale_trans)
     for columns in range(min(4, len(labels)), 0, -1):

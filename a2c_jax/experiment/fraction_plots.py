@@ -1,16 +1,19 @@
 """Pictures of fractions of seeds: how many have solved the task when, and how many are how good."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
 
 from a2c_jax.experiment.canvas import Format, band_alpha, line_style, new_figure
 from a2c_jax.experiment.inference import binomial_interval, performance_profile
 from a2c_jax.experiment.plotted_run import PlotRun, Unit, check_runs, save_runs, set_times
 from a2c_jax.experiment.statistics import final_returns, solve_time_curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MAX_BANDS = 4  # more, over each other, could not be told apart
 
@@ -126,5 +129,7 @@ def _fill(
 
 
 def _set_fractions(axes: Axes) -> None:
+    from matplotlib.ticker import PercentFormatter
+
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -1,14 +1,16 @@
 """Pictures of a score over two settings: on a grid, or of random draws."""
 
-from collections.abc import Sequence
-from typing import BinaryIO, Literal
+from __future__ import annotations
 
-import matplotlib as mpl
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
 import numpy as np
-from matplotlib.axis import Axis
-from matplotlib.patches import Rectangle
 
 from a2c_jax.experiment.canvas import Format, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
 
 _COLORS = "viridis"  # as bright as it is high, to colour-blind readers too
 _MISSING = (0.85, 0.85, 0.85)
@@ -63,6 +65,9 @@ def draw_heat_map(
             f"values has shape {values.shape} where y and x have {(len(y), len(x))}; "
             "give a value for each pair."
         )
+    import matplotlib as mpl
+    from matplotlib.patches import Rectangle
+
     figure, axes = new_figure()
     axes.spines[:].set_visible(False)
     shown = np.ma.masked_invalid(values)

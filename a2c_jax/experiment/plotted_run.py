@@ -1,15 +1,18 @@
 """A run as it is drawn, and what the pictures of runs share."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
 
-from a2c_jax.experiment.canvas import Format, save
+from a2c_jax.experiment.canvas import Format, count_in_thousands, save
 from a2c_jax.types import Metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Unit = Literal["steps", "episodes"]
 
@@ -61,7 +64,7 @@ def set_times(axes: Axes, unit: Unit, end: float) -> None:
         raise ValueError(f"unit is {unit!r}; give one of {', '.join(_TIMES)}.")
     axes.set_xlabel(_TIMES[unit])
     axes.set_xlim(0.0, 1.01 * end)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    count_in_thousands(axes.xaxis)
 
 
 def save_runs(

@@ -1,16 +1,18 @@
 """Figures of returns: a run's learning curve, a comparison's, and the article's episodes."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import BinaryIO
 
 import numpy as np
-from matplotlib.ticker import EngFormatter
 
 from a2c_jax.experiment.canvas import (
     BLUE,
     COLORS,
     ORANGE,
     carried_forward,
+    count_in_thousands,
     draw_pooled,
     draw_seeds,
     line_style,
@@ -48,7 +50,7 @@ def draw_learning_curve(
         draw_pooled(axes, steps, returns, pooled_label(len(returns)))
     mark_solved(axes, steps[-1], threshold)
     axes.set(title=title, xlabel="environment steps of each seed", ylabel="mean episode return")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    count_in_thousands(axes.xaxis)
     save(file, figure, axes)
 
 
@@ -79,7 +81,7 @@ def draw_methods(
         end = max(end, steps[-1])
     mark_solved(axes, end, threshold)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    count_in_thousands(axes.xaxis)
     save(file, figure, axes)
 
 
@@ -106,5 +108,5 @@ def draw_episodes(file: BinaryIO, values: np.ndarray, *, title: str, label: str)
         draw_seeds(axes, episodes[every], smooth[:, every], f"{label}, mean of the last 10")
         draw_pooled(axes, episodes[every], smooth[:, every], pooled_label(len(values)))
     axes.set(title=title, xlabel="episode", ylabel=f"episode {label}")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    count_in_thousands(axes.xaxis)
     save(file, figure, axes)

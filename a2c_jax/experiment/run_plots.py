@@ -1,11 +1,12 @@
 """Pictures of one run or of several over each other, drawn from arrays."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from a2c_jax.experiment.canvas import (
     Format,
@@ -26,6 +27,9 @@ from a2c_jax.experiment.plotted_run import (
     save_runs,
     set_times,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 QUANTITIES = {
     "returns": "mean episode return",

@@ -61,12 +61,14 @@ def begin(algorithm: Algorithm, starts: Any, layout: SeedLayout) -> Outcome:
         starts: what its ``init`` takes: keys, ``[S]``.
         layout: of the seeds.
     """
-    start = time.perf_counter()
-    init = over_seeds(algorithm.init, layout)
-    groups = jax.block_until_ready([init(group) for group in split_groups(starts, layout)])
+    groups = split_groups(starts, layout)
+    return _begin_with(_lower_init(algorithm, groups, layout).compile(), groups, layout)
+
+
+def _begin_with(init: Any, groups: list[Group], layout: SeedLayout) -> Outcome:
+    states = jax.block_until_ready([init(group) for group in groups])
     nothing: Any = np.zeros((layout.num_seeds, 0), np.float32)
-    metrics = Metrics(*[nothing] * len(Metrics._fields))
-    return Outcome(groups, metrics, time.perf_counter() - start, 0.0)
+    return Outcome(states, Metrics(*[nothing] * len(Metrics._fields)), 0.0, 0.0)
 
 
 def train_in_chunks(
@@ -145,15 +147,17 @@ def _begin_compiling(
 ) -> tuple[Outcome, Any]:
     """The states before the first update, and beside it the first chunk's program.
 
-    Each is compiled by a core of its own, so the first update comes a second sooner.
+    Each is compiled by a core of its own, and the one while the other is traced, so the first
+    update comes a second and a half sooner.
     """
     start = time.perf_counter()
-    # Traced here: settings of JAX may hold in one thread only.
-    lowered = _lower_chunk(algorithm, num_updates, layout, group)
+    groups = split_groups(starts, layout)
     with ThreadPoolExecutor(max_workers=1) as other:
-        program = other.submit(lowered.compile)
-        outcome = begin(algorithm, starts, layout)
-    return outcome._replace(compile_seconds=time.perf_counter() - start), program.result()
+        # Traced here: settings of JAX may hold in one thread only.
+        init = other.submit(_lower_init(algorithm, groups, layout).compile)
+        program = compile_chunk(algorithm, num_updates, layout, group)
+        outcome = _begin_with(init.result(), groups, layout)
+    return outcome._replace(compile_seconds=time.perf_counter() - start), program
 
 
 def chunk_length(
@@ -214,11 +218,12 @@ def compile_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, gr
         layout: of the seeds.
         group: of their states, as arrays or as shapes.
     """
-    return _lower_chunk(algorithm, num_updates, layout, group).compile()
+    chunk = over_seeds(lambda state: run(algorithm, state, num_updates), layout)
+    return chunk.lower(group).compile()
 
 
-def _lower_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Any) -> Any:
-    return over_seeds(lambda state: run(algorithm, state, num_updates), layout).lower(group)
+def _lower_init(algorithm: Algorithm, groups: list[Group], layout: SeedLayout) -> Any:
+    return over_seeds(algorithm.init, layout).lower(groups[0])
 
 
 def _room(metrics: Metrics, num_updates: int) -> Metrics:
