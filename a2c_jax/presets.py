@@ -5,10 +5,13 @@ Change any of them with ``dataclasses.replace``; turn them into an algorithm wit
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import optax
 
 from a2c_jax.article import AS_PRINTED
+from a2c_jax.layers import orthogonal
+from a2c_jax.methods import METHODS
 from a2c_jax.networks import (
     article_network,
     article_q_network,
@@ -16,19 +19,27 @@ from a2c_jax.networks import (
     mlp_q_actor_critic,
 )
 from a2c_jax.settings import ArticlePreset, Preset, build, make_network, num_updates
+from a2c_jax.types import Environment, Network
 
 __all__ = [
+    "FOUND_ON",
     "PRESETS",
     "ArticlePreset",
     "Preset",
+    "acrobot",
     "article",
     "article_as_printed",
     "article_rollouts",
+    "breakout",
     "build",
+    "catch",
+    "decided_actor_critic",
     "default",
     "general",
     "make_network",
+    "mountain_car",
     "num_updates",
+    "space_invaders",
     "stable_baselines3",
 ]
 
@@ -67,6 +78,64 @@ default = dataclasses.replace(
     optimizer=functools.partial(_rmsprop, decay=0.98),
 )
 """Found by experiment on CartPole-v1, whose pole's angle is a tenth of what else it observes."""
+
+acrobot = dataclasses.replace(
+    general,
+    total_steps=200_000,
+    num_envs=4,
+    num_steps=20,
+    discount=0.99,
+    value_coef=0.005,
+    entropy_coef=0.01,
+    value_scale=30.0,
+)
+"""Found on Acrobot-v1: values of tens need a critic in such units, to be learned in time."""
+
+
+def decided_actor_critic(env: Environment, hidden_sizes: Sequence[int]) -> Network:
+    """:func:`a2c_jax.mlp_actor_critic` whose first policies are far from uniform."""
+    return mlp_actor_critic(env, hidden_sizes, policy_init=orthogonal(1.0))
+
+
+mountain_car = dataclasses.replace(
+    general,
+    total_steps=1_000_000,
+    num_envs=16,
+    num_steps=20,
+    discount=0.99,
+    entropy_coef=0.03,
+    learning_rate=4e-3,
+    observation_scale=(3.0, 80.0),
+    network=decided_actor_critic,
+    method=METHODS["gae"],
+)
+"""Found on MountainCar-v0, where a policy near uniform never comes to a reward.
+
+Features of like size and a policy head that starts large make first policies that push one way for
+long, depending on the velocity, and some of them reach the top.
+"""
+
+catch = dataclasses.replace(
+    general,
+    total_steps=200_000,
+    num_envs=16,
+    num_steps=9,
+    entropy_coef=0.1,
+    learning_rate=4e-3,
+)
+"""Found on Catch-bsuite: a rollout is an episode."""
+
+breakout = dataclasses.replace(
+    general,
+    total_steps=1_000_000,
+    discount=0.99,
+    entropy_coef=0.01,
+    hidden_sizes=(128,),
+)
+"""Found on Breakout-MinAtar."""
+
+space_invaders = breakout
+"""Found on SpaceInvaders-MinAtar."""
 
 stable_baselines3 = dataclasses.replace(
     general,
@@ -112,9 +181,24 @@ article_as_printed = ArticlePreset(defects=AS_PRINTED)
 PRESETS: dict[str, Preset | ArticlePreset] = {
     "default": default,
     "general": general,
+    "acrobot": acrobot,
+    "mountain_car": mountain_car,
+    "catch": catch,
+    "breakout": breakout,
+    "space_invaders": space_invaders,
     "stable_baselines3": stable_baselines3,
     "article": article,
     "article_as_printed": article_as_printed,
     "article_rollouts": article_rollouts,
 }
 """The presets by name."""
+
+FOUND_ON: dict[str, str] = {
+    "default": "CartPole-v1",
+    "acrobot": "Acrobot-v1",
+    "mountain_car": "MountainCar-v0",
+    "catch": "Catch-bsuite",
+    "breakout": "Breakout-MinAtar",
+    "space_invaders": "SpaceInvaders-MinAtar",
+}
+"""The environment that a preset's settings were chosen on, for those that are for one."""

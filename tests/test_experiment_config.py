@@ -21,7 +21,7 @@ from a2c_jax.experiment.describe import describe_settings
 from a2c_jax.experiment.jobs import resolve
 from a2c_jax.experiment.parsing import parse_train
 from a2c_jax.methods import METHODS
-from a2c_jax.presets import PRESETS
+from a2c_jax.presets import FOUND_ON, PRESETS
 
 
 def with_settings(algorithm=None, **settings):
@@ -70,7 +70,12 @@ def test_the_flags_know_every_method_and_preset_in_order():
         ({}, "default"),
         ({"env": "CartPole-v1", "algorithm": "a2c"}, "default"),
         ({"algorithm": "gae"}, "general"),
-        ({"env": "Acrobot-v1"}, "general"),
+        ({"env": "Acrobot-v1"}, "acrobot"),
+        ({"env": "Acrobot-v1", "algorithm": "a2c"}, "acrobot"),
+        ({"env": "Acrobot-v1", "algorithm": "gae"}, "general"),
+        ({"env": "MountainCar-v0", "algorithm": "gae"}, "mountain_car"),
+        ({"env": "MountainCar-v0", "algorithm": "a2c"}, "general"),
+        ({"env": "Asterix-MinAtar"}, "general"),
         ({"env": "Acrobot-v1", "preset": "stable_baselines3"}, "stable_baselines3"),
     ],
 )
@@ -85,6 +90,19 @@ def test_a_method_changes_only_what_suits_it(preset):
         settings = with_method(PRESETS[preset], name)
         suited = {"method": method, **dict(method.settings)}
         assert settings == dataclasses.replace(PRESETS[preset], **suited)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_brings_the_environment_that_it_was_found_on(preset):
+    env = FOUND_ON.get(preset, "CartPole-v1")
+    for config in (default_config(preset, None), parse_train(["--preset", preset])):
+        assert resolve(config).env.name == env
+    elsewhere = parse_train(["--preset", preset, "--env", "Catch-bsuite"])
+    assert (elsewhere.preset, elsewhere.env) == (preset, "Catch-bsuite")
+
+
+def test_no_two_presets_were_found_on_the_same_environment():
+    assert len(set(FOUND_ON.values())) == len(FOUND_ON)
 
 
 def test_a_seed_has_the_same_key_alone_and_among_others():

@@ -27,7 +27,7 @@ def test_every_configuration_comes_back(preset, algorithm, tmp_path):
     config = dataclasses.replace(default_config(preset, algorithm), num_seeds=3)
     read = read_config(written(config, tmp_path / "config.json"))
     assert read.settings == config.settings
-    assert (read.preset, read.algorithm, read.env) == (preset, algorithm, "CartPole-v1")
+    assert (read.preset, read.algorithm, read.env) == (preset, algorithm, config.env)
     assert read.max_episode_steps == config.max_episode_steps
     assert (read.seeds, read.num_seeds, read.seed) == (None, 3, 0)
     assert make_job(read).seeds == (0, 1, 2)
@@ -68,7 +68,7 @@ def test_a_run_of_an_earlier_default_goes_on_as_general(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "preset"), [({}, "default"), ({"env": "Acrobot-v1"}, "general")]
+    ("content", "preset"), [({}, "default"), ({"env": "Acrobot-v1"}, "acrobot")]
 )
 def test_a_file_without_a_preset_gets_that_of_its_environment(content, preset, tmp_path):
     path = tmp_path / "config.json"

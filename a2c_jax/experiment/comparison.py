@@ -18,7 +18,7 @@ from a2c_jax.experiment.runs import describe_outcome
 from a2c_jax.experiment.training import train_in_chunks
 from a2c_jax.methods import METHODS
 from a2c_jax.metrics import learning_curve
-from a2c_jax.presets import PRESETS, ArticlePreset, Preset
+from a2c_jax.presets import FOUND_ON, PRESETS, ArticlePreset, Preset
 
 _FEWEST_EPISODES = 3  # two scatter by the same amount each, and tell nothing of the error
 
@@ -87,7 +87,8 @@ def default_comparison(preset: str) -> CompareConfig:
             f"preset is {preset!r}, an algorithm of its own; give --preset article_rollouts."
         )
     settings = dataclasses.replace(settings, normalize_advantages=False)
-    return CompareConfig(settings, preset=preset)  # type: ignore[arg-type]
+    env = FOUND_ON.get(preset, CompareConfig.env)
+    return CompareConfig(settings, preset=preset, env=env)  # type: ignore[arg-type]
 
 
 def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = None) -> Jobs:

@@ -8,13 +8,18 @@ from typing import Any, Generic, Literal, TypeVar
 
 from a2c_jax import presets
 from a2c_jax.methods import METHODS
-from a2c_jax.presets import PRESETS, ArticlePreset, Preset
+from a2c_jax.presets import FOUND_ON, PRESETS, ArticlePreset, Preset
 
 SettingsT = TypeVar("SettingsT", bound=Preset | ArticlePreset)
 
 PresetName = Literal[
     "default",
     "general",
+    "acrobot",
+    "mountain_car",
+    "catch",
+    "breakout",
+    "space_invaders",
     "stable_baselines3",
     "article",
     "article_as_printed",
@@ -38,10 +43,10 @@ class TrainConfig(Generic[SettingsT]):
     Attributes:
         settings: single settings of the preset, to be changed.
         preset: the settings to start from; they are the defaults of the flags below, as
-            --preset NAME --help shows. By default the one that was found for A2C on CartPole-v1,
-            and general for all else.
+            --preset NAME --help shows. By default the one that was found for the environment, if
+            there is one and the algorithm is its own, and general for all else.
         algorithm: the method; by default the preset's own.
-        env: name of a gymnax environment with discrete actions.
+        env: name of a gymnax environment with discrete actions; by default the preset's.
         max_episode_steps: time limit in steps; by default the environment's own, and the
             article's 200 for its loop.
         num_seeds: how many seeds, counting up from the first.
@@ -103,10 +108,14 @@ class TrainConfig(Generic[SettingsT]):
 def starting_preset(env: str | None, algorithm: str | None) -> PresetName:
     """The preset for an environment and a method where none is named.
 
-    That is ``default`` for what it was made for, A2C on CartPole-v1, and ``general`` for all else.
+    That is the one that was found for the environment (``default`` for CartPole-v1), if the method
+    is its own, and ``general`` for all else.
     """
-    is_made_for = env in (None, "CartPole-v1") and algorithm in (None, "a2c")
-    return "default" if is_made_for else "general"
+    env = env or TrainConfig.env
+    found = next((name for name, task in FOUND_ON.items() if task == env), None)
+    if found is None or algorithm not in (None, method_name(PRESETS[found])):  # type: ignore[arg-type]
+        return "general"
+    return found  # type: ignore[return-value]
 
 
 def default_config(preset: str, algorithm: str | None) -> TrainConfig:
@@ -125,7 +134,8 @@ def default_config(preset: str, algorithm: str | None) -> TrainConfig:
         return TrainConfig(settings, preset=preset, max_episode_steps=200, num_seeds=1)  # type: ignore[arg-type]
     if algorithm is not None:
         settings = with_method(settings, algorithm)
-    return TrainConfig(settings, preset=preset, algorithm=algorithm)  # type: ignore[arg-type]
+    env = FOUND_ON.get(preset, TrainConfig.env)
+    return TrainConfig(settings, preset=preset, algorithm=algorithm, env=env)  # type: ignore[arg-type]
 
 
 def with_method(settings: Preset, algorithm: str) -> Preset:
@@ -144,7 +154,7 @@ def configure(
     """The configuration of a preset and a method, with changes.
 
     Args:
-        preset: its name; by default ``default`` for A2C on CartPole-v1, and else ``general``.
+        preset: its name; by default as :func:`starting_preset` says.
         algorithm: the method's name; by default the preset's own.
         **changes: fields of :class:`TrainConfig`, or of its settings.
 
