@@ -43,6 +43,19 @@ def has_fallen(cart: list[jax.Array]) -> jax.Array:
     return (x < -_MAX_X) | (x > _MAX_X) | (theta < -_MAX_THETA) | (theta > _MAX_THETA)
 
 
+# Steps that stay within a limit by little, and that cross it: x, its speed, θ, its speed.
+_PROBES = tuple(
+    (*cart, *pole)
+    for side in (-1.0, 1.0)
+    for cart, pole in [
+        ((2.39 * side, 0.3 * side), (0.1, -0.4)),
+        ((2.395 * side, 0.3 * side), (0.1, -0.4)),
+        ((0.5, 0.3), (0.2 * side, 0.4 * side)),
+        ((0.5, 0.3), (0.206 * side, 0.4 * side)),
+    ]
+)
+
+
 def require_cartpole(env: Environment) -> None:
     """Raises ValueError unless ``env`` is CartPole-v1 with the usual physics.
 
@@ -56,16 +69,17 @@ def require_cartpole(env: Environment) -> None:
         )
     with jax.ensure_compile_time_eval():
         start, _ = env.reset(jax.random.key(0))
-        for number, theta in ((-2.41, 0.1), (-2.38, -0.2), (0.5, 0.2089), (2.38, 0.21)):
-            numbers = {"x": number, "x_dot": 0.3, "theta": theta, "theta_dot": -0.4}
-            cart = [jnp.float32(value) for value in numbers.values()]
-            state = start.replace(**dict(zip(numbers, cart, strict=True)))
+        for probe in _PROBES:
+            cart = [jnp.float32(value) for value in probe]
+            names = ("x", "x_dot", "theta", "theta_dot")
+            state = start.replace(**dict(zip(names, cart, strict=True)))
             timestep = env.step(jax.random.key(0), state, jnp.int32(1))
             after = pushed(cart, jnp.float32(1.0))
             same = np.allclose(timestep.obs, jnp.stack(after), rtol=1e-4, atol=1e-5)
-            if not same or timestep.terminated != has_fallen(after):
+            ended_alike = timestep.terminated == has_fallen(after)
+            if not (same and ended_alike and timestep.reward == 1.0):
                 raise ValueError(
-                    "env is a CartPole-v1 with other physics than the usual, which the fused "
-                    "kernel does not contain; change nothing but max_steps_in_episode, or use "
-                    "actor_critic."
+                    "env is a CartPole-v1 with other physics or rewards than the usual, which the "
+                    "fused kernel does not contain; change nothing but max_steps_in_episode, or "
+                    "use actor_critic."
                 )

@@ -117,6 +117,7 @@ def scaled(
             is not above 0.
     """
     features = math.prod(env.observation_shape)
+    observation_scale = tuple(observation_scale)
     if len(observation_scale) not in (0, 1, features):
         raise ValueError(
             f"observation_scale has {len(observation_scale)} numbers, but an observation of "

@@ -10,6 +10,7 @@ from a2c_jax.experiment.config import default_config
 from a2c_jax.experiment.config_files import describe_config, read_config
 from a2c_jax.experiment.files import json_writer
 from a2c_jax.experiment.jobs import make_job
+from a2c_jax.experiment.parsing import parse_train
 from a2c_jax.methods import METHODS
 from a2c_jax.presets import PRESETS
 
@@ -74,6 +75,13 @@ def test_a_file_without_a_preset_gets_that_of_its_environment(content, preset, t
     path = tmp_path / "config.json"
     path.write_text(json.dumps(content))
     assert read_config(path).preset == preset
+
+
+def test_a_file_without_one_gets_that_of_the_environment_it_is_used_on(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"settings": {"num_envs": 16}}))
+    config = parse_train(["--config", str(path), "--env", "Catch-bsuite"])
+    assert (config.preset, config.env, config.settings.num_envs) == ("catch", "Catch-bsuite", 16)
 
 
 def test_scales_come_back_as_numbers(tmp_path):

@@ -44,6 +44,39 @@ def stages():
         return gradients.measure_stages(jax.random.key(0), env, SETTINGS, PRESET, 64)
 
 
+def test_the_network_is_the_presets_in_its_scales(cartpole, monkeypatch):
+    monkeypatch.setattr(gradients, "_CRITIC_UPDATES", 5)
+    monkeypatch.setattr(gradients, "SEEDS", 1)
+    monkeypatch.setattr(gradients, "STAGES", (0.0,))
+    scales = {"observation_scale": (1.0, 1.0, 10.0, 1.0), "value_scale": 10.0}
+
+    def by_hand(make):
+        return lambda env, sizes: a2c.scaled(make(env, sizes), env, **scales)
+
+    plain = dataclasses.replace(PRESET, total_steps=400)
+    ours, theirs = (
+        gradients.measure_stages(
+            jax.random.key(0),
+            cartpole,
+            {
+                name: dataclasses.replace(one, method=METHODS[name])
+                for name in ("gae", "q-actor-critic")
+            },
+            one,
+            8,
+        )
+        for one in (
+            dataclasses.replace(plain, **scales),
+            dataclasses.replace(
+                plain,
+                network=by_hand(a2c.mlp_actor_critic),
+                q_network=by_hand(a2c.mlp_q_actor_critic),
+            ),
+        )
+    )
+    assert ours == theirs
+
+
 def test_the_gradients_are_measured_along_the_run(stages):
     assert [stage.name for stage in stages] == ["0%", "40%"]
     assert [stage.steps for stage in stages] == [40, 8000]

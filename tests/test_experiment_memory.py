@@ -8,17 +8,22 @@ import pytest
 from a2c_jax import experiment
 from a2c_jax.experiment import cli, free_memory, memory
 from a2c_jax.experiment.jobs import make_job
-from a2c_jax.experiment.training import begin, compile_chunk
-from a2c_jax.parallel import abstract_group
+from a2c_jax.experiment.training import compile_chunk
+from a2c_jax.parallel import abstract_group, over_seeds, split_groups
 
 
 def job_of(num_seeds, **changes):
     return make_job(experiment.configure(num_seeds=num_seeds, hidden_sizes=(8,), **changes))
 
 
+def first_states(job):
+    init = over_seeds(job.algorithm.init, job.layout)
+    return [init(group) for group in split_groups(job.keys, job.layout)]
+
+
 def test_the_estimate_is_of_the_arrays_that_there_are():
     job = job_of(16, total_steps=4000)
-    groups = begin(job.algorithm, job.keys, job.layout).state
+    groups = first_states(job)
     leaves = jax.tree.leaves([group.tree for group in groups])
     state = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
     metrics = 16 * 100 * 8 * 4
@@ -118,5 +123,5 @@ def test_the_bytes_of_a_program_come_from_its_analysis():
     program = compile_chunk(job.algorithm, 2, job.layout, group)
     whole = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(group))
     assert memory.program_bytes(program) > 2 * whole / 2  # in and out, on each of two devices
-    states = begin(job.algorithm, job.keys, job.layout).state
+    states = first_states(job)
     assert int(program(states[0]).number.sum()) == 4, "it takes what training has"

@@ -15,7 +15,7 @@ import pytest
 from comparing import assert_identical
 
 from a2c_jax import experiment
-from a2c_jax.experiment import cli, commands, files, parsing, replacing, run_training
+from a2c_jax.experiment import cli, commands, files, parsing, replacing, run_training, saving
 from a2c_jax.experiment.jobs import make_job
 from a2c_jax.experiment.run_training import WriteError
 
@@ -217,6 +217,29 @@ def edit_config(folder, **changes):
     content = json.loads((folder / "config.json").read_text())
     content["settings"].update(changes.pop("settings", {}))
     (folder / "config.json").write_text(json.dumps({**content, **changes}))
+
+
+def test_a_run_of_an_earlier_version_goes_on(tmp_path, monkeypatch):
+    # Until format 4 general was called default, and there were no scales and one kind of fall.
+    later = {"rate_power", "observation_scale", "value_scale"}
+    whole = saving.identity_of
+    folder = tmp_path / "run"
+    flags = ["--preset", "general", "--num-seeds", "2", "--hidden-sizes", "8"]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            saving,
+            "identity_of",
+            lambda told: {n: value for n, value in whole(told).items() if n not in later},
+        )
+        assert cli.main(["train", *flags, "--total-steps", "800", "--out", str(folder)]) == 0
+    content = json.loads((folder / "config.json").read_text())
+    for name in later:
+        del content["settings"][name]
+    content |= {"format": 3, "preset": "default"}
+    (folder / "config.json").write_text(json.dumps(content))
+    assert experiment.load_run(folder).config.preset == "general"
+    assert cli.main(["train", "--resume", str(folder), "--total-steps", "1600"]) == 0
+    assert experiment.load_run(folder).metrics.episode_count.shape == (2, 40)
 
 
 @pytest.mark.parametrize(

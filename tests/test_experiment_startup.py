@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import pytest
@@ -122,3 +123,14 @@ def test_a_module_that_fails_to_load_is_not_left_behind(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no disk"):
         _ = module.anything
     assert "fails_to_load" not in sys.modules
+
+
+def test_threads_wait_for_a_module_that_another_one_loads(tmp_path, monkeypatch):
+    code = "import time\nfirst = 1\ntime.sleep(0.2)\nlast = 2\n"
+    (tmp_path / "loads_slowly.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    startup.load_later("loads_slowly")
+    module = sys.modules["loads_slowly"]
+    monkeypatch.delitem(sys.modules, "loads_slowly")
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda _: module.last, range(4))) == [2] * 4

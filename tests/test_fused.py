@@ -156,12 +156,27 @@ def test_it_lowers_for_cuda(cartpole):
     assert "mosaic_gpu" in traced.lower(lowering_platforms=("cuda",)).as_text()
 
 
+def with_other_rewards():
+    env = a2c.make_env("CartPole-v1")
+
+    def step(key, env_state, action):
+        timestep = env.step(key, env_state, action)
+        return timestep._replace(reward=timestep.reward / 10)
+
+    return env._replace(step=step)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"env": a2c.make_env("Acrobot-v1")}, "env is Acrobot-v1, .* use actor_critic"),
         ({"env": a2c.make_env("CartPole-v1", gravity=5.0)}, "env is .* other physics .* change"),
         ({"env": a2c.make_env("CartPole-v1", x_threshold=1.0)}, "env is .* other physics"),
+        (
+            {"env": a2c.make_env("CartPole-v1", theta_threshold_radians=0.3)},
+            "env is .* other physics",
+        ),
+        ({"env": with_other_rewards()}, "env is .* other physics or rewards"),
         ({"make_network": a2c.mlp_q_actor_critic}, "make_network is .*; give article_network"),
         ({"hidden_sizes": ()}, r"hidden_sizes is \(\), 0 layers; give one or two"),
         ({"hidden_sizes": (8, 8, 8)}, r"hidden_sizes is \(8, 8, 8\), 3 layers; give one or two"),

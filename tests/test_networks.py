@@ -115,7 +115,7 @@ def test_one_scale_is_for_all_features_whatever_their_shape():
     network = a2c.mlp_actor_critic(env, hidden_sizes=(8,))
     params = network.init(jax.random.key(0))
     obs = jax.random.normal(jax.random.key(1), (3, *env.observation_shape))
-    scaled = a2c.scaled(network, env, observation_scale=(2.0,))
+    scaled = a2c.scaled(network, env, observation_scale=np.array([2.0]))
     np.testing.assert_allclose(
         scaled.policy(params, obs), network.policy(params, 2.0 * obs), rtol=1e-6
     )  # fmt: skip

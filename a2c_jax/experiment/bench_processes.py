@@ -130,7 +130,7 @@ def solve_seconds(flags: Sequence[str], stop: ShouldStop) -> dict[str, Any]:
 
 
 def peer_solve_seconds(peer: Peer, steps: int, stop: ShouldStop) -> dict[str, Any]:
-    """The same of one seed of Stable-Baselines3, at the same settings."""
+    """The same of one seed of Stable-Baselines3, with the settings of our preset general."""
     start = time.perf_counter()
     with start_worker(peer, {"solve": steps, "network": "default"}, stop) as worker:
         wall = time.perf_counter() - start

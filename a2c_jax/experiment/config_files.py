@@ -55,12 +55,13 @@ def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
     }
 
 
-def read_config(path: Path, argument: str = "config") -> TrainConfig:
+def read_config(path: Path, argument: str = "config", env: str | None = None) -> TrainConfig:
     """Reads a configuration; what it does not hold is as the preset has it.
 
     Args:
         path: a JSON file, such as the ``config.json`` of a run.
         argument: what named it, for an error's sentence.
+        env: the environment that is to be trained on in place of the file's.
 
     Raises:
         ValueError: one sentence, if it is missing, damaged, of a newer format, or names what
@@ -68,12 +69,12 @@ def read_config(path: Path, argument: str = "config") -> TrainConfig:
     """
     content = read_json(path, argument)
     try:
-        return _to_config(content)
+        return _to_config(content, env)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{argument} is {str(path)!r}, in which {error}") from error
 
 
-def _to_config(content: dict[str, Any]) -> TrainConfig:
+def _to_config(content: dict[str, Any], env_name: str | None) -> TrainConfig:
     written = content.get("format", FORMAT)
     if not isinstance(written, int) or written > FORMAT:
         raise ValueError(
@@ -87,7 +88,7 @@ def _to_config(content: dict[str, Any]) -> TrainConfig:
     if not isinstance(content.get("settings", {}), dict):
         raise ValueError(f"settings is {content['settings']!r}; give an object of settings.")
     algorithm = content.get("algorithm")
-    preset = content.get("preset") or starting_preset(content.get("env"), algorithm)
+    preset = content.get("preset") or starting_preset(env_name or content.get("env"), algorithm)
     if preset == "default" and written < _NAMED_GENERAL:
         preset = "general"
     default = default_config(preset, algorithm)

@@ -132,8 +132,9 @@ def _measure(
 ) -> Any:
     """The noise of each method's gradient at a policy, and the policy's mean return."""
     value_key, q_key, gradient_key, return_key = jax.random.split(key, 4)
-    network = preset.network(env, preset.hidden_sizes)
-    q_network = preset.q_network(env, preset.hidden_sizes)
+    q_preset = dataclasses.replace(preset, method=METHODS["q-actor-critic"])
+    network: Any = presets.make_network(preset, env)
+    q_network: Any = presets.make_network(q_preset, env)
     rate = optax.linear_schedule(_CRITIC_RATE, 0.0, _CRITIC_UPDATES)
     held: dict[str, Any] = {
         "optimizer": optax.partition(

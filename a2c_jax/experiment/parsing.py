@@ -74,11 +74,11 @@ def _starting_from(names: dict[str, str | None]) -> TrainConfig:
     for name in ("preset", "algorithm"):
         if names[name] is not None:
             raise ValueError(
-                f"{name} is {names[name]!r}, but config {names['config']!r} has one already; leave "
-                f"--{name} out, or change it in the file."
+                f"{name} is {names[name]!r}, but config {names['config']!r} is given too, which "
+                f"says it or leaves it to the environment; leave --{name} out, or change the file."
             )
     path = Path(names["config"])
-    return dataclasses.replace(read_config(path), config=path)
+    return dataclasses.replace(read_config(path, env=names["env"]), config=path)
 
 
 def parse_compare(flags: Sequence[str]) -> tuple[CompareConfig, dict[str, Preset]]:

@@ -19,6 +19,9 @@ from a2c_jax.parallel import gather_groups, split_groups
 _SERIES = "metrics.f32"
 _STATE, _EVALUATIONS = "state.", "evaluations."
 
+# What settings were before there was a name for them, in checkpoints of that time.
+_LATER_SETTINGS = {"rate_power": 1.0, "observation_scale": [], "value_scale": 1.0}
+
 
 class Restored(NamedTuple):
     """A run as a checkpoint has it.
@@ -195,6 +198,7 @@ def _name(path: Any) -> str:
 
 
 def _check_identity(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = _LATER_SETTINGS | found
     for name, value in expected.items():
         if found.get(name) == value:
             continue

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,19 +49,32 @@ def load_later(*names: str) -> None:
                 setattr(sys.modules[parent], child, module)
 
 
+_LOADING = threading.RLock()
+
+
 class _LoadedLater(ModuleType):
     # Not importlib's LazyLoader, whose modules load as soon as a second module imports them.
 
     def __getattr__(self, name: str) -> Any:
-        """Called for names that are not there, so once: it loads the module."""
-        self.__class__ = ModuleType  # type: ignore[assignment]
+        """Called for names that are not there: it loads the module, once."""
+        with _LOADING:  # another thread waits; this one may come again, from within the module
+            if isinstance(self, _LoadedLater):
+                if "__loading__" in vars(self):
+                    raise AttributeError(f"module {self.__name__!r} has no attribute {name!r} yet")
+                vars(self)["__loading__"] = True
+                self._load()
+        return getattr(self, name)
+
+    def _load(self) -> None:
         spec: Any = self.__spec__
         try:
             spec.loader.exec_module(self)
         except BaseException:
             sys.modules.pop(spec.name, None)
+            parent, _, child = spec.name.rpartition(".")
+            vars(sys.modules.get(parent, self)).pop(child, None)
             raise
-        return getattr(self, name)
+        self.__class__ = ModuleType  # type: ignore[assignment]
 
 
 def use_all_cores() -> None:

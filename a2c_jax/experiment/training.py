@@ -53,24 +53,6 @@ class Outcome(NamedTuple):
         return self.metrics.episode_count.shape[-1]
 
 
-def begin(algorithm: Algorithm, starts: Any, layout: SeedLayout) -> Outcome:
-    """The states before the first update.
-
-    Args:
-        algorithm: what to train.
-        starts: what its ``init`` takes: keys, ``[S]``.
-        layout: of the seeds.
-    """
-    groups = split_groups(starts, layout)
-    return _begin_with(_lower_init(algorithm, groups, layout).compile(), groups, layout)
-
-
-def _begin_with(init: Any, groups: list[Group], layout: SeedLayout) -> Outcome:
-    states = jax.block_until_ready([init(group) for group in groups])
-    nothing: Any = np.zeros((layout.num_seeds, 0), np.float32)
-    return Outcome(states, Metrics(*[nothing] * len(Metrics._fields)), 0.0, 0.0)
-
-
 def train_in_chunks(
     algorithm: Algorithm,
     starts: Any,
@@ -154,10 +136,14 @@ def _begin_compiling(
     groups = split_groups(starts, layout)
     with ThreadPoolExecutor(max_workers=1) as other:
         # Traced here: settings of JAX may hold in one thread only.
-        init = other.submit(_lower_init(algorithm, groups, layout).compile)
+        lowered = over_seeds(algorithm.init, layout).lower(groups[0])
+        compiled = other.submit(lowered.compile)
         program = compile_chunk(algorithm, num_updates, layout, group)
-        outcome = _begin_with(init.result(), groups, layout)
-    return outcome._replace(compile_seconds=time.perf_counter() - start), program
+        init = compiled.result()
+    states = jax.block_until_ready([init(group) for group in groups])
+    nothing: Any = np.zeros((layout.num_seeds, 0), np.float32)
+    metrics = Metrics(*[nothing] * len(Metrics._fields))
+    return Outcome(states, metrics, time.perf_counter() - start, 0.0), program
 
 
 def chunk_length(
@@ -220,10 +206,6 @@ def compile_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, gr
     """
     chunk = over_seeds(lambda state: run(algorithm, state, num_updates), layout)
     return chunk.lower(group).compile()
-
-
-def _lower_init(algorithm: Algorithm, groups: list[Group], layout: SeedLayout) -> Any:
-    return over_seeds(algorithm.init, layout).lower(groups[0])
 
 
 def _room(metrics: Metrics, num_updates: int) -> Metrics:

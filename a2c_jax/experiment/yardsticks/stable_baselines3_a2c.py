@@ -7,7 +7,7 @@
 CartPole-v1 from its own ``make_vec_env`` (a ``DummyVecEnv``), the network that is asked for. It
 trains one seed whatever ``num_seeds`` is: it takes S times as long for S seeds, so steps a second
 are comparable. With ``"solve"`` in the settings it trains that many steps with the settings of
-a2c_jax's preset ``default`` instead, and tells when 100 episodes had a mean return of 475.
+a2c_jax's preset ``general`` instead, and tells when 100 episodes had a mean return of 475.
 """
 
 from typing import Any
