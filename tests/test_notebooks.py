@@ -20,6 +20,12 @@ SMALL = {
         "NUM_APART": 1,
     },
     "04_your_own": {"NUM_SEEDS": 2, "NUM_UPDATES": 40, "TRACK_UPDATES": 20, "NUM_STAGES": 2},
+    "05_what_matters": {
+        "NUM_SEEDS": 2,
+        "TOTAL_STEPS": 2_000,
+        "ARTICLE_STEPS": 2_560,
+        "SHOWN": 2,
+    },
 }
 # The critics of the measurement are fitted for longer than the whole of a small training.
 HASTE = "from a2c_jax.experiment import gradients\ngradients._CRITIC_UPDATES = 20\n"

@@ -28,6 +28,8 @@ COMMANDS = {
     "a2c-jax train --resume runs/many --distributed --num-processes 1": [],
     "a2c-jax train --preset NAME": ["--help"],
     "a2c-jax train --preset NAME --help": [],
+    "a2c-jax train --env NAME": ["--help"],
+    "a2c-jax train --env Acrobot-v1 --num-seeds 32 --seed 100000": TINY,
     "a2c-jax train --num-seeds 4 --seed 100 --num-envs 16 --learning-rate 3e-3 "
     "--out runs/mine": TINY,
     "a2c-jax bench": ["--help"],
