@@ -95,3 +95,17 @@ def test_bad_arguments_are_named(small_algorithm, keys):
         train(keys, batch_size=0)
     with pytest.raises(ValueError, match="devices is empty"):
         train(keys, devices=[])
+
+
+def test_only_a_few_calls_wait_for_their_turn(monkeypatch):
+    begun, done, most = [], [], []
+
+    def program(group):
+        begun.append(group)
+        most.append(len(begun) - len(done))
+        return group
+
+    monkeypatch.setattr(parallel.jax, "block_until_ready", done.extend)
+    assert parallel.run_groups(program, range(10)) == begun == list(range(10))
+    assert done == list(range(7))
+    assert max(most) == 3

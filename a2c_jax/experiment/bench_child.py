@@ -17,7 +17,7 @@ import jax
 
 from a2c_jax.experiment.bench_config import Size
 from a2c_jax.experiment.bench_sides import make_algorithm
-from a2c_jax.parallel import join_groups, over_seeds, seed_layout, split_groups
+from a2c_jax.parallel import join_groups, over_seeds, run_groups, seed_layout, split_groups
 from a2c_jax.train import train
 
 _STATUS = Path("/proc/self/status")
@@ -39,7 +39,7 @@ def stages(size: Size, network: Any, num_updates: int, runs: int) -> dict[str, A
 
     def run() -> float:
         begun = time.perf_counter()
-        jax.block_until_ready(join_groups([compiled(group) for group in groups], layout))
+        jax.block_until_ready(join_groups(run_groups(compiled, groups), layout))
         return time.perf_counter() - begun
 
     return {

@@ -9,7 +9,7 @@ import numpy as np
 from a2c_jax.evaluate import evaluate
 from a2c_jax.experiment.jobs import Job
 from a2c_jax.experiment.training import Outcome
-from a2c_jax.parallel import Group, join_groups, over_seeds, split_groups
+from a2c_jax.parallel import Group, join_groups, over_seeds, run_groups, split_groups
 from a2c_jax.types import EpisodeStats
 
 # Apart from every key that training uses.
@@ -89,7 +89,8 @@ def evaluation_program(
             job.keys
         )
         groups = zip(params, split_groups(keys, job.layout), strict=True)
-        results = [program(Group(one.number, (one.tree, two.tree))) for one, two in groups]
+        pairs = [Group(one.number, (one.tree, two.tree)) for one, two in groups]
+        results = run_groups(program, pairs)
         return jax.tree.map(np.asarray, join_groups(results, job.layout))
 
     return run

@@ -29,7 +29,7 @@ from a2c_jax.diagnostics import (
 )
 from a2c_jax.evaluate import evaluate
 from a2c_jax.methods import METHODS
-from a2c_jax.parallel import join_groups, over_seeds, seed_layout, split_groups
+from a2c_jax.parallel import join_groups, over_seeds, run_groups, seed_layout, split_groups
 from a2c_jax.presets import Preset
 from a2c_jax.q_actor_critic import q_actor_critic
 from a2c_jax.train import run
@@ -88,14 +88,14 @@ def measure_stages(
     measure = over_seeds(
         lambda pair: _measure(pair[0], pair[1], env, settings, reference, num_episodes), layout
     )
-    params = join_groups([snapshots(group) for group in split_groups(run_keys, layout)], layout)
+    params = join_groups(run_groups(snapshots, split_groups(run_keys, layout)), layout)
     stages: list[StageNoise] = []
     for i, stage in enumerate(STAGES):
         if should_stop():
             break
         keys = jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(stage_keys)
         of_stage = (keys, jax.tree.map(lambda x, i=i: x[:, i], params))
-        results = [measure(group) for group in split_groups(of_stage, layout)]
+        results = run_groups(measure, split_groups(of_stage, layout))
         noise, returns = join_groups(results, layout)
         stages.append(
             StageNoise(

@@ -15,6 +15,7 @@ from a2c_jax.parallel import (
     abstract_group,
     gather_groups,
     over_seeds,
+    run_groups,
     split_groups,
 )
 from a2c_jax.train import run
@@ -140,7 +141,7 @@ def _begin_compiling(
         compiled = other.submit(lowered.compile)
         program = compile_chunk(algorithm, num_updates, layout, group)
         init = compiled.result()
-    states = jax.block_until_ready([init(group) for group in groups])
+    states = jax.block_until_ready(run_groups(init, groups))
     nothing: Any = np.zeros((layout.num_seeds, 0), np.float32)
     metrics = Metrics(*[nothing] * len(Metrics._fields))
     return Outcome(states, metrics, time.perf_counter() - start, 0.0), program
@@ -221,7 +222,7 @@ def _room(metrics: Metrics, num_updates: int) -> Metrics:
 
 def _advance(program: Any, outcome: Outcome, room: Metrics, layout: SeedLayout) -> Outcome:
     start = time.perf_counter()
-    results = [program(group) for group in outcome.state]
+    results = run_groups(program, outcome.state)
     states = [Group(result.number, result.tree.state) for result in results]
     fresh = gather_groups([Group(result.number, result.tree.metrics) for result in results], layout)
     done = outcome.num_updates
