@@ -11,10 +11,12 @@ estimator                        advantage                   target
 :func:`td_actor_critic`          rₜ + dₜ v'ₜ - vₜ            rₜ + dₜ v'ₜ
 :func:`n_step`                   Gₜ (λ = 1) - vₜ             Gₜ (λ = 1)
 :func:`gae`                      Gₜ (λ) - vₜ                 Gₜ (λ)
+:func:`sarsa`                    vₜ = Q(sₜ, aₜ)              rₜ + dₜ v'ₜ
 ================================ =========================== ==========
 
-Any function with this signature can take their place. Gradients through the estimate are
-stopped by :func:`a2c_jax.actor_critic_loss`, not here.
+Any function with this signature can take their place, and :func:`normalized_advantages` turns one
+into another. Gradients through the estimate are stopped by :func:`a2c_jax.actor_critic_loss`, not
+here.
 """
 
 import jax
@@ -126,8 +128,52 @@ def gae(lambda_: Scalar) -> Estimator:
     return estimator
 
 
+def sarsa(
+    rewards: jax.Array,
+    discounts: jax.Array,
+    continues: jax.Array,
+    values: jax.Array,
+    next_values: jax.Array,
+) -> AdvantageEstimate:
+    """Q actor-critic: ``Aₜ = Q(sₜ, aₜ)``, drawn to ``rₜ + dₜ Q(s'ₜ, a'ₜ)``.
+
+    The values are those of the actions taken, here and at the true successors.
+
+    Source: the article, "Algorithm 1 Q Actor Critic".
+    """
+    del continues
+    checks.same_shape(
+        "rewards", rewards, discounts=discounts, values=values, next_values=next_values
+    )
+    return AdvantageEstimate(values, rewards + discounts * next_values)
+
+
+def normalized_advantages(estimator: Estimator) -> Estimator:
+    """The same estimator with advantages of mean 0 and variance 1 over the rollout.
+
+    See :func:`normalize`. Every row of the rollout enters, also those that a mask excludes.
+
+    Args:
+        estimator: gives advantages and targets; the targets stay as they are.
+
+    Raises:
+        ValueError: when it is applied to a single advantage, which would always become 0.
+    """
+
+    def normalized(*arrays: jax.Array) -> AdvantageEstimate:
+        advantages, targets = estimator(*arrays)
+        if advantages.size == 1:
+            raise ValueError(
+                "normalized_advantages is given a single advantage, which would always become 0; "
+                "give rollouts of several steps or environments, or the plain estimator."
+            )
+        return AdvantageEstimate(normalize(advantages), targets)
+
+    return normalized
+
+
 def normalize(advantages: jax.Array) -> jax.Array:
-    """Shifts and scales advantages to mean 0 and variance 1 over all of their axes.
+    """Shifts and scales advantages to mean 0 and variance 1 over all axes.
 
     ``(A - mean A) / (std A + 1e-8)``. Advantages that are all equal become 0.
     """

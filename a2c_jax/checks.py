@@ -9,6 +9,9 @@ from typing import Any
 import chex
 import jax
 
+from a2c_jax.spaces import Discrete
+from a2c_jax.types import Environment, Network
+
 
 def positive_int(name: str, value: Any) -> int:
     """Returns ``value`` as an int, or raises ValueError unless it is a whole number >= 1."""
@@ -59,6 +62,88 @@ def time_major(name: str, array: jax.Array) -> None:
         )
 
 
+def some_rows(where: jax.Array | None) -> None:
+    """Raises ValueError if ``where`` is known and excludes every row."""
+    if where is not None and is_known(where) and not where.any():
+        raise ValueError("where is False everywhere; give at least one row that counts.")
+
+
 def is_known(value: Any) -> bool:
     """Whether ``value`` is a number that can be looked at, and not being traced."""
     return not isinstance(value, jax.core.Tracer)
+
+
+def single_array(env: Environment) -> tuple[int, ...]:
+    """Returns the shape of an observation, or raises ValueError unless it is one array."""
+    if not isinstance(env.observation, jax.ShapeDtypeStruct):
+        raise ValueError(
+            f"{env.name} observes a {type(env.observation).__name__}, but this network takes one "
+            "array; give a network of your own, or an environment that observes one array."
+        )
+    return env.observation.shape
+
+
+def discrete(env: Environment) -> int:
+    """Returns the number of actions, or raises ValueError unless the action space is Discrete."""
+    if not isinstance(env.action_space, Discrete):
+        raise ValueError(
+            f"{env.name} has the action space {env.action_space!r}, but a critic of each action "
+            "needs Discrete actions; use actor_critic, or choose another environment."
+        )
+    return env.action_space.n
+
+
+def observation(env: Environment, obs: Any, leading: tuple[int, ...] = ()) -> None:
+    """Raises ValueError unless ``obs`` has the structure and shapes ``[*leading, *O]``."""
+    expected = jax.tree.map(lambda leaf: (*leading, *leaf.shape), env.observation)
+    given = jax.tree.map(lambda leaf: tuple(leaf.shape), obs)
+    if given != expected:
+        raise ValueError(
+            f"The observation of {env.name} is {given}, but its record says {expected}; make "
+            "Environment.observation and what reset and step return the same."
+        )
+
+
+def network(
+    env: Environment,
+    network: Network,
+    num_envs: int,
+    num_outputs: int,
+    values: tuple[int, ...] = (),
+) -> None:
+    """Raises ValueError unless a network fits an environment; evaluates shapes only.
+
+    Args:
+        env: gives the observation and the action space.
+        network: the network.
+        num_envs: environments that it is applied to at once.
+        num_outputs: the outputs that the action distribution needs.
+        values: shape of the critic's answer to one observation; a single number by default.
+    """
+    if not isinstance(network, Network):
+        raise ValueError(
+            f"network is a {type(network).__name__}; give a Network(init, policy, value), such as "
+            "mlp_actor_critic(env)."
+        )
+    batch = (1, positive_int("num_envs", num_envs))
+    obs = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((*batch, *leaf.shape), leaf.dtype), env.observation
+    )
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    outputs = jax.eval_shape(network.policy, params, obs).shape[len(batch) :]
+    if outputs != (num_outputs,):
+        raise ValueError(
+            f"network.policy outputs {_numbers(outputs)}, but the action space "
+            f"{env.action_space!r} of {env.name} needs {num_outputs}; make its last layer as wide."
+        )
+    given = jax.eval_shape(network.value, params, obs).shape[len(batch) :]
+    if given != values:
+        raise ValueError(
+            f"network.value gives {_numbers(given)} for an observation, but {_numbers(values)} "
+            "is needed; actor_critic takes mlp_actor_critic(env), q_actor_critic takes "
+            "mlp_q_actor_critic(env)."
+        )
+
+
+def _numbers(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) if shape else "a single number"

@@ -13,21 +13,21 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from a2c_jax import checks
-from a2c_jax.distributions import categorical
-from a2c_jax.episodes import play_episode
-from a2c_jax.losses import state_value_estimate
+from a2c_jax.agents import as_agent, as_state
+from a2c_jax.algorithms.q_actor_critic import of_action
+from a2c_jax.collectors import episodes
+from a2c_jax.losses import estimate
 from a2c_jax.metrics import explained_variance
-from a2c_jax.networks import require_action_values, require_state_values
-from a2c_jax.q_actor_critic import of_action
 from a2c_jax.types import (
+    Agent,
+    AgentState,
     Environment,
     Estimator,
     Key,
     Network,
     Params,
-    QNetwork,
+    Rollout,
     Scalar,
-    Transition,
 )
 
 __all__ = [
@@ -41,8 +41,8 @@ __all__ = [
     "total_variance",
 ]
 
-Weights = Callable[[Transition], jax.Array]
-"""What ∇log π is weighed with at each row of an episode: ``transitions [T, ...] -> [T]``."""
+Weights = Callable[[Rollout], jax.Array]
+"""The weights of ∇log π at each row of an episode: ``rollout [T, 1, ...] -> [T, 1]``."""
 
 _EPISODES_AT_ONCE = 16  # more of them fall out of a CPU's cache
 
@@ -64,8 +64,9 @@ class GradientNoise(NamedTuple):
 
 
 def state_value_weights(
-    network: Network,
-    params: Params,
+    env: Environment,
+    network: Network | Agent,
+    params: Params | AgentState,
     estimator: Estimator,
     discount: Scalar,
     num_steps: int | None = None,
@@ -73,42 +74,41 @@ def state_value_weights(
     """The advantages of an estimator with this critic, as weights.
 
     Args:
+        env: the environment.
         network: gives the values.
         params: its parameters.
         estimator: see :mod:`a2c_jax.advantages`.
         discount: in [0, 1].
         num_steps: length of the rollouts that the episode is cut into, after each of which
-            the estimator goes on with a value; by default the episode is not cut.
+            the estimator continues with a value; by default the episode is not cut.
 
     Raises:
-        ValueError: if the network has no state values, or a number lies outside its range.
+        ValueError: if a number lies outside its range.
     """
-    require_state_values(network)
+    agent, state = as_agent(env, network), as_state(network, params)
     checks.unit_interval("discount", discount)
     if num_steps is not None:
         num_steps = checks.positive_int("num_steps", num_steps)
 
-    def weights(transitions: Transition) -> jax.Array:
+    def weights(rollout: Rollout) -> jax.Array:
+        transitions = rollout.transitions
         if num_steps is not None:
             # A cut is no end: the future beyond it is worth a value, as beyond a time limit.
             rows = jnp.arange(transitions.reward.shape[0])
-            cut = transitions.truncated | ((rows + 1) % num_steps == 0)
+            cut = transitions.truncated | ((rows + 1) % num_steps == 0)[:, None]
             transitions = transitions._replace(truncated=cut)
-        return state_value_estimate(params, network, transitions, discount, estimator).advantages
+        unrolled = agent.unroll(state, rollout._replace(transitions=transitions))
+        return estimate(unrolled, transitions, discount, estimator).advantages
 
     return weights
 
 
-def action_value_weights(network: QNetwork, params: Params) -> Weights:
-    """Q(s, a) of this critic, as weights: the article's Q actor-critic.
+def action_value_weights(network: Network, params: Params) -> Weights:
+    """Q(s, a) of this critic of actions, as weights: the article's Q actor-critic."""
 
-    Raises:
-        ValueError: if the network has no action values.
-    """
-    require_action_values(network)
-
-    def weights(transitions: Transition) -> jax.Array:
-        return of_action(network.action_values(params, transitions.obs), transitions.action)
+    def weights(rollout: Rollout) -> jax.Array:
+        transitions = rollout.transitions
+        return of_action(network.value(params, transitions.obs), transitions.action)
 
     return weights
 
@@ -116,8 +116,8 @@ def action_value_weights(network: QNetwork, params: Params) -> Weights:
 def policy_gradients(
     key: Key,
     env: Environment,
-    network: Network | QNetwork,
-    params: Params,
+    network: Network | Agent,
+    params: Params | AgentState,
     weights: Mapping[str, Weights],
     num_episodes: int,
 ) -> dict[str, jax.Array]:
@@ -131,8 +131,8 @@ def policy_gradients(
     Args:
         key: one key for all episodes.
         env: the environment.
-        network: whose policy plays and is differentiated.
-        params: its parameters.
+        network: whose policy plays and is differentiated, or an agent.
+        params: the network's parameters, or the agent's state.
         weights: by name; see :func:`state_value_weights` and :func:`action_value_weights`.
         num_episodes: R.
 
@@ -147,17 +147,17 @@ def policy_gradients(
     if checks.positive_int("num_episodes", num_episodes) == 1:
         raise ValueError("num_episodes is 1; give at least 2, since one alone cannot scatter.")
 
+    agent, state = as_agent(env, network), as_state(network, params)
+
     def of_episode(key: Key) -> dict[str, jax.Array]:
-        transitions, played = play_episode(key, env, network, params)
+        _, rollout = episodes(env, agent).collect(key, state, ())
 
         def gradient(weigh: Weights) -> jax.Array:
             def score(params: Params) -> jax.Array:
-                log_probs = categorical.log_prob(
-                    network.policy(params, transitions.obs), transitions.action
-                )
-                return jnp.sum(log_probs * weigh(transitions), where=played)
+                log_probs = agent.unroll(state._replace(params=params), rollout).log_probs
+                return jnp.sum(log_probs * weigh(rollout), where=rollout.where)
 
-            return ravel_pytree(jax.grad(score)(params))[0]
+            return ravel_pytree(jax.grad(score)(state.params))[0]
 
         return {name: gradient(weigh) for name, weigh in weights.items()}
 

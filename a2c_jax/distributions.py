@@ -1,57 +1,204 @@
-"""Action distributions as records of pure functions, with the noise drawn apart."""
+"""Action distributions as records of pure functions, with the noise drawn apart.
 
-from collections.abc import Callable
-from typing import NamedTuple
+One for each kind of action space, chosen by :func:`distribution_for`; nothing else in the library
+depends on the kind.
+"""
+
+import functools
+import math
+import operator
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from a2c_jax.types import Key
+from a2c_jax._cpu import fast_random
+from a2c_jax.spaces import Box, Discrete, MultiDiscrete, Space
+from a2c_jax.types import Noise, NoiseFn
+
+
+class SampleFn(Protocol):
+    """Turns noise into actions."""
+
+    def __call__(self, outputs: jax.Array, noise: Noise, /) -> jax.Array:
+        """Maps outputs ``[..., P]`` and the noise of ``[...]`` to actions ``[...]``."""
+        ...
+
+
+class ModeFn(Protocol):
+    """Gives the most probable actions."""
+
+    def __call__(self, outputs: jax.Array, /) -> jax.Array:
+        """Maps outputs ``[..., P]`` to actions ``[...]``."""
+        ...
+
+
+class LogProbFn(Protocol):
+    """Gives the logarithm of the probability, or of its density."""
+
+    def __call__(self, outputs: jax.Array, actions: jax.Array, /) -> jax.Array:
+        """Maps outputs ``[..., P]`` and actions to ``[...]``."""
+        ...
+
+
+class EntropyFn(Protocol):
+    """Gives the entropy in nats."""
+
+    def __call__(self, outputs: jax.Array, /) -> jax.Array:
+        """Maps outputs ``[..., P]`` to ``[...]``."""
+        ...
 
 
 class Distribution(NamedTuple):
-    """A family of distributions over actions, given the policy's output.
+    """A family of distributions over actions, given the outputs of a policy.
 
-    Sampling is split in two, so that a rollout can draw all of its noise at once, outside
-    its scan: ``sample(logits, noise(key, logits.shape))``.
+    Sampling is split in two, so that a rollout can draw all of its noise at once, outside its
+    scan: ``sample(outputs, noise(key, outputs.shape[:-1]))``.
 
     Attributes:
-        noise: ``noise(key, shape [..., A]) -> noise [..., A]``.
-        sample: ``sample(logits [..., A], noise [..., A]) -> actions [...]``.
-        mode: ``mode(logits [..., A]) -> actions [...]``.
-        log_prob: ``log_prob(logits [..., A], actions [...]) -> [...]``.
-        entropy: ``entropy(logits [..., A]) -> [...]``, in nats.
+        num_outputs: P, the numbers that a policy outputs.
+        noise: see :class:`a2c_jax.types.NoiseFn`.
+        sample: see :class:`SampleFn`.
+        mode: see :class:`ModeFn`.
+        log_prob: see :class:`LogProbFn`.
+        entropy: see :class:`EntropyFn`.
     """
 
-    noise: Callable[[Key, tuple[int, ...]], jax.Array]
-    sample: Callable[[jax.Array, jax.Array], jax.Array]
-    mode: Callable[[jax.Array], jax.Array]
-    log_prob: Callable[[jax.Array, jax.Array], jax.Array]
-    entropy: Callable[[jax.Array], jax.Array]
+    num_outputs: int
+    noise: NoiseFn
+    sample: SampleFn
+    mode: ModeFn
+    log_prob: LogProbFn
+    entropy: EntropyFn
+
+    def check(self, outputs: jax.Array) -> None:
+        """Raises ValueError unless the outputs are ``[..., P]``."""
+        if outputs.ndim < 1 or outputs.shape[-1] != self.num_outputs:
+            raise ValueError(
+                f"The policy's outputs have shape {outputs.shape}, but the action distribution "
+                f"needs {self.num_outputs} along the last axis; make the last layer as wide."
+            )
 
 
-def _sample(logits: jax.Array, noise: jax.Array) -> jax.Array:
-    return jnp.argmax(logits + noise, axis=-1)
+def distribution_for(space: Space) -> Distribution:
+    """The distribution that serves an action space.
+
+    ``Discrete`` is :func:`categorical`, ``MultiDiscrete`` :func:`multi_categorical` and ``Box``
+    :func:`diagonal_gaussian`.
+
+    Raises:
+        ValueError: if none does.
+    """
+    match space:
+        case Discrete(n):
+            return categorical(n)
+        case MultiDiscrete(sizes):
+            return multi_categorical(sizes)
+        case Box(_, _, shape):
+            return diagonal_gaussian(shape)
+    raise ValueError(
+        f"action_space is {space!r}, which no distribution serves; give a Discrete, MultiDiscrete "
+        "or Box of a2c_jax."
+    )
 
 
-def _mode(logits: jax.Array) -> jax.Array:
-    return jnp.argmax(logits, axis=-1)
+def categorical(num_actions: int) -> Distribution:
+    """The categorical distribution, ``P(a) = softmax(logits)[a]``.
+
+    Sampled as ``argmax(logits + Gumbel noise)``.
+
+    Args:
+        num_actions: number of actions, which is the number of outputs.
+    """
+    return Distribution(
+        num_outputs=num_actions,
+        noise=fast_random(
+            lambda key, batch_shape: jax.random.gumbel(key, (*batch_shape, num_actions))
+        ),
+        sample=lambda logits, noise: jnp.argmax(logits + noise, axis=-1),
+        mode=lambda logits: jnp.argmax(logits, axis=-1),
+        log_prob=_categorical_log_prob,
+        entropy=_categorical_entropy,
+    )
 
 
-def _log_prob(logits: jax.Array, actions: jax.Array) -> jax.Array:
+def multi_categorical(sizes: tuple[int, ...]) -> Distribution:
+    """Independent categorical distributions, whose log-probabilities and entropies add up.
+
+    Args:
+        sizes: number of actions of each; the outputs are their logits one after another.
+    """
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+
+    def split(outputs: jax.Array) -> list[jax.Array]:
+        return jnp.split(outputs, ends[:-1], axis=-1)
+
+    def mode(outputs: jax.Array) -> jax.Array:
+        return jnp.stack([jnp.argmax(logits, axis=-1) for logits in split(outputs)], axis=-1)
+
+    def log_prob(outputs: jax.Array, actions: jax.Array) -> jax.Array:
+        columns = [actions[..., i] for i in range(len(sizes))]
+        each = map(_categorical_log_prob, split(outputs), columns)
+        return functools.reduce(operator.add, each)
+
+    def entropy(outputs: jax.Array) -> jax.Array:
+        return functools.reduce(operator.add, map(_categorical_entropy, split(outputs)))
+
+    return categorical(sum(sizes))._replace(
+        sample=lambda outputs, noise: mode(outputs + noise),
+        mode=mode,
+        log_prob=log_prob,
+        entropy=entropy,
+    )
+
+
+def diagonal_gaussian(shape: tuple[int, ...]) -> Distribution:
+    """Independent normal distributions, one for each number of an action.
+
+    The outputs are all means, then all log standard deviations. The support is unbounded: actions
+    are clipped to their box where they enter the environment, and log-probabilities are those of
+    the unclipped actions.
+
+    Args:
+        shape: shape of an action; it has D numbers, and a policy has 2 D outputs.
+    """
+    size = math.prod(shape)
+
+    def split(outputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        mean, log_std = jnp.split(outputs, 2, axis=-1)
+        full = (*outputs.shape[:-1], *shape)
+        return mean.reshape(full), log_std.reshape(full)
+
+    def add_up(x: jax.Array) -> jax.Array:
+        return jnp.sum(x, axis=tuple(range(x.ndim - len(shape), x.ndim)))
+
+    def sample(outputs: jax.Array, noise: Any) -> jax.Array:
+        mean, log_std = split(outputs)
+        return mean + jnp.exp(log_std) * noise
+
+    def log_prob(outputs: jax.Array, actions: jax.Array) -> jax.Array:
+        mean, log_std = split(outputs)
+        scaled = (actions - mean) * jnp.exp(-log_std)
+        return add_up(-0.5 * jnp.square(scaled) - log_std - 0.5 * math.log(2.0 * math.pi))
+
+    return Distribution(
+        num_outputs=2 * size,
+        noise=fast_random(lambda key, batch_shape: jax.random.normal(key, (*batch_shape, *shape))),
+        sample=sample,
+        mode=lambda outputs: split(outputs)[0],
+        log_prob=log_prob,
+        entropy=lambda outputs: add_up(split(outputs)[1] + 0.5 * math.log(2.0 * math.pi * math.e)),
+    )
+
+
+def _categorical_log_prob(logits: jax.Array, actions: jax.Array) -> jax.Array:
     # A one-hot product, because the gradient of a gather is a scatter, which is slow.
     chosen = jax.nn.one_hot(actions, logits.shape[-1], dtype=logits.dtype)
     return jnp.sum(jnp.where(chosen > 0, jax.nn.log_softmax(logits), 0.0), axis=-1)
 
 
-def _entropy(logits: jax.Array) -> jax.Array:
+def _categorical_entropy(logits: jax.Array) -> jax.Array:
     log_probs = jax.nn.log_softmax(logits)
     probs = jnp.exp(log_probs)
     # p log p -> 0 as p -> 0, also where log p has become -inf.
     return -jnp.sum(jnp.where(probs > 0, probs * log_probs, 0.0), axis=-1)
-
-
-categorical = Distribution(
-    noise=jax.random.gumbel, sample=_sample, mode=_mode, log_prob=_log_prob, entropy=_entropy
-)
-"""The categorical distribution: P(a) = softmax(logits)[a], sampled as argmax(logits + Gumbel)."""

@@ -1,26 +1,33 @@
-"""Linear layers, how they start, and the multilayer perceptron made of them."""
+"""Linear layers, their initialisation, and the multilayer perceptron made of them."""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from a2c_jax.products import affine, head
+from a2c_jax._cpu import linear
 from a2c_jax.types import Key
 
-Initializer = Callable[[Key, tuple[int, int]], jax.Array]
 Activation = Callable[[jax.Array], jax.Array]
 
 
+class Initializer(Protocol):
+    """Draws the initial kernel or bias of a linear layer."""
+
+    def __call__(self, key: Key, shape: tuple[int, int], /) -> jax.Array:
+        """Returns an array for a layer of shape ``(in, out)``."""
+        ...
+
+
 class LayerInit(NamedTuple):
-    """How a linear layer starts, each a function of ``(key, (out, in))``.
+    """How a linear layer is initialised.
 
     Attributes:
-        kernel: the kernel, ``[out, in]``.
-        bias: the bias, ``[out]``.
+        kernel: ``kernel(key, (in, out)) -> [in, out]``.
+        bias: ``bias(key, (in, out)) -> [out]``.
     """
 
     kernel: Initializer
@@ -34,51 +41,41 @@ def orthogonal(gain: float = math.sqrt(2.0)) -> LayerInit:
     def kernel(key: Key, shape: tuple[int, int]) -> jax.Array:
         # One factorisation after another under vmap: jaxlib 0.10.2 never finishes a batch
         # of them that is spread over several CPU devices.
-        return jax.custom_batching.sequential_vmap(lambda key: init(key, shape))(key)
+        return jax.custom_batching.sequential_vmap(lambda key: init(key, shape[::-1]).T)(key)
 
-    return LayerInit(
-        kernel=kernel,
-        bias=lambda key, shape: jnp.zeros(shape[0]),
-    )
+    return LayerInit(kernel=kernel, bias=lambda key, shape: jnp.zeros(shape[1]))
 
 
 def uniform_fan_in() -> LayerInit:
-    """PyTorch's default for Linear: kernel and bias uniform within ±1/sqrt(in)."""
+    """The default of PyTorch's Linear: kernel and bias uniform within ±1/sqrt(in)."""
 
     def uniform(key: Key, shape: tuple[int, ...], fan_in: int) -> jax.Array:
         bound = 1.0 / math.sqrt(fan_in)
         return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
     return LayerInit(
-        kernel=lambda key, shape: uniform(key, shape, shape[1]),
-        bias=lambda key, shape: uniform(key, shape[:1], shape[1]),
+        kernel=lambda key, shape: uniform(key, shape[::-1], shape[0]).T,
+        bias=lambda key, shape: uniform(key, shape[1:], shape[0]),
     )
 
 
 class Linear(nn.Module):
-    """``y = W x + b`` of a batch ``[B, in]``.
+    """``y = x W + b`` of a batch ``[B, in]``.
 
     Attributes:
         features: size of the output.
-        layer_init: how the layer starts.
-        output_first: whether the kernel is stored ``[out, in]``, as :func:`a2c_jax.products.head`
-            wants it, which is for few outputs.
+        layer_init: see :class:`LayerInit`.
     """
 
     features: int
     layer_init: LayerInit
-    output_first: bool
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps ``[B, in]`` to ``[B, out]``."""
-        shape = (self.features, x.shape[-1])
+        shape = (x.shape[-1], self.features)
         bias = self.param("bias", self.layer_init.bias, shape)
-        if self.output_first:
-            return head(x, self.param("kernel", self.layer_init.kernel, shape)) + bias
-        return affine(
-            x, self.param("kernel", lambda key: self.layer_init.kernel(key, shape).T), bias
-        )
+        return linear(x, self.param("kernel", self.layer_init.kernel, shape), bias)
 
 
 class MLP(nn.Module):
@@ -94,5 +91,5 @@ class MLP(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps ``[B, in]`` to ``[B, features]``."""
         for size in self.hidden_sizes:
-            x = self.activation(Linear(size, self.hidden_init, output_first=False)(x))
-        return Linear(self.features, self.head_init, output_first=True)(x)
+            x = self.activation(Linear(size, self.hidden_init)(x))
+        return Linear(self.features, self.head_init)(x)

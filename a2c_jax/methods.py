@@ -1,72 +1,204 @@
-"""The article's methods by name: what makes each, out of settings that all of them share."""
+"""The article's methods by name, each with the settings that are its own."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
-from a2c_jax.a3c import a3c
-from a2c_jax.actor_critic import actor_critic
+import optax
+
+from a2c_jax import checks
 from a2c_jax.advantages import (
     gae,
     n_step,
     reinforce,
     reinforce_with_baseline,
+    sarsa,
     td_actor_critic,
 )
-from a2c_jax.q_actor_critic import q_actor_critic
-from a2c_jax.types import Algorithm, Estimator, Scalar
+from a2c_jax.algorithms.a3c import a3c, random_order, round_robin
+from a2c_jax.algorithms.actor_critic import actor_critic
+from a2c_jax.algorithms.q_actor_critic import q_actor_critic
+from a2c_jax.types import Algorithm, Environment, Estimator, Network
 
 
-class Method(NamedTuple):
-    """A method as a choice of parts.
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A method: an estimator, and the algorithm that it enters.
 
-    Attributes:
-        algorithm: :func:`a2c_jax.actor_critic` or another with its arguments.
-        estimator: makes the estimator of state values from λ; None where the critic is one
-            of actions.
-        uses: the settings that only some methods use, and this one does.
-        settings: names and values that suit it on CartPole-v1, in place of the preset's.
+    A subclass has the settings of one method as its fields.
     """
 
-    algorithm: Callable[..., Algorithm]
-    estimator: Callable[[Scalar], Estimator] | None
-    uses: frozenset[Any] = frozenset()  # of names; Any, so that no flag is made of it
-    settings: tuple[tuple[str, Any], ...] = ()
+    def estimator(self) -> Estimator:
+        """Makes the estimator of advantages and targets."""
+        raise NotImplementedError
+
+    def algorithm(
+        self,
+        env: Environment,
+        network: Network,
+        optimizer: optax.GradientTransformation,
+        **shared: Any,
+    ) -> Algorithm:
+        """Makes the algorithm, with the settings that all methods share."""
+        return actor_critic(env, network, optimizer, **shared)
+
+    def values_actions(self) -> bool:
+        """Whether the critic values each action, Q(s, ·)."""
+        return False
+
+    def num_rollouts(self) -> int:
+        """Rollouts in an update."""
+        return 1
+
+    def optimizer_steps(self) -> int:
+        """Steps of an optimizer, as its schedule counts them, in an update."""
+        return 1
 
 
-_NO_BASELINE = ("normalize_advantages", False)  # the mean that is subtracted is one
+@dataclasses.dataclass(frozen=True)
+class Reinforce(Method):
+    """See :func:`a2c_jax.reinforce`."""
+
+    def estimator(self) -> Estimator:
+        """Makes the estimator."""
+        return reinforce
+
+
+@dataclasses.dataclass(frozen=True)
+class ReinforceWithBaseline(Method):
+    """See :func:`a2c_jax.reinforce_with_baseline`."""
+
+    def estimator(self) -> Estimator:
+        """Makes the estimator."""
+        return reinforce_with_baseline
+
+
+@dataclasses.dataclass(frozen=True)
+class TDActorCritic(Method):
+    """See :func:`a2c_jax.td_actor_critic`."""
+
+    def estimator(self) -> Estimator:
+        """Makes the estimator."""
+        return td_actor_critic
+
+
+@dataclasses.dataclass(frozen=True)
+class A2C(Method):
+    """See :func:`a2c_jax.actor_critic` with :func:`a2c_jax.n_step`."""
+
+    def estimator(self) -> Estimator:
+        """Makes the estimator."""
+        return n_step
+
+
+@dataclasses.dataclass(frozen=True)
+class GAE(Method):
+    """See :func:`a2c_jax.gae`.
+
+    Attributes:
+        gae_lambda: from 0 (TD actor-critic) to 1 (A2C); may be traced.
+    """
+
+    gae_lambda: float = 0.95
+
+    def estimator(self) -> Estimator:
+        """Makes the estimator."""
+        checks.unit_interval("gae_lambda", self.gae_lambda)
+        return gae(self.gae_lambda)
+
+
+@dataclasses.dataclass(frozen=True)
+class QActorCritic(Method):
+    """See :func:`a2c_jax.q_actor_critic`.
+
+    Attributes:
+        expected: bootstrap from the expectation over actions instead of one action.
+    """
+
+    expected: bool = False
+
+    def estimator(self) -> Estimator:
+        """Makes the estimator."""
+        return sarsa
+
+    def algorithm(self, *parts: Any, **shared: Any) -> Algorithm:
+        """Makes the algorithm."""
+        return q_actor_critic(*parts, expected=self.expected, **shared)
+
+    def values_actions(self) -> bool:
+        """Whether the critic values each action: it does."""
+        return True
+
+
+@dataclasses.dataclass(frozen=True)
+class A3C(Method):
+    """See :func:`a2c_jax.a3c`.
+
+    Attributes:
+        num_workers: workers, each with its own ``num_envs`` environments.
+        random_order: draw the order in which gradients arrive anew each round.
+        shared_statistics: one state of the optimizer for all workers.
+    """
+
+    num_workers: int = 4
+    random_order: bool = False
+    shared_statistics: bool = True
+
+    def estimator(self) -> Estimator:
+        """Makes the estimator."""
+        return n_step
+
+    def algorithm(self, *parts: Any, **shared: Any) -> Algorithm:
+        """Makes the algorithm."""
+        return a3c(
+            *parts,
+            num_workers=self.num_workers,
+            order=random_order if self.random_order else round_robin,
+            shared_statistics=self.shared_statistics,
+            **shared,
+        )
+
+    def num_rollouts(self) -> int:
+        """Rollouts in an update, one of each worker."""
+        return checks.positive_int("num_workers", self.num_workers)
+
+    def optimizer_steps(self) -> int:
+        """Steps of an optimizer in an update: of one that is shared, one for each worker."""
+        return self.num_workers if self.shared_statistics else 1
+
+
+METHODS: dict[str, Method] = {
+    "reinforce": Reinforce(),
+    "reinforce-with-baseline": ReinforceWithBaseline(),
+    "q-actor-critic": QActorCritic(),
+    "td-actor-critic": TDActorCritic(),
+    "a2c": A2C(),
+    "gae": GAE(),
+    "a3c": A3C(),
+}
+"""The methods by name, in the order of the article."""
+
+_NO_BASELINE = {"normalize_advantages": False}  # the mean that is subtracted is one
 
 # Without a value to complete it, a return is cut where the rollout ends: rollouts as long as an
 # episode leave most of them whole.
-_LONG_ROLLOUTS = (("num_envs", 2), ("num_steps", 500))
+_LONG_ROLLOUTS = {"num_envs": 2, "num_steps": 500}
 
-METHODS = {
-    "reinforce": Method(
-        actor_critic, lambda lambda_: reinforce, settings=(*_LONG_ROLLOUTS, _NO_BASELINE)
-    ),
-    "reinforce-with-baseline": Method(
-        actor_critic, lambda lambda_: reinforce_with_baseline, settings=_LONG_ROLLOUTS
-    ),
-    "q-actor-critic": Method(
-        q_actor_critic,
-        None,
-        uses=frozenset({"expected"}),
-        settings=(
-            ("num_steps", 16),
-            ("learning_rate", 5e-3),
-            ("final_learning_rate", 0.0),
-            _NO_BASELINE,
-            # Q is near 1 / (1 - discount) for every action: only an entropy as heavy keeps
-            # the policy from becoming certain before the critic tells them apart.
-            ("entropy_coef", 1.0),
-        ),
-    ),
-    "td-actor-critic": Method(actor_critic, lambda lambda_: td_actor_critic),
-    "a2c": Method(actor_critic, lambda lambda_: n_step),
-    "gae": Method(actor_critic, gae, uses=frozenset({"gae_lambda"})),
-    "a3c": Method(
-        a3c,
-        lambda lambda_: n_step,
-        uses=frozenset({"num_workers", "random_order", "shared_statistics"}),
-    ),
+SUITED: dict[str, dict[str, Any]] = {
+    "reinforce": {**_LONG_ROLLOUTS, **_NO_BASELINE},
+    "reinforce-with-baseline": _LONG_ROLLOUTS,
+    "q-actor-critic": {
+        "num_steps": 16,
+        "learning_rate": 5e-3,
+        "final_learning_rate": 0.0,
+        **_NO_BASELINE,
+        # Q is near 1 / (1 - discount) for every action: only an entropy bonus of that size keeps
+        # the policy from becoming certain before the critic tells actions apart.
+        "entropy_coef": 1.0,
+    },
 }
-"""The methods by name, in the order of the article."""
+"""Settings that suit a method on CartPole-v1, in place of the preset's."""
+
+
+def method_name(method: Method) -> str:
+    """The name of a method, whatever its own settings are."""
+    return next(name for name, known in METHODS.items() if type(known) is type(method))

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2c_jax import checks
-from a2c_jax.losses import LossTerms
-from a2c_jax.types import Algorithm, Metrics, Transition
+from a2c_jax.types import Algorithm, LossTerms, Metrics, Transition
 
 
 class OpenEpisodes(NamedTuple):
@@ -19,11 +18,19 @@ class OpenEpisodes(NamedTuple):
 
 
 class FinishedEpisodes(NamedTuple):
-    """Sums over the episodes that finished in a rollout, each a scalar."""
+    """Sums over a rollout, each a scalar.
+
+    Attributes:
+        return_sum: of the returns of the episodes that finished.
+        length_sum: of their lengths, in steps.
+        number: of the episodes that finished.
+        steps: of the rollout, whether or not their episode finished.
+    """
 
     return_sum: jax.Array
     length_sum: jax.Array
     number: jax.Array
+    steps: jax.Array
 
 
 def open_episodes(num_envs: int) -> OpenEpisodes:
@@ -32,18 +39,22 @@ def open_episodes(num_envs: int) -> OpenEpisodes:
 
 
 def count_episodes(
-    under_way: OpenEpisodes, transitions: Transition
+    under_way: OpenEpisodes, transitions: Transition, where: jax.Array | None = None
 ) -> tuple[OpenEpisodes, FinishedEpisodes]:
     """Carries episodes through a rollout, and sums up those that finished in it.
 
     Args:
         under_way: the episodes that the rollout began with.
         transitions: ``[T, N, ...]``.
+        where: bool ``[T, N]``, which rows count; all by default.
 
     Returns:
         The episodes under way after the rollout, and the finished ones.
     """
     ended = transitions.terminated | transitions.truncated
+    rewards, steps = transitions.reward, jnp.ones_like(transitions.reward)
+    if where is not None:
+        ended, rewards, steps = ended & where, jnp.where(where, rewards, 0.0), steps * where
     # A row counts if its environment finishes an episode at this row or later: then its own
     # episode is among those that finish. No scan is needed.
     finishes = jax.lax.cummax(ended.astype(jnp.float32), axis=0, reverse=True)
@@ -53,10 +64,11 @@ def count_episodes(
         still_open = before * (1.0 - finishes[0]) + jnp.sum(amount * (1.0 - finishes), axis=0)
         return still_open, finished
 
-    returns, return_sum = carry(under_way.returns, transitions.reward)
-    lengths, length_sum = carry(under_way.lengths, jnp.ones_like(transitions.reward))
+    returns, return_sum = carry(under_way.returns, rewards)
+    lengths, length_sum = carry(under_way.lengths, steps)
     number = jnp.sum(ended.astype(jnp.float32))
-    return OpenEpisodes(returns, lengths), FinishedEpisodes(return_sum, length_sum, number)
+    finished = FinishedEpisodes(return_sum, length_sum, number, jnp.sum(steps))
+    return OpenEpisodes(returns, lengths), finished
 
 
 def explained_variance(
@@ -93,7 +105,7 @@ def update_metrics(
         finished: see :func:`count_episodes`.
         terms: of the loss.
         grad_norm: global norm of the gradient.
-        where: which entries of the values and targets count; by default all.
+        where: bool ``[T, N]``, which rows count; all by default.
     """
     return Metrics(
         episode_return_sum=finished.return_sum,
@@ -104,6 +116,7 @@ def update_metrics(
         entropy=terms.entropy,
         grad_norm=grad_norm,
         explained_variance=explained_variance(terms.values, terms.targets, where),
+        steps=finished.steps,
     )
 
 

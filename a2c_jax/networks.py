@@ -1,8 +1,8 @@
-"""Policies with their critics: :class:`a2c_jax.Network` and :class:`a2c_jax.QNetwork` records."""
+"""Policies with their critics: :class:`a2c_jax.Network` records."""
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2c_jax import checks
-from a2c_jax.environments import num_actions
+from a2c_jax._cpu import fast_random
+from a2c_jax.distributions import distribution_for
 from a2c_jax.layers import MLP, Activation, LayerInit, orthogonal, uniform_fan_in
-from a2c_jax.threefry import unrolled
-from a2c_jax.types import Environment, Key, Network, Params, QNetwork, Scalar
-
-AnyNetwork = TypeVar("AnyNetwork", Network, QNetwork)
+from a2c_jax.spaces import Box
+from a2c_jax.types import Environment, InitFn, Key, Network, Params, Scalar
 
 
 def mlp_actor_critic(
@@ -25,6 +24,7 @@ def mlp_actor_critic(
     hidden_init: LayerInit = orthogonal(),
     policy_init: LayerInit = orthogonal(0.01),
     value_init: LayerInit = orthogonal(1.0),
+    log_std: float | None = 0.0,
 ) -> Network:
     """Two separate multilayer perceptrons, one for the policy and one for the value.
 
@@ -32,21 +32,25 @@ def mlp_actor_critic(
     ``{"policy": ..., "value": ...}``, and neither function reads the other's.
 
     Args:
-        env: gives the shape of an observation and the number of actions.
+        env: gives the shape of an observation and the action space.
         hidden_sizes: units of each hidden layer, the same in both networks.
         activation: after each hidden layer.
-        hidden_init: of the hidden layers.
-        policy_init: of the policy's head; small, so that the first policy is near uniform.
-        value_init: of the value's head.
+        hidden_init: initialises the hidden layers.
+        policy_init: initialises the policy's head; small, so that the first policy is near
+            uniform.
+        value_init: initialises the value's head.
+        log_std: of actions in a Box, the initial log standard deviation, a parameter for each
+            number that does not depend on the observation; None for one that the policy's head
+            outputs.
 
     Raises:
-        ValueError: if the action space is continuous or a size is below 1.
+        ValueError: if the observation is not one array, no distribution serves the action space,
+            or a size is below 1.
     """
-    sizes = _sizes(hidden_sizes)
-    actor = MLP(sizes, num_actions(env), activation, hidden_init, policy_init)
-    critic = MLP(sizes, 1, activation, hidden_init, value_init)
-    init, policy, value = _actor_and_critic(env, actor, critic)
-    return Network(init, policy, lambda params, obs: value(params, obs)[..., 0])
+    actor = _actor(env, hidden_sizes, activation, hidden_init, policy_init, log_std)
+    critic = _perceptron(env, hidden_sizes, 1, activation, hidden_init, value_init)
+    init_value, value = critic
+    return _join(actor, (init_value, lambda params, obs: value(params, obs)[..., 0]))
 
 
 def mlp_q_actor_critic(
@@ -56,29 +60,29 @@ def mlp_q_actor_critic(
     hidden_init: LayerInit = orthogonal(),
     policy_init: LayerInit = orthogonal(0.01),
     value_init: LayerInit = orthogonal(1.0),
-) -> QNetwork:
-    """The same two perceptrons, with a critic that gives a value to each action.
+) -> Network:
+    """The same two perceptrons, with a critic that values each action: Q(s, ·) ``[..., A]``.
 
     Arguments, parameters and errors are those of :func:`mlp_actor_critic`, and so is the
     policy, to the bit, for the same key.
 
     Source: the article, "Algorithm 1 Q Actor Critic".
     """
-    sizes = _sizes(hidden_sizes)
-    actor = MLP(sizes, num_actions(env), activation, hidden_init, policy_init)
-    critic = MLP(sizes, num_actions(env), activation, hidden_init, value_init)
-    return QNetwork(*_actor_and_critic(env, actor, critic))
+    num_actions = checks.discrete(env)
+    actor = _actor(env, hidden_sizes, activation, hidden_init, policy_init, None)
+    critic = _perceptron(env, hidden_sizes, num_actions, activation, hidden_init, value_init)
+    return _join(actor, critic)
 
 
 def article_network(env: Environment, hidden_sizes: Sequence[int] = (256,)) -> Network:
     """The article's network: two perceptrons, 256 ReLU units each, initialised as in PyTorch.
 
     Args:
-        env: gives the shape of an observation and the number of actions.
+        env: gives the shape of an observation and the action space.
         hidden_sizes: units of each hidden layer; one of 256 in the article.
 
     Raises:
-        ValueError: if the action space is continuous or a size is below 1.
+        ValueError: as :func:`mlp_actor_critic` does.
 
     Source: the article, ``class ActorCritic``.
     """
@@ -86,27 +90,27 @@ def article_network(env: Environment, hidden_sizes: Sequence[int] = (256,)) -> N
     return mlp_actor_critic(env, hidden_sizes, nn.relu, init, init, init)
 
 
-def article_q_network(env: Environment, hidden_sizes: Sequence[int] = (256,)) -> QNetwork:
+def article_q_network(env: Environment, hidden_sizes: Sequence[int] = (256,)) -> Network:
     """The article's network with a value for each action; see :func:`article_network`."""
     init = uniform_fan_in()
     return mlp_q_actor_critic(env, hidden_sizes, nn.relu, init, init, init)
 
 
 def scaled(
-    network: AnyNetwork,
+    network: Network,
     env: Environment,
     *,
     observation_scale: Sequence[float] = (),
     value_scale: Scalar = 1.0,
-) -> AnyNetwork:
-    """The same network in units of its own: ``policy(x * obs)`` and ``y * critic(x * obs)``.
+) -> Network:
+    """The same network in other units: ``policy(x * obs)`` and ``y * value(x * obs)``.
 
-    Features of like size, and values of about 1, are learned sooner. A critic whose value is
-    ``value_scale`` times what its layers give learns as one of rewards divided by it, if
+    Features of similar size, and values of about 1, are learned faster. A critic whose value is
+    ``value_scale`` times the output of its layers learns like one of rewards divided by it, if
     ``value_coef`` is divided by its square.
 
     Args:
-        network: a :class:`a2c_jax.Network` or :class:`a2c_jax.QNetwork`.
+        network: the network.
         env: gives the shape of an observation.
         observation_scale: x, one factor for each feature of a flat observation, or one for all;
             none leaves observations as they are.
@@ -116,7 +120,8 @@ def scaled(
         ValueError: if there are neither none, one, nor as many factors as features, or a number
             is not above 0.
     """
-    features = math.prod(env.observation_shape)
+    observation_shape = checks.single_array(env)
+    features = math.prod(observation_shape)
     observation_scale = tuple(observation_scale)
     if len(observation_scale) not in (0, 1, features):
         raise ValueError(
@@ -128,56 +133,70 @@ def scaled(
     checks.positive("value_scale", value_scale)
     if not observation_scale and checks.is_known(value_scale) and value_scale == 1.0:
         return network
-    shape = env.observation_shape if len(observation_scale) == features else ()
+    shape = observation_shape if len(observation_scale) == features else ()
     factors = np.reshape(np.array(observation_scale or 1.0, np.float32), shape)
-    init, policy, critic = network
-    return type(network)(
-        init,
-        lambda params, obs: policy(params, obs * factors),
-        lambda params, obs: value_scale * critic(params, obs * factors),
+    return Network(
+        network.init,
+        lambda params, obs: network.policy(params, obs * factors),
+        lambda params, obs: value_scale * network.value(params, obs * factors),
     )
 
 
-def require_state_values(network: Any) -> None:
-    """Raises ValueError if ``network`` has a critic of actions where one of states is needed."""
-    if not hasattr(network, "value"):
-        raise ValueError(
-            f"network is a {type(network).__name__}, which has no state values (value); give one "
-            "that has, such as mlp_actor_critic(env), or use q_actor_critic."
-        )
+# Half of a network: how its parameters are drawn, and a function of them and an observation.
+_Half = tuple[InitFn, Any]
 
 
-def require_action_values(network: Any) -> None:
-    """Raises ValueError if ``network`` has a critic of states where one of actions is needed."""
-    if not hasattr(network, "action_values"):
-        raise ValueError(
-            f"network is a {type(network).__name__}, which has no action values (action_values); "
-            "give one that has, such as mlp_q_actor_critic(env), or use actor_critic."
-        )
+def _join(actor: _Half, critic: _Half) -> Network:
+    (init_policy, policy), (init_value, value) = actor, critic
+
+    @fast_random
+    def init(key: Key) -> Params:
+        policy_key, value_key = jax.random.split(key)
+        return {"policy": init_policy(policy_key), "value": init_value(value_key)}
+
+    return Network(
+        init,
+        lambda params, obs: policy(params["policy"], obs),
+        lambda params, obs: value(params["value"], obs),
+    )
 
 
-def _sizes(hidden_sizes: Sequence[int]) -> tuple[int, ...]:
-    return tuple(checks.positive_int("hidden_sizes", size) for size in hidden_sizes)
-
-
-def _actor_and_critic(env: Environment, actor: MLP, critic: MLP) -> tuple[Any, Any, Any]:
-    obs_size = math.prod(env.observation_shape)
-
-    def apply(module: MLP, params: Params, obs: jax.Array) -> jax.Array:
-        # One batch axis whatever came in: XLA's CPU back end is slow on products with more.
-        batch_shape = obs.shape[: obs.ndim - len(env.observation_shape)]
-        out: Any = module.apply(params, obs.reshape((-1, obs_size)))
-        return out.reshape((*batch_shape, module.features))
+def _actor(
+    env: Environment,
+    hidden_sizes: Sequence[int],
+    activation: Activation,
+    hidden_init: LayerInit,
+    policy_init: LayerInit,
+    log_std: float | None,
+) -> _Half:
+    num_outputs = distribution_for(env.action_space).num_outputs
+    settings = (activation, hidden_init, policy_init)
+    if log_std is None or not isinstance(env.action_space, Box):
+        return _perceptron(env, hidden_sizes, num_outputs, *settings)
+    init_mean, mean = _perceptron(env, hidden_sizes, num_outputs // 2, *settings)
 
     def init(key: Key) -> Params:
-        policy_key, value_key = jax.random.split(unrolled(key))
-        obs = jnp.zeros((1, obs_size))
-        return {"policy": actor.init(policy_key, obs), "value": critic.init(value_key, obs)}
+        return {**init_mean(key), "log_std": jnp.full(num_outputs // 2, float(log_std))}
 
     def policy(params: Params, obs: jax.Array) -> jax.Array:
-        return apply(actor, params["policy"], obs)
+        means = mean({"params": params["params"]}, obs)
+        return jnp.concatenate([means, jnp.broadcast_to(params["log_std"], means.shape)], -1)
 
-    def critique(params: Params, obs: jax.Array) -> jax.Array:
-        return apply(critic, params["value"], obs)
+    return init, policy
 
-    return init, policy, critique
+
+def _perceptron(
+    env: Environment, hidden_sizes: Sequence[int], features: int, *settings: Any
+) -> _Half:
+    shape = checks.single_array(env)
+    sizes = tuple(checks.positive_int("hidden_sizes", size) for size in hidden_sizes)
+    module = MLP(sizes, features, *settings)
+
+    def flat(obs: jax.Array) -> jax.Array:
+        return obs.reshape((-1, math.prod(shape)))
+
+    def apply(params: Params, obs: jax.Array) -> jax.Array:
+        out: Any = module.apply(params, flat(obs))
+        return out.reshape((*obs.shape[: obs.ndim - len(shape)], features))
+
+    return lambda key: module.init(key, flat(jnp.zeros(shape))), apply

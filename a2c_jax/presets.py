@@ -1,6 +1,6 @@
 """Named settings, and where they come from.
 
-Change any of them with ``dataclasses.replace``; turn them into an algorithm with :func:`build`.
+Change any of them with :func:`replace`; turn them into an algorithm with :func:`build`.
 """
 
 import dataclasses
@@ -9,16 +9,26 @@ from collections.abc import Sequence
 
 import optax
 
-from a2c_jax.article import AS_PRINTED
+from a2c_jax.algorithms.article import AS_PRINTED
 from a2c_jax.layers import orthogonal
-from a2c_jax.methods import METHODS
+from a2c_jax.methods import GAE
 from a2c_jax.networks import (
     article_network,
     article_q_network,
     mlp_actor_critic,
     mlp_q_actor_critic,
 )
-from a2c_jax.settings import ArticlePreset, Preset, build, make_network, num_updates
+from a2c_jax.settings import (
+    ArticlePreset,
+    Preset,
+    build,
+    get_setting,
+    make_agent,
+    make_network,
+    num_updates,
+    replace,
+    setting_names,
+)
 from a2c_jax.types import Environment, Network
 
 __all__ = [
@@ -36,9 +46,13 @@ __all__ = [
     "decided_actor_critic",
     "default",
     "general",
+    "get_setting",
+    "make_agent",
     "make_network",
     "mountain_car",
     "num_updates",
+    "replace",
+    "setting_names",
     "space_invaders",
     "stable_baselines3",
 ]
@@ -107,7 +121,7 @@ mountain_car = dataclasses.replace(
     learning_rate=4e-3,
     observation_scale=(3.0, 80.0),
     network=decided_actor_critic,
-    method=METHODS["gae"],
+    method=GAE(),
 )
 """Found on MountainCar-v0, where a policy near uniform never comes to a reward.
 

@@ -1,37 +1,99 @@
 """Rollouts: draw all noise first, then scan a body that has no randomness of its own."""
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from a2c_jax import checks
-from a2c_jax.distributions import categorical
-from a2c_jax.environments import num_actions
-from a2c_jax.threefry import rolled, unrolled
-from a2c_jax.types import Environment, EnvState, Key, Transition
+from a2c_jax._cpu import fast_random
+from a2c_jax.distributions import distribution_for
+from a2c_jax.types import (
+    Actors,
+    Agent,
+    AgentState,
+    Environment,
+    EnvState,
+    Key,
+    Memory,
+    Noise,
+    NoiseFn,
+    Observation,
+    Transition,
+)
 
-Policy = Callable[[jax.Array], jax.Array]
+Policy = Callable[[Observation], jax.Array]
+Starts = Any  # (env_state, obs, ...) of new episodes
 
 
 class RolloutNoise(NamedTuple):
     """All the randomness of a rollout, each ``[T, N, ...]``.
 
     Attributes:
-        action: the noise that actions are sampled with, ``[T, N, A]``.
+        action: the noise that actions are sampled with; None for the most probable actions.
         step_key: keys for environments whose step is random.
-        reset_state: the states that ended episodes start again from.
-        reset_obs: and what is observed there.
+        start: where an episode that ends in this row starts again, see :func:`draw_starts`;
+            None if it does not.
     """
 
-    action: jax.Array
+    action: Noise | None
     step_key: Key
-    reset_state: EnvState
-    reset_obs: jax.Array
+    start: Any = None
 
 
-def reset_envs(key: Key, env: Environment, num_envs: int) -> tuple[EnvState, jax.Array]:
+class RowActFn(Protocol):
+    """Chooses the actions of a row."""
+
+    def __call__(self, memory: Memory, obs: Observation, noise: Noise | None, /) -> tuple:
+        """Returns ``(memory, actions)``, each ``[N, ...]``."""
+        ...
+
+
+class FollowFn(Protocol):
+    """Decides what follows a row and what is kept of it."""
+
+    def __call__(
+        self, noise: RolloutNoise, transition: Transition, after: Actors, /
+    ) -> tuple[Actors, Any]:
+        """Returns the actors of the next row, and what the scan stacks of this one."""
+        ...
+
+
+def scan_steps(
+    env: Environment, act: RowActFn, follow: FollowFn, actors: Actors, noise: RolloutNoise
+) -> tuple[Actors, Any]:
+    """Takes T steps in N environments; every rollout, evaluation and recording is this scan.
+
+    Args:
+        env: the environment; it is vmapped here.
+        act: chooses actions.
+        follow: decides what follows each step, such as a reset, and what is kept.
+        actors: where the environments are.
+        noise: of all steps, ``[T, N, ...]``.
+
+    Returns:
+        The actors after T steps, and what was kept, ``[T, ...]``.
+    """
+
+    def body(actors: Actors, row: RolloutNoise) -> tuple[Actors, Any]:
+        memory, action = act(actors.memory, actors.obs, row.action)
+        timestep = jax.vmap(env.step)(row.step_key, actors.env_state, env.action_space.clip(action))
+        transition = Transition(
+            actors.obs,
+            action,
+            timestep.reward,
+            timestep.terminated,
+            timestep.truncated,
+            timestep.obs,
+        )
+        return follow(row, transition, Actors(timestep.env_state, timestep.obs, memory))
+
+    return jax.lax.scan(body, actors, noise)
+
+
+def reset_envs(key: Key, env: Environment, num_envs: int) -> tuple[EnvState, Observation]:
     """Starts ``num_envs`` independent episodes: ``(env_state [N, ...], obs [N, ...])``.
 
     Raises:
@@ -41,23 +103,67 @@ def reset_envs(key: Key, env: Environment, num_envs: int) -> tuple[EnvState, jax
     return jax.vmap(env.reset)(jax.random.split(key, num_envs))
 
 
-def draw_noise(key: Key, env: Environment, num_steps: int, num_envs: int) -> RolloutNoise:
-    """Draws the noise of a whole rollout at once, ``[T, N, ...]``.
+def draw_noise(key: Key, noise: NoiseFn, num_steps: int, num_envs: int) -> RolloutNoise:
+    """Draws the noise of T steps in N environments, without resets.
 
-    In bulk, outside the scan, because resetting every environment at every step inside it
-    makes CartPole alone several times slower.
+    In bulk, outside the scan: drawing inside it makes CartPole several times slower.
     """
-    action_key, step_key, reset_key = jax.random.split(unrolled(key), 3)
+    action_key, step_key, _ = _split(key)
     shape = (num_steps, num_envs)
-    reset_state, reset_obs = jax.vmap(jax.vmap(env.reset))(
-        rolled(jax.random.split(reset_key, shape))
-    )
-    return RolloutNoise(
-        action=categorical.noise(action_key, (*shape, num_actions(env))),
-        step_key=rolled(jax.random.split(step_key, shape)),
-        reset_state=reset_state,
-        reset_obs=reset_obs,
-    )
+    return RolloutNoise(noise(action_key, shape), _keys(step_key, shape))
+
+
+def draw_starts(
+    key: Key, env: Environment, num_steps: int, num_envs: int, num_resets: int | None
+) -> tuple[Any, Starts]:
+    """Draws where ended episodes start again: rows to scan over, and the pool they refer to.
+
+    By default there is a new start for every row and environment, which is right for cheap
+    resets; with ``num_resets`` there are only R, and each row draws one of them.
+
+    Args:
+        key: the key of the rollout.
+        env: the environment.
+        num_steps: T.
+        num_envs: N.
+        num_resets: R, or None for T N.
+
+    Returns:
+        ``(rows, pool)`` for :func:`start_of`.
+
+    Raises:
+        ValueError: if ``num_resets`` is not a whole number of at least 1.
+    """
+    *_, reset_key = _split(key)
+    shape = (num_steps, num_envs)
+    if num_resets is None:
+        return jax.vmap(jax.vmap(env.reset))(_keys(reset_key, shape)), None
+    num_resets = checks.positive_int("num_resets", num_resets)
+    pool_key, index_key = jax.random.split(reset_key)
+    rows = jax.random.randint(index_key, shape, 0, num_resets)
+    return rows, reset_envs(pool_key, env, num_resets)
+
+
+def start_of(row: Any, pool: Starts) -> Starts:
+    """The starts ``[N, ...]`` that a row of :func:`draw_starts` stands for."""
+    return row if pool is None else jax.tree.map(lambda x: x[row], pool)
+
+
+def resetting(fresh: Memory, pool: Starts) -> FollowFn:
+    """Starts ended episodes again, with a fresh memory, and keeps the transitions.
+
+    Args:
+        fresh: the memory with which episodes begin, ``[N, ...]``.
+        pool: see :func:`draw_starts`.
+    """
+
+    def follow(
+        noise: RolloutNoise, transition: Transition, after: Actors
+    ) -> tuple[Actors, Transition]:
+        start = Actors(*start_of(noise.start, pool), memory=fresh)
+        return select(transition.terminated | transition.truncated, start, after), transition
+
+    return follow
 
 
 def rollout(
@@ -65,116 +171,127 @@ def rollout(
     policy: Policy,
     env: Environment,
     env_state: EnvState,
-    obs: jax.Array,
+    obs: Observation,
     num_steps: int,
-) -> tuple[EnvState, jax.Array, Transition]:
+    num_resets: int | None = None,
+) -> tuple[EnvState, Observation, Transition]:
     """Lets a policy act in N environments for T steps, resetting those that end.
 
     Args:
         key: one key for the whole rollout.
-        policy: ``obs [N, ...] -> logits [N, A]``; close it over its parameters.
+        policy: ``obs [N, ...] -> outputs [N, P]``, the parameters of the action distribution:
+            logits ``[N, A]`` for discrete actions. Close it over its parameters.
         env: the environment; it is vmapped here.
-        env_state: where the N environments stand, ``[N, ...]``.
-        obs: what is observed there, ``[N, ...]``.
+        env_state: states of the N environments, ``[N, ...]``.
+        obs: observations of these states, ``[N, ...]``.
         num_steps: T.
+        num_resets: how many starts are drawn for the episodes that end; see
+            :func:`a2c_jax.rollouts`.
 
     Returns:
-        ``(env_state, obs, transitions)``: where the environments stand after T steps,
-        resets included, and the steps themselves, ``[T, N, ...]``.
+        ``(env_state, obs, transitions)``: states and observations after T steps, resets
+        included, and the steps themselves, ``[T, N, ...]``.
 
     Raises:
-        ValueError: if ``num_steps`` is not a whole number of at least 1.
+        ValueError: if ``num_steps`` or ``num_resets`` is not a whole number of at least 1, or an
+            observation or the policy's output has the wrong shape.
     """
-    num_steps = checks.positive_int("num_steps", num_steps)
-    noise = draw_noise(key, env, num_steps, obs.shape[0])
+    distribution = distribution_for(env.action_space)
 
-    def body(
-        carry: tuple[EnvState, jax.Array], noise: RolloutNoise
-    ) -> tuple[tuple[EnvState, jax.Array], Transition]:
-        env_state, obs = carry
-        action = categorical.sample(policy(obs), noise.action)
-        timestep = jax.vmap(env.step)(noise.step_key, env_state, action)
-        transition = Transition(
-            obs, action, timestep.reward, timestep.terminated, timestep.truncated, timestep.obs
-        )
-        onward = _select(
-            timestep.terminated | timestep.truncated,
-            (noise.reset_state, noise.reset_obs),
-            (timestep.env_state, timestep.obs),
-        )
-        return onward, transition
+    def act(memory: Memory, obs: Observation, noise: Noise | None) -> tuple:
+        outputs = policy(obs)
+        distribution.check(outputs)
+        return memory, distribution.sample(outputs, noise)
 
-    (env_state, obs), transitions = jax.lax.scan(body, (env_state, obs), noise)
-    return env_state, obs, transitions
+    actors, transitions = roll(
+        key, env, act, distribution.noise, Actors(env_state, obs, ()), (), num_steps, num_resets
+    )
+    return actors.env_state, actors.obs, transitions
 
 
-def rollout_with_next_action(
+def roll(
     key: Key,
-    policy: Policy,
     env: Environment,
-    env_state: EnvState,
-    obs: jax.Array,
-    action: jax.Array,
+    act: RowActFn,
+    noise: NoiseFn,
+    actors: Actors,
+    fresh: Memory,
     num_steps: int,
-) -> tuple[EnvState, jax.Array, jax.Array, Transition, jax.Array]:
-    """A :func:`rollout` in which every step also draws the action that follows it.
+    num_resets: int | None,
+) -> tuple[Actors, Transition]:
+    """As :func:`rollout`, of an agent that may remember; ``fresh`` begins every episode."""
+    num_steps = checks.positive_int("num_steps", num_steps)
+    num_envs = batch_size(actors.obs)
+    checks.observation(env, actors.obs, (num_envs,))
+    starts, pool = draw_starts(key, env, num_steps, num_envs, num_resets)
+    rows = draw_noise(key, noise, num_steps, num_envs)._replace(start=starts)
+    return scan_steps(env, act, resetting(fresh, pool), actors, rows)
 
-    Each step takes the action that the one before it drew, ``a <- a'``, so the first is
-    given, and the last one is left to be taken in the next rollout.
+
+def play(
+    reset_key: Key,
+    run_key: Key,
+    env: Environment,
+    agent: Agent,
+    state: AgentState,
+    num_episodes: int,
+    greedy: bool,
+    keep: Callable[[Transition], Any],
+) -> Any:
+    """Plays one episode in each of E environments, to the time limit and without resets.
 
     Args:
-        key: one key for the whole rollout.
-        policy: ``obs [B, ...] -> logits [B, A]``, whatever the batch B.
-        env: the environment; it is vmapped here.
-        env_state: where the N environments stand, ``[N, ...]``.
-        obs: what is observed there, ``[N, ...]``.
-        action: what is to be done there, ``[N]``.
-        num_steps: T.
+        reset_key: decides where the episodes begin.
+        run_key: decides everything else.
+        env: the environment.
+        agent: acts.
+        state: what the agent has learned.
+        num_episodes: E.
+        greedy: take the most probable actions, else sampled ones.
+        keep: what to keep of each step.
 
     Returns:
-        ``(env_state, obs, action, transitions, next_actions)``: where the environments stand
-        and what is to be done there; the steps ``[T, N, ...]``; and a' for the true successor
-        of each, ``[T, N]``. Where an episode goes on, it is the action of the next row; where
-        one was truncated it is never taken.
-
-    Raises:
-        ValueError: if ``num_steps`` is not a whole number of at least 1.
-
-    Source: the article, "Algorithm 1 Q Actor Critic".
+        What was kept, ``[T, E, ...]``; see :func:`until_end` for the rows that count.
     """
-    num_steps = checks.positive_int("num_steps", num_steps)
-    noise_key, first_key = jax.random.split(key)
-    noise = draw_noise(noise_key, env, num_steps, obs.shape[0])
-    reset_logits = jax.vmap(policy)(noise.reset_obs)
-    first_action = categorical.sample(
-        reset_logits, categorical.noise(first_key, reset_logits.shape)
-    )
-
-    def body(
-        carry: tuple[EnvState, jax.Array, jax.Array], row: tuple[RolloutNoise, jax.Array]
-    ) -> tuple[tuple[EnvState, jax.Array, jax.Array], tuple[Transition, jax.Array]]:
-        env_state, obs, action = carry
-        noise, first_action = row
-        timestep = jax.vmap(env.step)(noise.step_key, env_state, action)
-        next_action = categorical.sample(policy(timestep.obs), noise.action)
-        transition = Transition(
-            obs, action, timestep.reward, timestep.terminated, timestep.truncated, timestep.obs
-        )
-        onward = _select(
-            timestep.terminated | timestep.truncated,
-            (noise.reset_state, noise.reset_obs, first_action),
-            (timestep.env_state, timestep.obs, next_action),
-        )
-        return onward, (transition, next_action)
-
-    (env_state, obs, action), (transitions, next_actions) = jax.lax.scan(
-        body, (env_state, obs, action), (noise, first_action)
-    )
-    return env_state, obs, action, transitions, next_actions
+    noise = draw_noise(run_key, agent.noise, env.max_episode_steps, num_episodes)
+    actors = Actors(*reset_envs(reset_key, env, num_episodes), agent.memory(num_episodes))
+    return scan_steps(
+        env,
+        functools.partial(agent.act, state),
+        lambda noise, transition, after: (after, keep(transition)),
+        actors,
+        noise._replace(action=None) if greedy else noise,
+    )[1]
 
 
-def _select(where: jax.Array, if_true: Any, if_false: Any) -> Any:
-    def select(x: jax.Array, y: jax.Array) -> jax.Array:
+def until_end(ended: jax.Array) -> jax.Array:
+    """Which rows belong to the first episode of each column: bool ``[T, N]``.
+
+    Args:
+        ended: bool ``[T, N]``, which steps ended an episode.
+    """
+    return jnp.cumsum(ended, axis=0) - ended == 0
+
+
+def batch_size(tree: Any) -> int:
+    """The length of the leading axis."""
+    return jax.tree.leaves(tree)[0].shape[0]
+
+
+def select(where: jax.Array, if_true: Any, if_false: Any) -> Any:
+    """Chooses between two trees ``[N, ...]`` by a flag ``[N]`` of each row."""
+
+    def choose(x: jax.Array, y: jax.Array) -> jax.Array:
         return jnp.where(where.reshape((-1,) + (1,) * (x.ndim - 1)), x, y)
 
-    return jax.tree.map(select, if_true, if_false)
+    return jax.tree.map(choose, if_true, if_false)
+
+
+@fast_random
+def _split(key: Key) -> Key:
+    return jax.random.split(key, 3)
+
+
+@fast_random
+def _keys(key: Key, shape: tuple[int, ...]) -> Key:
+    return jax.random.split(key, shape)

@@ -1,19 +1,22 @@
 """Settings of a run as frozen records of numbers, and the algorithms they make."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import optax
 
 from a2c_jax import checks
-from a2c_jax.article import CORRECTED, Defects, article
-from a2c_jax.methods import METHODS, Method
+from a2c_jax.advantages import normalized_advantages
+from a2c_jax.agents import as_agent
+from a2c_jax.algorithms.article import CORRECTED, Defects, article
+from a2c_jax.algorithms.q_actor_critic import action_values
+from a2c_jax.methods import A2C, Method
 from a2c_jax.networks import article_network, scaled
-from a2c_jax.types import Algorithm, Environment, Network, QNetwork
+from a2c_jax.types import Agent, Algorithm, Environment, Network
 
 OptimizerMaker = Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]
+SettingsT = TypeVar("SettingsT", bound="Preset | ArticlePreset")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,17 +40,12 @@ class Preset:
         max_grad_norm: gradients are scaled down to this global norm; infinity leaves them.
         hidden_sizes: units of each hidden layer, in both networks.
         network: makes the network, ``network(env, hidden_sizes)``.
-        q_network: and the one with a critic of actions, for Q actor-critic.
+        q_network: makes the one that values each action, for Q actor-critic.
         optimizer: makes the optimizer, ``optimizer(rate)``.
         observation_scale: what the networks multiply each feature of an observation by; one
             number is for all features, none leaves them.
         value_scale: what a value is in units of; with it ``value_coef`` is of its square.
-        method: the parts that make the algorithm.
-        gae_lambda: of gae, from 0 (TD) to 1 (n-step).
-        expected: of q-actor-critic, bootstrap from the expectation over actions.
-        num_workers: of a3c, each with its own ``num_envs``.
-        random_order: of a3c, the gradients arrive in an order drawn anew each round.
-        shared_statistics: of a3c, one state of the optimizer for all workers.
+        method: the method, with the settings that are its own.
     """
 
     total_steps: int
@@ -62,17 +60,12 @@ class Preset:
     max_grad_norm: float
     hidden_sizes: tuple[int, ...]
     network: Callable[[Environment, Sequence[int]], Network]
-    q_network: Callable[[Environment, Sequence[int]], QNetwork]
+    q_network: Callable[[Environment, Sequence[int]], Network]
     optimizer: OptimizerMaker
     rate_power: float = 1.0
     observation_scale: tuple[float, ...] = ()
     value_scale: float = 1.0
-    method: Method = METHODS["a2c"]
-    gae_lambda: float = 0.95
-    expected: bool = False
-    num_workers: int = 4
-    random_order: bool = False
-    shared_statistics: bool = True
+    method: Method = dataclasses.field(default_factory=A2C)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,13 +103,13 @@ def num_updates(preset: Preset | ArticlePreset) -> int:
     if isinstance(preset, ArticlePreset):
         return checks.positive_int("num_episodes", preset.num_episodes)
     total_steps = checks.positive_int("total_steps", preset.total_steps)
-    factors = [checks.positive_int(name, getattr(preset, name)) for name in _batch_settings(preset)]
-    if total_steps < math.prod(factors):
+    steps = _steps_per_update(preset)
+    if total_steps < steps:
         raise ValueError(
-            f"total_steps is {total_steps}, less than the {math.prod(factors)} "
-            f"({' * '.join(_batch_settings(preset))}) of a single update; give at least that many."
+            f"total_steps is {total_steps}, less than the {steps} of a single update; give at "
+            "least that many."
         )
-    return total_steps // math.prod(factors)
+    return total_steps // steps
 
 
 def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
@@ -140,46 +133,56 @@ def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
         return _build_article(preset, env)
     checks.positive("learning_rate", preset.learning_rate)
     checks.not_negative("final_learning_rate", preset.final_learning_rate)
-    if "gae_lambda" in preset.method.uses:
-        checks.unit_interval("gae_lambda", preset.gae_lambda)
     checks.positive("rate_power", preset.rate_power)
     rate = optax.polynomial_schedule(
         preset.learning_rate,
         preset.final_learning_rate,
         preset.rate_power,
-        _optimizer_steps(preset),
+        num_updates(preset) * preset.method.optimizer_steps(),
     )
-    method = preset.method
-    parts: dict[str, Any] = {
-        name: getattr(preset, name) for name in method.uses if name != "gae_lambda"
-    }
-    if method.estimator:
-        parts["estimator"] = method.estimator(preset.gae_lambda)
-    return method.algorithm(
+    estimator = preset.method.estimator()
+    if preset.normalize_advantages:
+        if preset.num_envs * preset.num_steps == 1:
+            raise ValueError(
+                "normalize_advantages is True, but num_envs * num_steps is 1 and a single "
+                "advantage would always become 0; give more steps, or False."
+            )
+        estimator = normalized_advantages(estimator)
+    return preset.method.algorithm(
         env,
         make_network(preset, env),
         optax.chain(_clip(preset.max_grad_norm), preset.optimizer(rate)),
         num_envs=preset.num_envs,
         num_steps=preset.num_steps,
         discount=preset.discount,
+        estimator=estimator,
         value_coef=preset.value_coef,
         entropy_coef=preset.entropy_coef,
-        normalize_advantages=preset.normalize_advantages,
-        **parts,
     )
 
 
-def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network | QNetwork:
-    """Makes the network that :func:`build` trains; a QNetwork where the critic is of actions."""
+def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network:
+    """Makes the network that :func:`build` trains."""
     if isinstance(preset, ArticlePreset):
         return article_network(env, preset.hidden_sizes)
-    make: Any = preset.network if preset.method.estimator else preset.q_network
+    make = preset.q_network if preset.method.values_actions() else preset.network
     return scaled(
         make(env, preset.hidden_sizes),
         env,
         observation_scale=preset.observation_scale,
         value_scale=preset.value_scale,
     )
+
+
+def make_agent(preset: Preset | ArticlePreset, env: Environment) -> Agent:
+    """Makes the agent that :func:`build` trains, to evaluate or record what it has learned.
+
+    Its state is the ``agent`` of a :class:`a2c_jax.LearnerState`.
+    """
+    network = make_network(preset, env)
+    if _method(preset).values_actions():
+        return action_values(network, checks.discrete(env), expected=True)
+    return as_agent(env, network)
 
 
 def _build_article(preset: ArticlePreset, env: Environment) -> Algorithm:
@@ -195,15 +198,45 @@ def _build_article(preset: ArticlePreset, env: Environment) -> Algorithm:
     )
 
 
-def _batch_settings(preset: Preset) -> list[str]:
-    """The settings whose product is the environment steps of an update."""
-    workers = ["num_workers"] if "num_workers" in preset.method.uses else []
-    return [*workers, "num_envs", "num_steps"]
+def setting_names(settings: Preset | ArticlePreset) -> list[str]:
+    """The names of all settings, those of the method included, and not the method itself."""
+    own = [field.name for field in dataclasses.fields(settings) if field.name != "method"]
+    return own + [field.name for field in dataclasses.fields(_method(settings))]
 
 
-def _optimizer_steps(preset: Preset) -> int:
-    each_round = preset.num_workers if preset.shared_statistics else 1
-    return num_updates(preset) * (each_round if "num_workers" in preset.method.uses else 1)
+def get_setting(settings: Preset | ArticlePreset, name: str) -> Any:
+    """The value of a setting, which may be the method's own."""
+    return getattr(settings if name in _fields(settings) else _method(settings), name)
+
+
+def replace(settings: SettingsT, **changes: Any) -> SettingsT:
+    """The settings with changes, of which some may be the method's own.
+
+    As ``dataclasses.replace`` for the others. A new ``method`` comes first.
+
+    Raises:
+        TypeError: if there is no setting of that name.
+    """
+    own = {name: changes.pop(name) for name in list(changes) if name in _fields(settings)}
+    settings = dataclasses.replace(settings, **own)
+    if not changes:
+        return settings
+    method = dataclasses.replace(_method(settings), **changes)
+    return dataclasses.replace(settings, method=method)  # type: ignore[arg-type]
+
+
+def _method(settings: Preset | ArticlePreset) -> Method:
+    return settings.method if isinstance(settings, Preset) else Method()
+
+
+def _fields(record: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(record)}
+
+
+def _steps_per_update(preset: Preset) -> int:
+    num_envs = checks.positive_int("num_envs", preset.num_envs)
+    num_steps = checks.positive_int("num_steps", preset.num_steps)
+    return preset.method.num_rollouts() * num_envs * num_steps
 
 
 def _clip(max_grad_norm: float) -> optax.GradientTransformation:

@@ -6,24 +6,23 @@ The only numbers that pass between devices are sums: of gradients and of metrics
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from a2c_jax import checks
+from a2c_jax.algorithms.learner import LearnerState
 from a2c_jax.train import run
-from a2c_jax.types import Algorithm, Environment, Key, Network, Params, QNetwork, TrainResult
+from a2c_jax.types import Algorithm, Environment, Key, Network, Params, TrainResult
 
 _ENVS = "envs"
-_OF_ENVIRONMENTS = ("env_state", "obs", "action", "episodes")
-_NetworkT = TypeVar("_NetworkT", Network, QNetwork)
 
 
 def split_network(
-    network: _NetworkT, env: Environment, devices: Sequence[jax.Device] | None = None
-) -> _NetworkT:
+    network: Network, env: Environment, devices: Sequence[jax.Device] | None = None
+) -> Network:
     """The same network, each device computing the rows of its own environments.
 
     Without it :func:`train_split` gives the same numbers, but a network that makes one batch
@@ -37,9 +36,10 @@ def split_network(
     """
     mesh = _mesh(devices)
 
-    def split(function: Callable[[Params, jax.Array], jax.Array]) -> Any:
-        def apply(params: Params, obs: jax.Array) -> jax.Array:
-            before = obs.ndim - len(env.observation_shape) - 1
+    def split(function: Callable[[Params, Any], jax.Array]) -> Any:
+        def apply(params: Params, obs: Any) -> jax.Array:
+            first, like = jax.tree.leaves(obs)[0], jax.tree.leaves(env.observation)[0]
+            before = first.ndim - like.ndim - 1
             rows = PartitionSpec(*[None] * before, _ENVS)
             share = jax.shard_map(
                 function, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=rows
@@ -48,8 +48,7 @@ def split_network(
 
         return apply
 
-    functions = {name: split(getattr(network, name)) for name in network._fields if name != "init"}
-    return network._replace(**functions)
+    return Network(network.init, split(network.policy), split(network.value))
 
 
 def train_split(
@@ -62,8 +61,8 @@ def train_split(
     """Trains one seed whose environments are split over devices; compiles once.
 
     The random numbers are those of :func:`a2c_jax.train`, to the bit. Sums over environments
-    are added up in another order, so parameters may differ in their last bits, and by and by
-    with them the actions.
+    are added up in another order, so parameters may differ in their last bits, and after many
+    updates the actions with them.
 
     Example:
         >>> import optax, a2c_jax as a2c
@@ -71,7 +70,7 @@ def train_split(
         >>> network = a2c.split_network(a2c.mlp_actor_critic(env, (8,)), env)
         >>> algorithm = a2c.actor_critic(env, network, optax.sgd(0.1), num_envs=64, num_steps=4)
         >>> result = a2c.train_split(algorithm, jax.random.key(0), num_updates=2)
-        >>> result.state.obs.shape
+        >>> result.state.actors.obs.shape
         (64, 4)
 
     Args:
@@ -112,11 +111,9 @@ def _programs(algorithm: Algorithm, num_updates: int, mesh: Mesh) -> tuple[Any, 
     _check_state(state, mesh.size)
     rows = NamedSharding(mesh, PartitionSpec(_ENVS))
     same = NamedSharding(mesh, PartitionSpec())
-    shardings = type(state)(
-        *(
-            jax.tree.map(lambda _, to=rows if name in _OF_ENVIRONMENTS else same: to, field)
-            for name, field in state._asdict().items()
-        )
+    shardings = jax.tree.map(lambda _: same, state)._replace(
+        actors=jax.tree.map(lambda _: rows, state.actors),
+        episodes=jax.tree.map(lambda _: rows, state.episodes),
     )
     init = jax.jit(algorithm.init, out_shardings=shardings)
     go_on = jax.jit(
@@ -129,10 +126,11 @@ def _programs(algorithm: Algorithm, num_updates: int, mesh: Mesh) -> tuple[Any, 
 
 
 def _check_state(state: Any, num_devices: int) -> None:
-    if not hasattr(state, "obs") or not hasattr(state, "episodes") or hasattr(state, "snapshots"):
+    if not isinstance(state, LearnerState) or not jax.tree.leaves(state.actors):
         raise ValueError(
-            f"algorithm has a state of {type(state).__name__}, whose environments are not stepped "
-            "all together; give actor_critic or q_actor_critic, or use train_seeds."
+            f"algorithm has a state of {type(state).__name__} without environments that continue "
+            "from one update to the next; give actor_critic or q_actor_critic, or use "
+            "train_seeds."
         )
     num_envs = state.episodes.returns.shape[0]
     if num_envs % num_devices:

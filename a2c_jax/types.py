@@ -1,60 +1,99 @@
 """The records that pass between stages: names and shapes, no behaviour.
 
-Time is the leading axis of stored data, then environments: ``[T, N, ...]``.
-Arrays are float32 unless said otherwise; flags are bool.
+Every part of the library is a record of pure functions. An :class:`Environment` and an
+:class:`Agent` make a :class:`Collector`; a collector, an agent, a loss and an optimizer make an
+:class:`Algorithm` (:func:`a2c_jax.learner`).
+
+Time is the leading axis of stored data, then environments: ``[T, N, ...]``. Arrays are float32
+unless said otherwise; flags are bool. An observation, ``*O``, may be any pytree of arrays.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
-if TYPE_CHECKING:
-    from gymnax.environments.spaces import Box, Discrete
+from a2c_jax.spaces import Space
 
 Key = jax.Array
 Params = Any
 EnvState = Any
+Observation = Any
+Memory = Any
+Noise = Any
 Scalar = float | jax.Array
 
 
 class Timestep(NamedTuple):
-    """What one environment answers to one action.
+    """The response of an environment to one action.
 
     Attributes:
-        env_state: the environment's state after the step, even when it ended.
-        obs: the true successor's observation, never the next episode's first.
+        env_state: state of the environment after the step, even when the episode ended.
+        obs: observation of the true successor, never of the next episode's first state.
         reward: scalar.
-        terminated: bool scalar, the task ended; there is no future to value.
-        truncated: bool scalar, the time limit was reached; the future goes on unseen.
-            Both flags can be set at once, and then the episode has terminated.
+        terminated: bool scalar; the task ended, so there is no future to value.
+        truncated: bool scalar; the time limit was reached, so the future is cut off unseen.
+            Both flags can be set at once; then the episode has terminated.
     """
 
     env_state: EnvState
-    obs: jax.Array
+    obs: Observation
     reward: jax.Array
     terminated: jax.Array
     truncated: jax.Array
 
 
+class ResetFn(Protocol):
+    """Starts an episode."""
+
+    def __call__(self, key: Key, /) -> tuple[EnvState, Observation]:
+        """Returns the first state and its observation."""
+        ...
+
+
+class StepFn(Protocol):
+    """Takes one step; it never resets by itself."""
+
+    def __call__(self, key: Key, env_state: EnvState, action: jax.Array, /) -> Timestep:
+        """Returns what follows ``action`` in ``env_state``."""
+        ...
+
+
 class Environment(NamedTuple):
     """An environment as two pure functions of one stream; ``vmap`` them for many.
 
+    Each suite of environments is one file of :mod:`a2c_jax.environments` that makes this record.
+
     Attributes:
-        name: the name it was made by.
-        reset: ``reset(key) -> (env_state, obs)``.
-        step: ``step(key, env_state, action) -> Timestep``. It never resets by itself.
-        observation_shape: shape of one observation.
-        action_space: the space of one action.
-        max_episode_steps: time limit, in steps.
+        name: name of the environment, for messages.
+        reset: see :class:`ResetFn`.
+        step: see :class:`StepFn`.
+        observation: shapes and types of one observation, a pytree of ``jax.ShapeDtypeStruct``.
+        action_space: the space of one action, see :mod:`a2c_jax.spaces`.
+        max_episode_steps: time limit in steps.
     """
 
     name: str
-    reset: Callable[[Key], tuple[EnvState, jax.Array]]
-    step: Callable[[Key, EnvState, jax.Array], Timestep]
-    observation_shape: tuple[int, ...]
-    action_space: "Discrete | Box"
+    reset: ResetFn
+    step: StepFn
+    observation: Any
+    action_space: Space
     max_episode_steps: int
+
+
+class InitFn(Protocol):
+    """Draws initial parameters."""
+
+    def __call__(self, key: Key, /) -> Params:
+        """Returns a tree of parameters."""
+        ...
+
+
+class ApplyFn(Protocol):
+    """Evaluates a network at observations with any leading axes."""
+
+    def __call__(self, params: Params, obs: Observation, /) -> jax.Array:
+        """Maps observations ``[..., *O]`` to outputs ``[..., P]`` or values ``[...]``."""
+        ...
 
 
 class Network(NamedTuple):
@@ -62,50 +101,197 @@ class Network(NamedTuple):
 
     Attributes:
         init: ``init(key) -> params``.
-        policy: ``policy(params, obs [..., *O]) -> logits [..., A]``.
-        value: ``value(params, obs [..., *O]) -> values [...]``.
+        policy: ``policy(params, obs [..., *O]) -> outputs [..., P]``, the parameters of the
+            action distribution; logits for discrete actions.
+        value: ``value(params, obs [..., *O]) -> values [...]``. The network of
+            :func:`a2c_jax.q_actor_critic` values each action, ``[..., A]``.
     """
 
-    init: Callable[[Key], Params]
-    policy: Callable[[Params, jax.Array], jax.Array]
-    value: Callable[[Params, jax.Array], jax.Array]
-
-
-class QNetwork(NamedTuple):
-    """A policy and an action-value function over one parameter tree.
-
-    Attributes:
-        init: ``init(key) -> params``.
-        policy: ``policy(params, obs [..., *O]) -> logits [..., A]``.
-        action_values: ``action_values(params, obs [..., *O]) -> Q(s, ·) [..., A]``.
-    """
-
-    init: Callable[[Key], Params]
-    policy: Callable[[Params, jax.Array], jax.Array]
-    action_values: Callable[[Params, jax.Array], jax.Array]
+    init: InitFn
+    policy: ApplyFn
+    value: ApplyFn
 
 
 class Transition(NamedTuple):
     """Steps as a rollout stores them, each ``[T, N, ...]``.
 
-    ``next_obs`` is the true successor of ``obs``: the last observation of an ended
-    episode, never the first of the next.
+    ``next_obs`` is the true successor of ``obs``: the last observation of an ended episode,
+    never the first of the next. ``action`` is as the agent drew it; the environment receives it
+    clipped to its action space.
     """
 
-    obs: jax.Array
+    obs: Observation
     action: jax.Array
     reward: jax.Array
     terminated: jax.Array
     truncated: jax.Array
-    next_obs: jax.Array
+    next_obs: Observation
+
+
+class Rollout(NamedTuple):
+    """What a collector gathers for one update.
+
+    Attributes:
+        transitions: the steps, ``[T, N, ...]``. Where an episode continues, the next row's
+            observation is this row's successor.
+        memory: what the agent needs besides the steps to evaluate them again; its memory before
+            the first row, ``[N, ...]``.
+        where: bool ``[T, N]``, which rows count; None if all of them do.
+    """
+
+    transitions: Transition
+    memory: Memory = ()
+    where: jax.Array | None = None
+
+
+class AgentState(NamedTuple):
+    """What an agent has learned.
+
+    Attributes:
+        params: the parameters, which follow the gradient.
+        moments: running statistics, which no gradient reaches; ``()`` if there are none.
+    """
+
+    params: Params
+    moments: Any = ()
+
+
+class Unrolled(NamedTuple):
+    """An agent evaluated at every row of a rollout, each ``[T, N, ...]``.
+
+    Attributes:
+        outputs: parameters of the action distributions, ``[T, N, P]``.
+        log_probs: log-probabilities of the actions taken, ``[T, N]``.
+        entropy: entropies of the distributions in nats, ``[T, N]``.
+        values: the critic at the observations, ``[T, N]``.
+        next_values: the critic at the true successors, ``[T, N]``; anything finite where the
+            step terminated.
+    """
+
+    outputs: jax.Array
+    log_probs: jax.Array
+    entropy: jax.Array
+    values: jax.Array
+    next_values: jax.Array
+
+
+class MemoryFn(Protocol):
+    """Makes the memory with which episodes begin."""
+
+    def __call__(self, num_envs: int, /) -> Memory:
+        """Returns a tree ``[N, ...]``; ``()`` if the agent remembers nothing."""
+        ...
+
+
+class NoiseFn(Protocol):
+    """Draws what makes actions random, for a whole rollout at once."""
+
+    def __call__(self, key: Key, batch_shape: tuple[int, ...], /) -> Noise:
+        """Returns a tree ``[*batch_shape, ...]``."""
+        ...
+
+
+class ActFn(Protocol):
+    """Chooses actions in N environments."""
+
+    def __call__(
+        self, state: AgentState, memory: Memory, obs: Observation, noise: Noise | None, /
+    ) -> tuple[Memory, jax.Array]:
+        """Returns ``(memory, actions [N, ...])``; without noise, the most probable actions."""
+        ...
+
+
+class UnrollFn(Protocol):
+    """Evaluates every row of a rollout; differentiable in ``state.params``."""
+
+    def __call__(self, state: AgentState, rollout: Rollout, /) -> Unrolled:
+        """Returns outputs, log-probabilities, entropies and values, ``[T, N]``."""
+        ...
+
+
+class ObserveFn(Protocol):
+    """Updates the running statistics with the observations of a rollout."""
+
+    def __call__(self, state: AgentState, rollout: Rollout, /) -> AgentState:
+        """Returns the state with new ``moments``, and the same ``params``."""
+        ...
+
+
+class Agent(NamedTuple):
+    """What acts and is trained: a network, an action distribution, and what it remembers.
+
+    :mod:`a2c_jax.agents` makes agents: memory, normalisation of observations and action masks
+    are functions there, and no other stage knows of them.
+
+    Attributes:
+        init: ``init(key) -> AgentState``.
+        memory: see :class:`MemoryFn`.
+        noise: see :class:`NoiseFn`.
+        act: see :class:`ActFn`.
+        unroll: see :class:`UnrollFn`.
+        observe: see :class:`ObserveFn`.
+    """
+
+    init: InitFn
+    memory: MemoryFn
+    noise: NoiseFn
+    act: ActFn
+    unroll: UnrollFn
+    observe: ObserveFn
+
+
+class Actors(NamedTuple):
+    """The environments between two rollouts, each ``[N, ...]``.
+
+    Attributes:
+        env_state: states of the environments.
+        obs: observations of these states.
+        memory: memory of the agent there.
+    """
+
+    env_state: EnvState
+    obs: Observation
+    memory: Memory
+
+
+class CollectorInitFn(Protocol):
+    """Starts the environments."""
+
+    def __call__(self, key: Key, state: AgentState, /) -> Any:
+        """Returns actors, from the key of a seed."""
+        ...
+
+
+class CollectFn(Protocol):
+    """Lets an agent act in the environments."""
+
+    def __call__(self, key: Key, state: AgentState, actors: Any, /) -> tuple[Any, Rollout]:
+        """Returns the actors after the rollout, and the rollout."""
+        ...
+
+
+class Collector(NamedTuple):
+    """How experience is gathered; see :mod:`a2c_jax.collectors`.
+
+    Attributes:
+        init: see :class:`CollectorInitFn`.
+        collect: see :class:`CollectFn`.
+        num_envs: environments, N.
+        num_steps: rows of a rollout, T.
+    """
+
+    init: CollectorInitFn
+    collect: CollectFn
+    num_envs: int
+    num_steps: int
 
 
 class AdvantageEstimate(NamedTuple):
-    """What an estimator makes of a rollout, each ``[T, ...]``.
+    """The result of an estimator, each ``[T, ...]``.
 
     Attributes:
         advantages: the weights of grad log pi.
-        targets: what the value function is drawn to.
+        targets: the targets of the value function.
     """
 
     advantages: jax.Array
@@ -126,27 +312,54 @@ class Estimator(Protocol):
     ) -> AdvantageEstimate:
         """Estimates advantages and value targets.
 
-        Where a step terminated its discount is 0 and ``next_values`` is of no meaning.
+        Where a step terminated its discount is 0 and ``next_values`` has no meaning.
         """
+        ...
+
+
+class LossTerms(NamedTuple):
+    """The terms of a loss: three scalars, then arrays ``[T, N]``.
+
+    Attributes:
+        policy_loss: see :func:`a2c_jax.policy_loss`.
+        value_loss: see :func:`a2c_jax.value_loss`.
+        entropy: mean entropy of the policy, in nats.
+        values: the critic at the observations.
+        targets: the targets of the critic.
+    """
+
+    policy_loss: jax.Array
+    value_loss: jax.Array
+    entropy: jax.Array
+    values: jax.Array
+    targets: jax.Array
+
+
+class Loss(Protocol):
+    """The loss of an unrolled rollout; see :func:`a2c_jax.combined_loss`."""
+
+    def __call__(self, unrolled: Unrolled, rollout: Rollout, /) -> tuple[jax.Array, LossTerms]:
+        """Returns the scalar to descend, and its terms."""
         ...
 
 
 class Metrics(NamedTuple):
     """What one update reports, each a scalar.
 
-    The sums run over the episodes that finished in this update's rollout, so that means
-    can be pooled over updates, environments and seeds; where ``episode_count`` is 0 the
-    mean is missing, not zero.
+    The sums run over the episodes that finished in the update's rollout, so that means can be
+    pooled over updates, environments and seeds; where ``episode_count`` is 0 the mean is missing,
+    not zero.
 
     Attributes:
         episode_return_sum: sum of undiscounted returns.
-        episode_length_sum: sum of lengths, in steps.
+        episode_length_sum: sum of lengths in steps.
         episode_count: number of finished episodes.
         policy_loss: see :func:`a2c_jax.policy_loss`.
         value_loss: see :func:`a2c_jax.value_loss`.
         entropy: mean entropy of the policy, in nats.
         grad_norm: global norm of the gradient, before any clipping.
         explained_variance: see :func:`a2c_jax.explained_variance`.
+        steps: environment steps that the update took.
     """
 
     episode_return_sum: jax.Array
@@ -157,20 +370,37 @@ class Metrics(NamedTuple):
     entropy: jax.Array
     grad_norm: jax.Array
     explained_variance: jax.Array
+    steps: jax.Array
+
+
+class AlgorithmInitFn(Protocol):
+    """Starts a training run."""
+
+    def __call__(self, key: Key, /) -> Any:
+        """Returns the first state; the key decides everything that follows."""
+        ...
+
+
+class AlgorithmStepFn(Protocol):
+    """Performs one update."""
+
+    def __call__(self, state: Any, /) -> tuple[Any, Metrics]:
+        """Returns the next state, of the same types, and what happened."""
+        ...
 
 
 class Algorithm(NamedTuple):
-    """A whole learning method as a pair of pure functions.
+    """A learning method as a pair of pure functions.
 
     Attributes:
-        init: ``init(key) -> state``.
-        step: ``step(state) -> (state, metrics)``, one update.
-        steps_per_update: environment steps that one update consumes; at most so many, where
-            an update is an episode.
+        init: see :class:`AlgorithmInitFn`.
+        step: see :class:`AlgorithmStepFn`.
+        steps_per_update: environment steps of one update; an upper bound where an update is an
+            episode, whose own number is in ``Metrics.steps``.
     """
 
-    init: Callable[[Key], Any]
-    step: Callable[[Any], tuple[Any, Metrics]]
+    init: AlgorithmInitFn
+    step: AlgorithmStepFn
     steps_per_update: int
 
 

@@ -18,7 +18,7 @@ from a2c_jax.experiment.config import (
     with_method,
 )
 from a2c_jax.experiment.describe import describe_settings
-from a2c_jax.experiment.jobs import resolve
+from a2c_jax.experiment.jobs import make_job
 from a2c_jax.experiment.parsing import parse_train
 from a2c_jax.methods import METHODS
 from a2c_jax.presets import FOUND_ON, PRESETS
@@ -35,7 +35,7 @@ def article_with(**settings):
 
 
 def test_the_default_job():
-    job = resolve(TrainConfig())
+    job = make_job(TrainConfig())
     assert job.seeds == tuple(range(16))
     assert job.num_updates == 3750
     assert job.units_per_seed == 150_000
@@ -45,7 +45,7 @@ def test_the_default_job():
 
 @pytest.mark.parametrize("preset", ["article", "article_as_printed"])
 def test_the_articles_job_is_counted_in_episodes(preset):
-    job = resolve(default_config(preset, None))
+    job = make_job(default_config(preset, None))
     assert (job.unit, job.per_update, job.num_envs) == ("episodes", 1, 1)
     assert job.num_updates == job.units_per_seed == 3000
     assert job.env.max_episode_steps == 200
@@ -54,7 +54,7 @@ def test_the_articles_job_is_counted_in_episodes(preset):
 
 
 def test_a_job_of_a3c_has_the_environments_of_all_its_workers():
-    job = resolve(default_config("general", "a3c"))
+    job = make_job(default_config("general", "a3c"))
     assert (job.per_update, job.num_envs) == (4 * 8 * 5, 4 * 8)
     assert (job.num_updates, job.units_per_seed) == (1875, 300_000)
 
@@ -96,7 +96,7 @@ def test_a_method_changes_only_what_suits_it(preset):
 def test_a_preset_brings_the_environment_that_it_was_found_on(preset):
     env = FOUND_ON.get(preset, "CartPole-v1")
     for config in (default_config(preset, None), parse_train(["--preset", preset])):
-        assert resolve(config).env.name == env
+        assert make_job(config).env.name == env
     elsewhere = parse_train(["--preset", preset, "--env", "Catch-bsuite"])
     assert (elsewhere.preset, elsewhere.env) == (preset, "Catch-bsuite")
 
@@ -106,8 +106,8 @@ def test_no_two_presets_were_found_on_the_same_environment():
 
 
 def test_a_seed_has_the_same_key_alone_and_among_others():
-    among = resolve(TrainConfig(seed=3, num_seeds=4)).keys
-    alone = resolve(TrainConfig(seeds=(5,))).keys
+    among = make_job(TrainConfig(seed=3, num_seeds=4)).keys
+    alone = make_job(TrainConfig(seeds=(5,))).keys
     np.testing.assert_array_equal(
         jax.random.key_data(among)[2], jax.random.key_data(alone)[0]
     )  # fmt: skip
@@ -117,7 +117,7 @@ def test_a_seed_has_the_same_key_alone_and_among_others():
 
 
 def test_a_total_that_does_not_divide_says_what_is_run():
-    job = resolve(with_settings(total_steps=1001))
+    job = make_job(with_settings(total_steps=1001))
     assert job.units_per_seed == 1000
     assert job.notices == (
         "total_steps=1,001 is no multiple of the 40 steps of an update: "
@@ -150,7 +150,7 @@ def test_a_total_that_does_not_divide_says_what_is_run():
 )
 def test_bad_input_is_one_sentence(config, sentence):
     with pytest.raises(ValueError, match=f"^{sentence}") as error:
-        resolve(config)
+        make_job(config)
     assert "\n" not in str(error.value)
     assert str(error.value).endswith(".")
 
@@ -169,12 +169,12 @@ def test_a_setting_is_refused_by_every_method_that_does_not_use_it(setting, valu
     for name in METHODS:
         config = with_settings(name, **{setting: value})
         if name in users:
-            resolve(config)
+            make_job(config)
             continue
         with pytest.raises(
             ValueError, match=f"^{setting} is {value}, which is not used by {name};"
         ) as error:
-            resolve(config)
+            make_job(config)
         assert str(error.value).endswith(f"or choose --algorithm {' or '.join(users)}.")
 
 
@@ -199,9 +199,9 @@ def test_the_articles_loop_takes_no_algorithm(preset):
 
 def test_settings_of_another_preset_or_method_are_refused():
     with pytest.raises(ValueError, match=r"^preset is 'default', but settings is"):
-        resolve(TrainConfig(settings=presets.article))
+        make_job(TrainConfig(settings=presets.article))
     with pytest.raises(ValueError, match=r"^algorithm is 'gae', but the settings are"):
-        resolve(TrainConfig(algorithm="gae"))
+        make_job(TrainConfig(algorithm="gae"))
 
 
 def test_all_settings_can_be_written_as_json():

@@ -11,7 +11,7 @@ from test_metrics import some_metrics
 
 from a2c_jax.experiment.config import default_config
 from a2c_jax.experiment.figures import num_points, run_figures
-from a2c_jax.experiment.jobs import resolve
+from a2c_jax.experiment.jobs import make_job
 from a2c_jax.experiment.plotting import draw_episodes, draw_methods
 from a2c_jax.experiment.training import Outcome
 
@@ -133,7 +133,7 @@ def outcome_of(job, num_updates):
 
 def test_rewards_are_drawn_as_rewards_and_lengths_as_lengths(drawn):
     config = default_config("article", None)
-    job = resolve(config)
+    job = make_job(config)
     outcome = outcome_of(job, 30)
     figures = run_figures(config, job, outcome)
     assert list(figures) == ["rewards.png", "lengths.png"]
@@ -150,7 +150,7 @@ def test_rewards_are_drawn_as_rewards_and_lengths_as_lengths(drawn):
 )
 def test_a_learning_curve_says_what_was_trained(drawn, algorithm, title):
     config = default_config("default", algorithm)
-    job = resolve(config)
+    job = make_job(config)
     (write,) = run_figures(config, job, outcome_of(job, 30)).values()
     png(write)
     assert drawn[0].get_title() == f"CartPole-v1, {title}"
@@ -172,11 +172,11 @@ def test_a_learning_curve_says_what_was_trained(drawn, algorithm, title):
     ],
 )
 def test_a_curve_has_a_point_for_every_time_limit(algorithm, num_updates, points):
-    job = resolve(default_config("general", algorithm))
+    job = make_job(default_config("general", algorithm))
     assert num_points(job, outcome_of(job, num_updates)) == points
 
 
 def test_a_short_time_limit_gives_more_points():
     config = dataclasses.replace(default_config("general", None), max_episode_steps=100)
-    job = resolve(config)
+    job = make_job(config)
     assert num_points(job, outcome_of(job, 600)) == 30  # 600 * 40 / (100 * 8)

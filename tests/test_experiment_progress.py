@@ -7,7 +7,7 @@ from test_metrics import some_metrics
 
 from a2c_jax.experiment import progress
 from a2c_jax.experiment.config import TrainConfig, default_config
-from a2c_jax.experiment.jobs import resolve
+from a2c_jax.experiment.jobs import make_job
 from a2c_jax.experiment.progress import (
     Reporter,
     environment_steps,
@@ -25,7 +25,7 @@ def outcome_after(num_updates):
 
 def test_a_terminal_sees_a_bar_with_its_figures():
     console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80)
-    job = resolve(TrainConfig())
+    job = make_job(TrainConfig())
     with Reporter(console, job) as reporter:
         reporter.report(outcome_after(0))
         reporter.report(outcome_after(750))
@@ -38,7 +38,7 @@ def test_a_terminal_sees_a_bar_with_its_figures():
 
 def test_the_table_holds_the_figures():
     console = Console(file=io.StringIO(), width=80)
-    job = resolve(TrainConfig())
+    job = make_job(TrainConfig())
     console.print(result_table(describe_outcome(job, outcome_after(7500))))
     text = console.file.getvalue()
     # solved after 100 episodes, one an update of 40 steps
@@ -47,7 +47,7 @@ def test_the_table_holds_the_figures():
 
 
 def article_job(**changes):
-    return resolve(dataclasses.replace(default_config("article", None), **changes))
+    return make_job(dataclasses.replace(default_config("article", None), **changes))
 
 
 def episodes(rewards, lengths, number=None):
@@ -106,7 +106,7 @@ def test_environment_steps_of_rollouts_are_counted_and_those_of_episodes_added_u
     outcome = episodes(np.ones((2, 2)), lengths)
     assert environment_steps(article_job(num_seeds=2), outcome) == 18.0
     # 2 updates of 40 steps for 2 seeds
-    assert environment_steps(resolve(TrainConfig(num_seeds=2)), outcome) == 160.0
+    assert environment_steps(make_job(TrainConfig(num_seeds=2)), outcome) == 160.0
 
 
 def test_the_articles_table_counts_episodes():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from a2c_jax.actor_critic import actor_critic
+from a2c_jax.algorithms.actor_critic import actor_critic
 from a2c_jax.environments import make_env
 from a2c_jax.experiment.bench_config import NetworkName, Peer, Size
 from a2c_jax.experiment.bench_workers import ShouldStop, start_worker

@@ -22,7 +22,7 @@ class SweepConfig(Generic[SettingsT]):
         preset: the settings to start from.
         algorithm: the method; by default the preset's own.
         config: a JSON file to start from instead of a preset.
-        env: name of a gymnax environment with discrete actions.
+        env: name of a gymnax environment.
         max_episode_steps: time limit in steps; by default the environment's own.
         num_seeds: how many seeds at each point, counting up from the first.
         seed: the first seed, and the seed of the draws.

@@ -12,7 +12,7 @@ from rich.console import Console
 from a2c_jax.experiment.config import PresetName, TrainConfig, checked_name, with_method
 from a2c_jax.experiment.figures import num_points
 from a2c_jax.experiment.gradients import StageNoise, measure_stages
-from a2c_jax.experiment.jobs import Job, check_settings_used, make_job
+from a2c_jax.experiment.jobs import Job, make_job
 from a2c_jax.experiment.progress import Reporter
 from a2c_jax.experiment.runs import describe_outcome
 from a2c_jax.experiment.training import train_in_chunks
@@ -33,7 +33,7 @@ class CompareConfig:
         preset: the settings to start from, less the normalisation of advantages, which would
             give every method a baseline.
         algorithms: the methods.
-        env: name of a gymnax environment with discrete actions.
+        env: name of a gymnax environment; q-actor-critic needs discrete actions.
         max_episode_steps: time limit in steps; by default the environment's own.
         num_seeds: how many seeds of each method, counting up from the first.
         seed: the first seed.
@@ -116,8 +116,6 @@ def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = Non
     if suited is None:
         suited = {name: with_method(config.settings, name) for name in config.algorithms}
     settings = {name: suited[name] for name in config.algorithms}
-    defaults = default_comparison(config.preset).settings
-    check_settings_used(list(settings.values()), defaults, flag="--algorithms")
     return {name: _resolve_one(config, name, one) for name, one in settings.items()}
 
 

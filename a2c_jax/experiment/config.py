@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from a2c_jax import presets
-from a2c_jax.methods import METHODS
+from a2c_jax.methods import METHODS, SUITED, method_name
 from a2c_jax.presets import FOUND_ON, PRESETS, ArticlePreset, Preset
 
 SettingsT = TypeVar("SettingsT", bound=Preset | ArticlePreset)
@@ -46,7 +46,7 @@ class TrainConfig(Generic[SettingsT]):
             --preset NAME --help shows. By default the one that was found for the environment, if
             there is one and the algorithm is its own, and general for all else.
         algorithm: the method; by default the preset's own.
-        env: name of a gymnax environment with discrete actions; by default the preset's.
+        env: name of a gymnax environment; by default the preset's.
         max_episode_steps: time limit in steps; by default the environment's own, and the
             article's 200 for its loop.
         num_seeds: how many seeds, counting up from the first.
@@ -113,7 +113,7 @@ def starting_preset(env: str | None, algorithm: str | None) -> PresetName:
     """
     env = env or TrainConfig.env
     found = next((name for name, task in FOUND_ON.items() if task == env), None)
-    if found is None or algorithm not in (None, method_name(PRESETS[found])):  # type: ignore[arg-type]
+    if found is None or algorithm not in (None, method_name(PRESETS[found].method)):  # type: ignore[union-attr]
         return "general"
     return found  # type: ignore[return-value]
 
@@ -145,7 +145,7 @@ def with_method(settings: Preset, algorithm: str) -> Preset:
         ValueError: if there is none.
     """
     method = METHODS[checked_name("algorithm", algorithm, METHODS)]
-    return dataclasses.replace(settings, method=method, **dict(method.settings))
+    return dataclasses.replace(settings, method=method, **SUITED.get(algorithm, {}))
 
 
 def configure(
@@ -164,10 +164,10 @@ def configure(
     preset = preset or starting_preset(changes.get("env"), algorithm)
     default = default_config(preset, algorithm)
     fields = _field_names(default) - {"settings", "preset", "algorithm"}
-    settings = _field_names(default.settings) - {"method"}
+    settings = set(presets.setting_names(default.settings))
     for name in changes:
         checked_name("setting", name, sorted(fields | settings))
-    changed = dataclasses.replace(
+    changed = presets.replace(
         default.settings, **{name: changes[name] for name in settings & changes.keys()}
     )
     return dataclasses.replace(
@@ -177,12 +177,6 @@ def configure(
 
 def _field_names(record: Any) -> set[str]:
     return {field.name for field in dataclasses.fields(record)}
-
-
-def method_name(settings: Preset) -> str:
-    """The name of the settings' method."""
-    names = (name for name, method in METHODS.items() if method == settings.method)
-    return next(names, "this method")
 
 
 def checked_name(kind: str, name: str, known: Iterable[str]) -> str:

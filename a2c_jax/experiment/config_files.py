@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from a2c_jax.article import Defects
+from a2c_jax.algorithms.article import Defects
 from a2c_jax.environments import make_env
 from a2c_jax.experiment.config import (
     TrainConfig,
@@ -16,7 +16,7 @@ from a2c_jax.experiment.config import (
 from a2c_jax.experiment.describe import describe_machine, describe_settings
 from a2c_jax.experiment.files import read_json
 from a2c_jax.experiment.jobs import Job
-from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.presets import ArticlePreset, Preset, get_setting, replace
 
 FORMAT = 4
 _NAMED_GENERAL = 4  # the format before which that preset was called default
@@ -127,8 +127,8 @@ def _to_settings(
         elif key == "max_grad_norm" and value is None:
             changes[key] = math.inf
         else:
-            changes[key] = _typed(key, value, getattr(default, key))
-    return dataclasses.replace(default, **changes)
+            changes[key] = _typed(key, value, get_setting(default, key))
+    return replace(default, **changes)
 
 
 def _typed(key: str, value: Any, default: Any) -> Any:

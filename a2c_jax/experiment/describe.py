@@ -1,6 +1,5 @@
 """Settings, versions and devices as JSON can hold them."""
 
-import dataclasses
 import functools
 import importlib.metadata
 import math
@@ -10,22 +9,22 @@ from typing import Any
 
 import jax
 
-from a2c_jax.experiment.config import method_name
-from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.methods import method_name
+from a2c_jax.presets import ArticlePreset, Preset, get_setting, setting_names
 
 _PACKAGES = ("a2c_jax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
 
 
 def describe_settings(settings: Preset | ArticlePreset) -> dict[str, Any]:
     """Every setting; functions and methods by their names, no limit as None."""
-    fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    fields = {name: get_setting(settings, name) for name in setting_names(settings)}
     if isinstance(settings, ArticlePreset):
         return {**fields, "defects": settings.defects._asdict()}
     for name in ("network", "q_network", "optimizer"):
         fields[name] = _describe_function(fields[name])
     if math.isinf(settings.max_grad_norm):
         fields["max_grad_norm"] = None
-    fields["method"] = method_name(settings)
+    fields["method"] = method_name(settings.method)
     return fields
 
 

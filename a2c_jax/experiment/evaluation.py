@@ -9,11 +9,9 @@ import numpy as np
 from a2c_jax.evaluate import evaluate
 from a2c_jax.experiment.jobs import Job
 from a2c_jax.experiment.training import Outcome
+from a2c_jax.keys import Stream, stream
 from a2c_jax.parallel import Group, join_groups, over_seeds, run_groups, split_groups
 from a2c_jax.types import EpisodeStats
-
-# Apart from every key that training uses.
-_STREAM = 0x6576616C
 
 
 class Evaluations(NamedTuple):
@@ -54,7 +52,7 @@ class Evaluator:
         if done % (self._every or 1) and done < self._job.num_updates:
             return
         stats = self._program(
-            [Group(group.number, group.tree.params) for group in outcome.state], done
+            [Group(group.number, group.tree.agent) for group in outcome.state], done
         )
         self.found = Evaluations(
             np.append(self.found.updates, done),
@@ -69,26 +67,26 @@ def evaluation_program(
     """Makes a function that plays episodes of all seeds' policies in one compiled program.
 
     Args:
-        job: gives environment, network, seeds and their layout.
+        job: gives environment, agent, seeds and their layout.
         num_episodes: of each seed.
         greedy: the most probable action, else one sampled from the policy.
 
     Returns:
-        ``evaluate(params in groups, number) -> EpisodeStats`` in NumPy, ``[S, num_episodes]``.
+        ``evaluate(agent states in groups, number) -> EpisodeStats``, ``[S, num_episodes]``.
         The episodes depend on the seed and the number alone.
     """
 
     def play(pair: tuple[Any, Any]) -> EpisodeStats:
-        params, key = pair
-        return evaluate(job.env, job.network, params, key, num_episodes, greedy)  # type: ignore[arg-type]
+        state, key = pair
+        return evaluate(job.env, job.agent, state, key, num_episodes, greedy)
 
     program = over_seeds(play, job.layout)
 
-    def run(params: list[Group], number: int) -> EpisodeStats:
-        keys = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, _STREAM), number))(
+    def run(states: list[Group], number: int) -> EpisodeStats:
+        keys = jax.vmap(lambda key: jax.random.fold_in(stream(key, Stream.EVALUATION), number))(
             job.keys
         )
-        groups = zip(params, split_groups(keys, job.layout), strict=True)
+        groups = zip(states, split_groups(keys, job.layout), strict=True)
         pairs = [Group(one.number, (one.tree, two.tree)) for one, two in groups]
         results = run_groups(program, pairs)
         return jax.tree.map(np.asarray, join_groups(results, job.layout))

@@ -18,8 +18,9 @@ import numpy as np
 import optax
 
 from a2c_jax import presets
-from a2c_jax.actor_critic import actor_critic
 from a2c_jax.advantages import gae
+from a2c_jax.algorithms.actor_critic import actor_critic
+from a2c_jax.algorithms.q_actor_critic import q_actor_critic
 from a2c_jax.diagnostics import (
     Weights,
     action_value_weights,
@@ -31,9 +32,8 @@ from a2c_jax.evaluate import evaluate
 from a2c_jax.methods import METHODS
 from a2c_jax.parallel import join_groups, over_seeds, run_groups, seed_layout, split_groups
 from a2c_jax.presets import Preset
-from a2c_jax.q_actor_critic import q_actor_critic
 from a2c_jax.train import run
-from a2c_jax.types import Algorithm, Environment, Key, Params
+from a2c_jax.types import AgentState, Algorithm, Environment, Key, Params
 
 STAGES = (0.005, 0.02, 0.05)
 """Fractions of the training run. Later, a policy that never falls has returns that do not vary."""
@@ -133,8 +133,8 @@ def _measure(
     """The noise of each method's gradient at a policy, and the policy's mean return."""
     value_key, q_key, gradient_key, return_key = jax.random.split(key, 4)
     q_preset = dataclasses.replace(preset, method=METHODS["q-actor-critic"])
-    network: Any = presets.make_network(preset, env)
-    q_network: Any = presets.make_network(q_preset, env)
+    network = presets.make_network(preset, env)
+    q_network = presets.make_network(q_preset, env)
     rate = optax.linear_schedule(_CRITIC_RATE, 0.0, _CRITIC_UPDATES)
     held: dict[str, Any] = {
         "optimizer": optax.partition(
@@ -152,10 +152,11 @@ def _measure(
     q_params = _fit(of_actions, q_key, {"policy": params["policy"], "value": q_value})
 
     def weights(one: Preset) -> Weights:
-        if one.method.estimator is None:
+        if one.method.values_actions():
             return action_value_weights(q_network, q_params)
-        estimator = one.method.estimator(one.gae_lambda)
-        return state_value_weights(network, value_params, estimator, preset.discount, one.num_steps)
+        return state_value_weights(
+            env, network, value_params, one.method.estimator(), preset.discount, one.num_steps
+        )
 
     whole = dataclasses.replace(
         preset, method=METHODS["reinforce"], num_steps=env.max_episode_steps
@@ -175,5 +176,5 @@ def _measure(
 
 
 def _fit(algorithm: Algorithm, key: Key, params: Params) -> Params:
-    state = algorithm.init(key)._replace(params=params)
+    state = algorithm.init(key)._replace(agent=AgentState(params))
     return run(algorithm, state, _CRITIC_UPDATES).state.params

@@ -1,7 +1,6 @@
-"""What a configuration comes to, and the check that it can be done."""
+"""Builds a job from a configuration and validates it."""
 
 import collections
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import jax
@@ -9,15 +8,14 @@ import numpy as np
 
 from a2c_jax import checks, presets
 from a2c_jax.environments import make_env
-from a2c_jax.experiment.config import TrainConfig, default_config, method_name
-from a2c_jax.methods import METHODS
+from a2c_jax.experiment.config import TrainConfig, default_config
 from a2c_jax.parallel import SeedLayout, seed_layout
 from a2c_jax.presets import ArticlePreset, Preset
-from a2c_jax.types import Algorithm, Environment, Key, Network, QNetwork
+from a2c_jax.types import Agent, Algorithm, Environment, Key
 
 
 class Job(NamedTuple):
-    """A configuration that has been checked, with all it takes to train.
+    """A validated configuration, with everything it takes to train.
 
     Attributes:
         unit: what progress is counted in: environment steps, or episodes for the article's
@@ -27,7 +25,7 @@ class Job(NamedTuple):
     """
 
     env: Environment
-    network: Network | QNetwork
+    agent: Agent
     algorithm: Algorithm
     seeds: tuple[int, ...]
     keys: Key
@@ -44,18 +42,13 @@ class Job(NamedTuple):
         return self.num_updates * self.per_update
 
 
-def resolve(config: TrainConfig) -> Job:
-    """Checks a configuration and makes what it names; compiles and writes nothing.
+def make_job(config: TrainConfig) -> Job:
+    """Builds a job from a configuration and validates it; compiles and writes nothing.
 
     Raises:
         ValueError: one sentence that names the setting, its value and the remedy.
     """
     _check_settings(config)
-    return make_job(config)
-
-
-def make_job(config: TrainConfig) -> Job:
-    """As :func:`resolve`, whether or not the method uses every setting that was changed."""
     seeds = resolve_seeds(config.num_seeds, config.seed, config.seeds)
     env = resolve_env(config.env, config.max_episode_steps)
     keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
@@ -71,7 +64,7 @@ def make_job(config: TrainConfig) -> Job:
         notices = _notices(settings.total_steps, num_updates, per_update)
     return Job(
         env=env,
-        network=presets.make_network(settings, env),
+        agent=presets.make_agent(settings, env),
         algorithm=algorithm,
         seeds=seeds,
         keys=keys,
@@ -117,46 +110,18 @@ def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> t
 
 
 def _check_settings(config: TrainConfig) -> None:
-    defaults = default_config(config.preset, config.algorithm).settings
     settings = config.settings
-    if type(settings) is not type(defaults):
+    expected = default_config(config.preset, config.algorithm).settings
+    if type(settings) is not type(expected):
         raise ValueError(
             f"preset is {config.preset!r}, but settings is a {type(settings).__name__}; make the "
             "configuration with default_config(preset, algorithm)."
         )
-    if isinstance(settings, ArticlePreset):
-        return
-    if config.algorithm is not None and settings.method != METHODS[config.algorithm]:
+    if isinstance(settings, Preset) and type(settings.method) is not type(expected.method):
         raise ValueError(
             f"algorithm is {config.algorithm!r}, but the settings are of another method; make "
             "the configuration with default_config(preset, algorithm)."
         )
-    check_settings_used([settings], defaults)
-
-
-def check_settings_used(
-    chosen: Sequence[Preset], defaults: Preset, flag: str = "--algorithm"
-) -> None:
-    """Refuses a setting that was changed and that none of the methods uses.
-
-    Args:
-        chosen: the settings of each method.
-        defaults: the settings before any was changed.
-        flag: what chooses the methods.
-
-    Raises:
-        ValueError: which setting, and which methods use it.
-    """
-    for setting in sorted(frozenset().union(*(method.uses for method in METHODS.values()))):
-        values = [getattr(settings, setting) for settings in chosen]
-        used = any(setting in settings.method.uses for settings in chosen)
-        if not used and any(value != getattr(defaults, setting) for value in values):
-            names = " and ".join(method_name(settings) for settings in chosen)
-            users = [name for name, method in METHODS.items() if setting in method.uses]
-            raise ValueError(
-                f"{setting} is {values[0]}, which is not used by {names}; leave it out, or choose "
-                f"{flag} {' or '.join(users)}."
-            )
 
 
 def _notices(total_steps: int, num_updates: int, per_update: int) -> tuple[str, ...]:

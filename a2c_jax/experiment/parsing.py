@@ -84,19 +84,23 @@ def _starting_from(names: dict[str, str | None]) -> TrainConfig:
 def parse_compare(flags: Sequence[str]) -> tuple[CompareConfig, dict[str, Preset]]:
     """Reads the flags of ``compare``: the configuration, and the settings of each method.
 
-    The preset gives the defaults, a method's own settings come before them, and a flag before
-    both.
+    The preset gives the defaults; settings that suit a method replace them, and flags replace
+    both. A flag of one method's own settings is for that method alone.
 
     Raises:
         ValueError: if there is no such preset or method.
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
     default = comparison.default_comparison(given(flags, "--preset")["preset"] or "general")
-    config: CompareConfig = parse(CompareConfig, "compare", flags, default)
-    suited = {}
+    config, _ = _parse_known(CompareConfig, "compare", flags, default)
+    suited, unknown = {}, []
     for name in config.algorithms:
         own = dataclasses.replace(default, settings=with_method(default.settings, name))
-        suited[name] = parse(CompareConfig, "compare", flags, own).settings
+        config_of_method, left = _parse_known(CompareConfig, "compare", flags, own)
+        suited[name] = config_of_method.settings
+        unknown.append(set(left))
+    if unknown and set.intersection(*unknown):  # a flag of no method: the parser says which
+        parse(CompareConfig, "compare", flags, default)
     return config, suited
 
 
@@ -106,13 +110,21 @@ def parse(kind: Any, command: str, flags: Sequence[str], default: Any = None) ->
     Raises:
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
-    return tyro.cli(
-        kind,
-        args=list(flags),
+    return tyro.cli(kind, **_parser(command, flags, default))
+
+
+def _parse_known(kind: Any, command: str, flags: Sequence[str], default: Any) -> tuple[Any, Any]:
+    """As :func:`parse`, and the flags that are not of this kind."""
+    return tyro.cli(kind, return_unknown_args=True, **_parser(command, flags, default))
+
+
+def _parser(command: str, flags: Sequence[str], default: Any) -> dict[str, Any]:
+    return {
+        "args": list(flags),
+        "prog": f"a2c-jax {command}",
+        "config": (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
         **({} if default is None else {"default": default}),
-        prog=f"a2c-jax {command}",
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
-    )
+    }
 
 
 def given(flags: Sequence[str], *names: str) -> dict[str, str | None]:

@@ -16,7 +16,7 @@ from a2c_jax.experiment import checkpoints, saving
 from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.config_files import describe_config
 from a2c_jax.experiment.files import json_writer, locked, open_folder, read_json, write_together
-from a2c_jax.experiment.jobs import Job, make_job, resolve
+from a2c_jax.experiment.jobs import Job, make_job
 from a2c_jax.experiment.memory import check_joining, check_memory, fitted_layout
 from a2c_jax.experiment.preparing import (
     check_length,
@@ -126,7 +126,7 @@ def _check(config: TrainConfig, processes: Processes) -> Job:
             )
         job = make_job(config)
     else:
-        job = resolve(config)
+        job = make_job(config)
     if len(job.seeds) < processes.count:
         raise ValueError(
             f"num_seeds is {len(job.seeds)}, for {processes.count} processes; give at least one "

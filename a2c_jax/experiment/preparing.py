@@ -13,11 +13,11 @@ from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.config_files import describe_config
 from a2c_jax.experiment.describe import describe_machine
 from a2c_jax.experiment.files import locked, open_folder, read_json
-from a2c_jax.experiment.jobs import Job, make_job, resolve
+from a2c_jax.experiment.jobs import Job, make_job
 from a2c_jax.experiment.memory import check_memory, fitted_layout
 from a2c_jax.experiment.runs import CONFIG, SHARDS, read_run_config
 from a2c_jax.experiment.saving import Restored
-from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.presets import ArticlePreset, Preset, get_setting, setting_names
 
 _PROCESSES = ("coordinator", "num_processes", "process_id")
 _FREE = (
@@ -67,7 +67,7 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
         )
     if config.resume is not None:
         return _prepare_resumed(config, Path(config.resume), stack)
-    job = resolve(config)
+    job = make_job(config)
     check_memory(job)
     if config.batch_size is None:
         job = job._replace(layout=fitted_layout(job))
@@ -147,8 +147,10 @@ def check_same(config: TrainConfig, told: TrainConfig) -> None:
     pairs = [(name, getattr(config, name), getattr(told, name)) for name in _fields(told)]
     pairs = [pair for pair in pairs if pair[0] not in _FREE]
     if type(config.settings) is type(told.settings):
-        names = _fields(told.settings)
-        pairs += [(n, getattr(config.settings, n), getattr(told.settings, n)) for n in names]
+        pairs += [
+            (name, get_setting(config.settings, name), get_setting(told.settings, name))
+            for name in setting_names(told.settings)
+        ]
     differing = [
         f"{name} is {now!r} and was {before!r}"
         for name, now, before in pairs

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2c_jax import checks
-from a2c_jax.distributions import categorical
-from a2c_jax.environments import num_actions
-from a2c_jax.rollout import reset_envs
-from a2c_jax.types import Environment, EnvState, Key, Network, Params, QNetwork, Transition
+from a2c_jax.agents import as_agent, as_state
+from a2c_jax.rollout import play, until_end
+from a2c_jax.spaces import Space
+from a2c_jax.types import Agent, AgentState, Environment, Key, Network, Params, Rollout
 
 # CartPole's measures as gymnax and Gymnasium have them; the pole's `length` there is half of it.
 STEP_SECONDS = 0.02
@@ -21,29 +21,31 @@ POLE_LENGTH = 1.0  # metres
 
 
 class Recording(NamedTuple):
-    """What E episodes of each of S seeds came to, in NumPy arrays.
+    """E recorded episodes of each of S seeds, in NumPy arrays.
 
-    Every episode has as many rows T as the longest; those behind its end are of no account.
+    Every episode has as many rows T as the longest; those after its end have no meaning.
 
     Attributes:
-        env_name: of the environment.
+        env_name: name of the environment.
+        action_space: its action space.
         seeds: which seeds, S of them.
-        observations: what the policy saw at each step, ``[S, E, T, *O]``.
-        final_observations: what it would have seen after the last one, ``[S, E, *O]``.
-        actions: what it did, int ``[S, E, T]``.
-        probabilities: of each action, ``[S, E, T, A]``.
-        values: what the critic expected, V(s), ``[S, E, T]``; E[Q(s, a)] of a critic of actions.
+        observations: observation before each step, ``[S, E, T, *O]``.
+        final_observations: observation after the last step, ``[S, E, *O]``.
+        actions: actions taken, as the agent chose them, ``[S, E, T, ...]``.
+        outputs: outputs of the policy, the parameters of its distribution, ``[S, E, T, P]``.
+        values: the critic, ``[S, E, T]``: V(s), or Q(s, a) of the action taken.
         rewards: ``[S, E, T]``.
         lengths: rows that belong to the episode, int ``[S, E]``, in steps.
         terminated: whether the task ended, bool ``[S, E]``; else the time limit was reached.
     """
 
     env_name: str
+    action_space: Space
     seeds: tuple[int, ...]
     observations: np.ndarray
     final_observations: np.ndarray
     actions: np.ndarray
-    probabilities: np.ndarray
+    outputs: np.ndarray
     values: np.ndarray
     rewards: np.ndarray
     lengths: np.ndarray
@@ -58,7 +60,7 @@ class RecordedEpisode(NamedTuple):
 
     observations: np.ndarray
     actions: np.ndarray
-    probabilities: np.ndarray
+    outputs: np.ndarray
     values: np.ndarray
     rewards: np.ndarray
     terminated: bool
@@ -66,8 +68,8 @@ class RecordedEpisode(NamedTuple):
 
 def record(
     env: Environment,
-    network: Network | QNetwork,
-    params: Params,
+    network: Network | Agent,
+    params: Params | AgentState,
     seeds: Sequence[int],
     key: Key,
     num_episodes: int,
@@ -75,21 +77,21 @@ def record(
 ) -> Recording:
     """Plays ``num_episodes`` episodes of each seed, to their end or time limit.
 
-    All seeds meet the same beginnings, and what one of them does there does not depend on which
-    others are recorded.
+    All seeds start from the same states, and the episodes of one do not depend on which others
+    are recorded.
 
     Args:
         env: the environment.
-        network: whose policy to play.
-        params: parameters of each seed, with a leading axis ``[S]``.
+        network: whose policy to play, or an agent.
+        params: parameters, or states of the agent, with a leading axis ``[S]`` for the seeds.
         seeds: their numbers, in the same order.
-        key: one key for all beginnings and all noise.
+        key: one key for all starts and all noise.
         num_episodes: E.
-        greedy: the most probable action if true, else one sampled from the policy.
+        greedy: take the most probable action if true, else one sampled from the policy.
 
     Raises:
-        ValueError: if ``seeds`` does not go with ``params``, the actions are continuous, or
-            ``num_episodes`` is not a whole number of at least 1.
+        ValueError: if ``seeds`` and ``params`` have different lengths, or ``num_episodes`` is not
+            a whole number of at least 1.
     """
     num_episodes = checks.positive_int("num_episodes", num_episodes)
     _check_seeds(seeds, params)
@@ -97,17 +99,19 @@ def record(
     run_keys = jnp.stack([jax.random.fold_in(run_key, seed % 2**32) for seed in seeds])
     reset_keys = jnp.broadcast_to(reset_key, run_keys.shape)
 
-    def play(seed: tuple[Key, Key, Params]) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
-        return _play(*seed, env, network, num_episodes, greedy)
+    def play_seed(seed: tuple[Key, Key, AgentState]) -> tuple[dict, Any, jax.Array]:
+        return _play(*seed, env, as_agent(env, network), num_episodes, greedy)
 
     # One seed after another, so that its rounding does not depend on the others.
-    program = jax.jit(lambda seeds: jax.lax.map(play, seeds))
-    rows, next_obs, terminated = program((reset_keys, run_keys, params))
+    program = jax.jit(lambda seeds: jax.lax.map(play_seed, seeds))
+    states = as_state(network, params)
+    rows, next_obs, terminated = program((reset_keys, run_keys, states))
     lengths = np.array(rows.pop("played")).sum(axis=-1)
     last = (*np.indices(lengths.shape), lengths - 1)
     # Copies, since the arrays of a CPU device are otherwise views of JAX's own memory.
     return Recording(
         env_name=env.name,
+        action_space=env.action_space,
         seeds=tuple(int(seed) for seed in seeds),
         final_observations=np.asarray(next_obs)[last],
         lengths=lengths,
@@ -142,7 +146,7 @@ def episode_of(recording: Recording, seed: int, episode: int) -> RecordedEpisode
     return RecordedEpisode(
         observations=np.concatenate([recording.observations[at][:length], final[None]]),
         actions=recording.actions[at][:length],
-        probabilities=recording.probabilities[at][:length],
+        outputs=recording.outputs[at][:length],
         values=recording.values[at][:length],
         rewards=recording.rewards[at][:length],
         terminated=bool(recording.terminated[at]),
@@ -169,53 +173,24 @@ def ending_of(recording: Recording, episode: RecordedEpisode) -> str:
 def _play(
     reset_key: Key,
     run_key: Key,
-    params: Params,
+    state: AgentState,
     env: Environment,
-    network: Network | QNetwork,
+    agent: Agent,
     num_episodes: int,
     greedy: bool,
-) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
-    """The rows of one seed's episodes ``[E, T, ...]``, and what follows each row."""
-    shape = (num_episodes, num_actions(env))
-
-    # As `evaluate` does; a rollout would also draw the episodes that come after.
-    def body(carry: tuple[EnvState, jax.Array], key: Key) -> tuple[Any, Any]:
-        env_state, obs = carry
-        action_key, step_key = jax.random.split(key)
-        logits = network.policy(params, obs)
-        if greedy:
-            action = categorical.mode(logits)
-        else:
-            action = categorical.sample(logits, categorical.noise(action_key, shape))
-        step_keys = jax.random.split(step_key, num_episodes)
-        timestep = jax.vmap(env.step)(step_keys, env_state, action)
-        step = Transition(
-            obs, action, timestep.reward, timestep.terminated, timestep.truncated, timestep.obs
-        )
-        return (timestep.env_state, timestep.obs), (step, logits)
-
-    start = reset_envs(reset_key, env, num_episodes)
-    _, steps = jax.lax.scan(body, start, jax.random.split(run_key, env.max_episode_steps))
-    step, logits = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), steps)
-    ended = step.terminated | step.truncated
-    ended_before = jnp.cumsum(ended, axis=1) - ended
+) -> tuple[dict[str, jax.Array], Any, jax.Array]:
+    """The rows of one seed's episodes ``[E, T, ...]``, and the successor of each row."""
+    steps = play(reset_key, run_key, env, agent, state, num_episodes, greedy, lambda step: step)
+    unrolled = agent.unroll(state, Rollout(steps, agent.memory(num_episodes)))
     rows = {
-        "observations": step.obs,
-        "actions": step.action,
-        "probabilities": jax.nn.softmax(logits),
-        "values": _state_values(network, params, step.obs, logits),
-        "rewards": step.reward,
-        "played": ended_before == 0,
+        "observations": steps.obs,
+        "actions": steps.action,
+        "outputs": unrolled.outputs,
+        "values": unrolled.values,
+        "rewards": steps.reward,
+        "played": until_end(steps.terminated | steps.truncated),
     }
-    return rows, step.next_obs, step.terminated
-
-
-def _state_values(
-    network: Network | QNetwork, params: Params, obs: jax.Array, logits: jax.Array
-) -> jax.Array:
-    if isinstance(network, Network):
-        return network.value(params, obs)
-    return jnp.sum(jax.nn.softmax(logits) * network.action_values(params, obs), axis=-1)
+    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (rows, steps.next_obs, steps.terminated))
 
 
 def _check_seeds(seeds: Sequence[int], params: Params) -> None:

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from a2c_jax.experiment.recording import (
     ANGLE_LIMIT,
@@ -20,6 +21,7 @@ from a2c_jax.experiment.recording import (
     episode_of,
     is_cartpole,
 )
+from a2c_jax.spaces import Box, Discrete, Space
 
 _MOST_LINES = 7  # as many as there are colours to tell actions apart
 _MOST_COMPONENTS = 8
@@ -91,7 +93,7 @@ def _described(recording: Recording) -> dict[str, Any]:
         "drawing": None,
         "stepsPerSecond": _ELSEWHERE,
         "realTime": False,
-        "actions": [f"action {i}" for i in range(recording.probabilities.shape[-1])],
+        "actions": _action_names(recording.action_space),
         "components": [{"label": f"Observation {i}", "factor": 1} for i in range(shown)],
     }
 
@@ -101,19 +103,36 @@ def _episode(recording: Recording, episode: RecordedEpisode) -> dict[str, Any]:
     observations = episode.observations.reshape(len(episode.observations), -1)
     if observations.shape[1] > _MOST_COMPONENTS:
         observations = observations[:, :0]
-    probabilities = episode.probabilities
-    if probabilities.shape[1] > _MOST_LINES:  # then of the action taken alone
-        probabilities = np.take_along_axis(probabilities, episode.actions[:, None], axis=1)
     return {
         "ending": ending_of(recording, episode),
         "terminated": episode.terminated,
         "observations": [_numbers(column) for column in observations.T],
-        "actions": episode.actions.tolist(),
-        "probabilities": [_numbers(column) for column in probabilities.T],
+        **_policy(recording.action_space, episode),
         # A trained critic's hardly vary, and it is the variation that is looked at.
         "values": _numbers(episode.values, digits=6),
         "rewards": _numbers(episode.rewards),
     }
+
+
+def _action_names(space: Space) -> list[str]:
+    return [f"action {i}" for i in range(space.n)] if isinstance(space, Discrete) else []
+
+
+def _policy(space: Space, episode: RecordedEpisode) -> dict[str, Any]:
+    """The actions, and what the policy made of them: probabilities, or numbers that it controls."""
+    if isinstance(space, Discrete):
+        probabilities = softmax(episode.outputs, axis=1)
+        if probabilities.shape[1] > _MOST_LINES:  # then of the action taken alone
+            probabilities = np.take_along_axis(probabilities, episode.actions[:, None], axis=1)
+        columns = [_numbers(column) for column in probabilities.T]
+        return {"actions": episode.actions.tolist(), "probabilities": columns}
+    taken = episode.actions.reshape(len(episode.actions), -1)[:, :_MOST_LINES]
+    controls = [{"taken": _numbers(column)} for column in taken.T]
+    if isinstance(space, Box):
+        mean, log_std = np.split(episode.outputs, 2, axis=1)
+        for i, control in enumerate(controls):
+            control |= {"mean": _numbers(mean[:, i]), "std": _numbers(np.exp(log_std[:, i]))}
+    return {"actions": [_numbers(row) for row in taken], "controls": controls}
 
 
 def _numbers(values: np.ndarray, digits: int = 4) -> list[float | None]:

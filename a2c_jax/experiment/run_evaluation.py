@@ -48,9 +48,9 @@ def evaluate_run(
     """
     check_episodes(num_episodes, seed)
     run = run if isinstance(run, Run) else load_run(run)
-    params = split_groups(run.state.params, run.job.layout)
+    states = split_groups(run.state.agent, run.job.layout)
     play = evaluation_program(run.job, num_episodes, greedy)
-    stats = play(params, _BEHIND_TRAINING + seed)
+    stats = play(states, _BEHIND_TRAINING + seed)
     return EvaluatedRun(run, greedy, np.asarray(stats.returns), np.asarray(stats.lengths))
 
 

@@ -39,9 +39,9 @@ def record_run(
     run = run if isinstance(run, Run) else load_run(run)
     seeds = checked_seeds(run, seeds)
     rows = np.array([run.job.seeds.index(each) for each in seeds], int)
-    params = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], run.state.params)
+    states = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], run.state.agent)
     key = jax.random.key(seed)
-    return record(run.job.env, run.job.network, params, seeds, key, num_episodes, greedy)
+    return record(run.job.env, run.job.agent, states, seeds, key, num_episodes, greedy)
 
 
 def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:

@@ -1,6 +1,5 @@
 """The settings that a sweep tries: a grid, or random draws."""
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from a2c_jax import presets
-from a2c_jax.experiment.config import TrainConfig, checked_name, method_name
+from a2c_jax.experiment.config import TrainConfig, checked_name
 from a2c_jax.experiment.jobs import resolve_env
-from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.methods import method_name
+from a2c_jax.presets import ArticlePreset, Preset, get_setting, setting_names
 
 _FEWEST_PARTS, _LOG = 2, "log"
 
@@ -135,9 +135,7 @@ def _parse_axis(text: str, draw: bool) -> Range | list[float]:
 
 def traced_settings(settings: Preset | ArticlePreset) -> list[str]:
     """The settings that a sweep can be over: numbers that the compiled program takes as inputs."""
-    unused = {"gae_lambda"} - (settings.method.uses if isinstance(settings, Preset) else set())
-    names = (field.name for field in dataclasses.fields(settings))
-    return [name for name in names if type(getattr(settings, name)) is float and name not in unused]
+    return [n for n in setting_names(settings) if type(get_setting(settings, n)) is float]
 
 
 def settings_at(
@@ -152,7 +150,7 @@ def settings_at(
     if isinstance(settings, Preset) and "learning_rate" in values:
         ratio = settings.final_learning_rate / settings.learning_rate
         values = {"final_learning_rate": values["learning_rate"] * ratio, **values}
-    return dataclasses.replace(settings, **values)
+    return presets.replace(settings, **values)
 
 
 def check_points(config: TrainConfig, points: Points) -> None:
@@ -163,11 +161,10 @@ def check_points(config: TrainConfig, points: Points) -> None:
     """
     settings = config.settings
     traced = traced_settings(settings)
-    every = [field.name for field in dataclasses.fields(settings) if field.name != "method"]
     for name in points.values:
-        checked_name("setting", name, every)
+        checked_name("setting", name, setting_names(settings))
         if name not in traced:
-            method = f" of {method_name(settings)}" if isinstance(settings, Preset) else ""
+            method = f" of {method_name(settings.method)}" if isinstance(settings, Preset) else ""
             raise ValueError(
                 f"over names {name}, which is static{method}: it shapes the program or is not used "
                 f"by it; sweep over any of {', '.join(traced)}, or train once for each value."

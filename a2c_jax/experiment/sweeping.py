@@ -11,7 +11,7 @@ from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.figures import num_points
 from a2c_jax.experiment.inference import interquartile_mean
 from a2c_jax.experiment.interrupts import Interrupted
-from a2c_jax.experiment.jobs import Job, resolve
+from a2c_jax.experiment.jobs import Job, make_job
 from a2c_jax.experiment.memory import check_memory, fitted_layout
 from a2c_jax.experiment.progress import Reporter
 from a2c_jax.experiment.statistics import final_returns, solved_threshold, steps_to_solve
@@ -107,7 +107,7 @@ def prepare_sweep(config: TrainConfig, points: Points) -> tuple[TrainConfig, Poi
     Raises:
         ValueError: as :func:`sweep` does.
     """
-    job = resolve(config)
+    job = make_job(config)
     check_points(config, points)
     check_memory(_job_of_all(config, points, job), len(points))
     return config, points, job

@@ -1,34 +1,47 @@
 """JAX's own random numbers, computed in a way that XLA's CPU back end fuses.
 
 On a CPU ``jax.random`` runs the rounds of its generator as a loop, to compile less. Written out
-they become one kernel with what uses the numbers. The noise of a rollout of 16 steps of 8
-CartPoles takes 6 microseconds in place of 21 so, and no longer to compile. The bits are the same.
+they become one kernel together with what uses the numbers: the noise of a rollout of 16 steps of
+8 CartPoles takes 6 microseconds instead of 21, and compiles as fast. The bits are the same.
 """
 
+import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax.extend.random import define_prng_impl
 
-from a2c_jax.types import Key
+Key = jax.Array
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _WORD = 32  # bits
 _DTYPES = {8: jnp.uint8, 16: jnp.uint16, 64: jnp.uint64}
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-def unrolled(key: Key) -> Key:
-    """The same key, for :mod:`jax.random` to draw the same numbers from, faster on a CPU.
 
-    Keys that are not typed, or of another generator than JAX's default, are returned as they
-    are. What is drawn from the key and kept should be given back with :func:`rolled`.
+def fast_random(function: Function) -> Function:
+    """Makes a function of a key draw the same random numbers faster on a CPU.
+
+    Keys that are not typed, or of another generator than JAX's default, are left as they are;
+    keys that the function returns are ordinary ones again.
 
     Args:
-        key: one or more, ``[...]``.
+        function: takes a key as its first argument, and returns any tree.
     """
+
+    @functools.wraps(function)
+    def fast(key: Key, *args: Any, **kwargs: Any) -> Any:
+        return _rolled(function(_unrolled(key), *args, **kwargs))
+
+    return fast  # type: ignore[return-value]
+
+
+def _unrolled(key: Key) -> Key:
     if not _is_key(key) or jax.random.key_impl(key) != "threefry2x32":
         return key
     if not jax.config.values["jax_threefry_partitionable"]:  # the numbers are others then
@@ -36,9 +49,7 @@ def unrolled(key: Key) -> Key:
     return jax.random.wrap_key_data(jax.random.key_data(key), impl=_UNROLLED)
 
 
-def rolled(tree: Any) -> Any:
-    """Turns the keys of a tree that come from :func:`unrolled` into ordinary ones again."""
-
+def _rolled(tree: Any) -> Any:
     def back(leaf: Any) -> Any:
         if not _is_key(leaf) or jax.random.key_impl(leaf) != _UNROLLED:
             return leaf
@@ -48,7 +59,7 @@ def rolled(tree: Any) -> Any:
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _ordinary(data: jax.Array) -> Key:

@@ -1,0 +1,109 @@
+"""Agents: what acts and is trained, made of a network and an action distribution.
+
+A memory, a normalisation of observations or an action mask is one function here, which makes an
+:class:`a2c_jax.Agent` or turns one into another.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from a2c_jax import checks
+from a2c_jax.distributions import Distribution, distribution_for
+from a2c_jax.types import (
+    Agent,
+    AgentState,
+    Environment,
+    Memory,
+    Network,
+    Noise,
+    Observation,
+    Params,
+    Rollout,
+    Transition,
+    Unrolled,
+)
+
+
+def as_agent(env: Environment, network: Network | Agent) -> Agent:
+    """The agent itself, or the feed-forward agent of a network with the distribution it needs.
+
+    Raises:
+        ValueError: if no distribution serves the action space.
+    """
+    if isinstance(network, Agent):
+        return network
+    return feed_forward(network, distribution_for(env.action_space))
+
+
+def checked_agent(env: Environment, network: Network | Agent, num_envs: int) -> Agent:
+    """As :func:`as_agent`, of a network that has been checked against the environment.
+
+    Raises:
+        ValueError: if the network's outputs or values have another shape than is needed.
+    """
+    if not isinstance(network, Agent):
+        num_outputs = distribution_for(env.action_space).num_outputs
+        checks.network(env, network, num_envs, num_outputs)
+    return as_agent(env, network)
+
+
+def as_state(network: Network | Agent, params: Params | AgentState) -> AgentState:
+    """The state of :func:`as_agent`: given as such for an agent, as parameters for a network."""
+    return params if isinstance(network, Agent) else AgentState(params)
+
+
+def feed_forward(network: Network, distribution: Distribution) -> Agent:
+    """An agent without memory, whose every action depends on one observation.
+
+    Args:
+        network: policy and value functions.
+        distribution: turns the policy's outputs into actions.
+    """
+
+    def act(
+        state: AgentState, memory: Memory, obs: Observation, noise: Noise | None
+    ) -> tuple[Memory, jax.Array]:
+        outputs = network.policy(state.params, obs)
+        distribution.check(outputs)
+        if noise is None:
+            return memory, distribution.mode(outputs)
+        return memory, distribution.sample(outputs, noise)
+
+    def unroll(state: AgentState, rollout: Rollout) -> Unrolled:
+        transitions = rollout.transitions
+        outputs = network.policy(state.params, transitions.obs)
+        distribution.check(outputs)
+        values = network.value(state.params, transitions.obs)
+        return Unrolled(
+            outputs=outputs,
+            log_probs=distribution.log_prob(outputs, transitions.action),
+            entropy=distribution.entropy(outputs),
+            values=values,
+            next_values=_next_values(
+                *jax.lax.stop_gradient((state.params, values)), network, transitions
+            ),
+        )
+
+    return Agent(
+        init=lambda key: AgentState(network.init(key)),
+        memory=lambda num_envs: (),
+        noise=distribution.noise,
+        act=act,
+        unroll=unroll,
+        observe=lambda state, rollout: state,
+    )
+
+
+def _next_values(
+    params: Params, values: jax.Array, network: Network, transitions: Transition
+) -> jax.Array:
+    # A step's successor is the next row, whose value is known, unless a time limit cut the
+    # episode off, which is rare; nothing follows a step that terminated. Saves 7 % of the time
+    # on a CPU; under vmap both are computed.
+    last = jax.tree.map(lambda x: x[-1:], transitions.next_obs)
+    cut_off = transitions.truncated[:-1] & ~transitions.terminated[:-1]
+    return jax.lax.cond(
+        jnp.any(cut_off),
+        lambda: network.value(params, transitions.next_obs),
+        lambda: jnp.concatenate([values[1:], network.value(params, last)]),
+    )

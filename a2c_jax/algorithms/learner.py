@@ -1,0 +1,212 @@
+"""The learner: one ``init`` and one ``step`` for every method.
+
+An update is three calls: collect a rollout, unroll the agent over it and take the gradient of the
+loss, let the optimizer descend. A method chooses the four parts: an agent
+(:mod:`a2c_jax.agents`), a collector (:mod:`a2c_jax.collectors`), a loss (:mod:`a2c_jax.losses`) and
+an optimizer.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from a2c_jax.keys import Stream, stream
+from a2c_jax.metrics import (
+    FinishedEpisodes,
+    OpenEpisodes,
+    count_episodes,
+    open_episodes,
+    update_metrics,
+)
+from a2c_jax.types import (
+    Agent,
+    AgentState,
+    Algorithm,
+    Collector,
+    Key,
+    Loss,
+    LossTerms,
+    Metrics,
+    Params,
+    Rollout,
+)
+
+
+class LearnerState(NamedTuple):
+    """Everything that continues from one update to the next.
+
+    Attributes:
+        agent: what has been learned: parameters, and moments if there are any.
+        opt_state: state of the optimizer.
+        actors: the environments, see :class:`a2c_jax.types.Actors`.
+        episodes: the episodes under way.
+        key: one key for the whole run; it never changes.
+        update: number of updates done; the randomness of an update is
+            ``fold_in(key, update)``, so a run that is cut in two gives the same numbers.
+    """
+
+    agent: AgentState
+    opt_state: Any
+    actors: Any
+    episodes: OpenEpisodes
+    key: Key
+    update: jax.Array
+
+    @property
+    def params(self) -> Params:
+        """The parameters."""
+        return self.agent.params
+
+
+class DescentInitFn(Protocol):
+    """Starts the optimizer."""
+
+    def __call__(self, state: AgentState, /) -> Any:
+        """Returns the optimizer's state."""
+        ...
+
+
+class ActingFn(Protocol):
+    """Gives the state that the next rollout is collected with."""
+
+    def __call__(self, state: AgentState, opt_state: Any, /) -> AgentState:
+        """Returns the agent's state, or the copies of it that workers hold."""
+        ...
+
+
+class DescendFn(Protocol):
+    """Takes one step of the optimizer, or several, on a rollout."""
+
+    def __call__(
+        self,
+        key: Key,
+        state: AgentState,
+        opt_state: Any,
+        rollout: Rollout,
+        finished: FinishedEpisodes,
+        /,
+    ) -> tuple[AgentState, Any, Metrics]:
+        """Returns the agent's and the optimizer's next state, and what to report."""
+        ...
+
+
+class Descent(NamedTuple):
+    """How the gradient of a rollout changes the parameters.
+
+    Attributes:
+        init: see :class:`DescentInitFn`.
+        acting: see :class:`ActingFn`.
+        descend: see :class:`DescendFn`.
+    """
+
+    init: DescentInitFn
+    acting: ActingFn
+    descend: DescendFn
+
+
+class DescentFn(Protocol):
+    """Makes a descent of an agent, its loss and an optimizer."""
+
+    def __call__(
+        self, agent: Agent, loss: Loss, optimizer: optax.GradientTransformation, /
+    ) -> Descent:
+        """Returns the descent."""
+        ...
+
+
+def synchronous(agent: Agent, loss: Loss, optimizer: optax.GradientTransformation) -> Descent:
+    """One gradient of the whole rollout, one step of the optimizer."""
+
+    def descend(
+        key: Key,
+        state: AgentState,
+        opt_state: optax.OptState,
+        rollout: Rollout,
+        finished: FinishedEpisodes,
+    ) -> tuple[AgentState, optax.OptState, Metrics]:
+        del key
+        grads, terms = gradient(agent, loss, state, rollout)
+        params, opt_state = apply_gradient(optimizer, grads, opt_state, state.params)
+        metrics = update_metrics(finished, terms, optax.tree.norm(grads), rollout.where)
+        return state._replace(params=params), opt_state, metrics
+
+    return Descent(
+        init=lambda state: optimizer.init(state.params),
+        acting=lambda state, opt_state: state,
+        descend=descend,
+    )
+
+
+def learner(
+    agent: Agent,
+    collector: Collector,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    descent: DescentFn = synchronous,
+) -> Algorithm:
+    """An algorithm of an agent, a collector, a loss and an optimizer.
+
+    Args:
+        agent: what is trained.
+        collector: gathers a rollout for each update.
+        loss: ``loss(unrolled, rollout) -> (loss, terms)``; see :func:`a2c_jax.combined_loss`.
+        optimizer: any optax transformation; chain ``optax.clip_by_global_norm`` before it to
+            clip gradients.
+        descent: how gradients are applied; one at a time by default.
+    """
+    descent_init, acting, descend = descent(agent, loss, optimizer)
+
+    def init(key: Key) -> LearnerState:
+        state = agent.init(stream(key, Stream.PARAMETERS))
+        opt_state = descent_init(state)
+        return LearnerState(
+            agent=state,
+            opt_state=opt_state,
+            actors=collector.init(key, acting(state, opt_state)),
+            episodes=open_episodes(collector.num_envs),
+            key=stream(key, Stream.UPDATES),
+            update=jnp.zeros((), jnp.int32),
+        )
+
+    def step(state: LearnerState) -> tuple[LearnerState, Metrics]:
+        key = jax.random.fold_in(state.key, state.update)
+        actors, rollout = collector.collect(key, acting(state.agent, state.opt_state), state.actors)
+        episodes, finished = count_episodes(state.episodes, rollout.transitions, rollout.where)
+        agent_state, opt_state, metrics = descend(
+            key, state.agent, state.opt_state, rollout, finished
+        )
+        state = LearnerState(
+            agent=agent.observe(agent_state, rollout),
+            opt_state=opt_state,
+            actors=actors,
+            episodes=episodes,
+            key=state.key,
+            update=state.update + 1,
+        )
+        return state, metrics
+
+    return Algorithm(init, step, steps_per_update=collector.num_envs * collector.num_steps)
+
+
+def gradient(
+    agent: Agent, loss: Loss, state: AgentState, rollout: Rollout
+) -> tuple[Params, LossTerms]:
+    """The gradient of a loss with respect to the agent's parameters, and the loss's terms."""
+
+    def of_params(params: Params) -> tuple[jax.Array, LossTerms]:
+        return loss(agent.unroll(state._replace(params=params), rollout), rollout)
+
+    return jax.grad(of_params, has_aux=True)(state.params)
+
+
+def apply_gradient(
+    optimizer: optax.GradientTransformation,
+    grads: Params,
+    opt_state: optax.OptState,
+    params: Params,
+) -> tuple[Params, optax.OptState]:
+    """One step of the optimizer: ``(params, opt_state)`` after it."""
+    updates, opt_state = optimizer.update(grads, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state

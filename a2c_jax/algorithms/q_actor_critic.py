@@ -1,0 +1,178 @@
+"""Q actor-critic: the article's Algorithm 1, with a critic that values actions."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from a2c_jax import checks
+from a2c_jax.advantages import sarsa
+from a2c_jax.agents import feed_forward
+from a2c_jax.algorithms.learner import learner
+from a2c_jax.collectors import rollouts
+from a2c_jax.distributions import categorical
+from a2c_jax.keys import Stream, stream
+from a2c_jax.losses import combined_loss
+from a2c_jax.rollout import RolloutNoise, draw_noise, draw_starts, scan_steps, select, start_of
+from a2c_jax.types import (
+    Actors,
+    Agent,
+    AgentState,
+    Algorithm,
+    Collector,
+    Environment,
+    Estimator,
+    Key,
+    Network,
+    Rollout,
+    Scalar,
+    Transition,
+    Unrolled,
+)
+
+
+def q_actor_critic(
+    env: Environment,
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    *,
+    num_envs: int,
+    num_steps: int,
+    discount: Scalar = 0.99,
+    estimator: Estimator = sarsa,
+    expected: bool = False,
+    value_coef: Scalar = 0.5,
+    entropy_coef: Scalar = 0.0,
+    num_resets: int | None = None,
+) -> Algorithm:
+    """Q actor-critic: the policy gradient is weighted by Q(s, a), which TD(0) learns.
+
+    The loss is that of every method, :func:`a2c_jax.combined_loss`, with the values of actions,
+    ``vₜ = Q(sₜ, aₜ)`` and ``v'ₜ = Q(s'ₜ, a'ₜ)``. The bootstrap is the value of the action that is
+    really taken next, drawn before the update. With one environment and one step, SGD and
+    ``value_coef=0.5`` this is the article's online algorithm, whose α_θ and α_w are the rates of
+    ``"policy"`` and ``"value"`` in ``optax.partition``.
+
+    Args:
+        env: an environment with discrete actions.
+        network: policy and action values, such as :func:`a2c_jax.mlp_q_actor_critic`.
+        optimizer: any optax transformation.
+        num_envs: environments, N.
+        num_steps: steps of a rollout, T.
+        discount: in [0, 1]; a number or a traced scalar, as are the coefficients.
+        estimator: turns the values of actions into weights and targets;
+            ``normalized_advantages(sarsa)`` normalises Q(s, a) over the rollout.
+        expected: bootstrap from the expectation over the policy, ``Σ_a π(a|s'ₜ) Q(s'ₜ, a)``,
+            instead of one action: the same mean, less variance (expected SARSA).
+        value_coef: weight of the value loss.
+        entropy_coef: weight of the entropy.
+        num_resets: how many starting states are drawn for a rollout; see
+            :func:`a2c_jax.rollouts`.
+
+    Raises:
+        ValueError: if the network does not value each action, or an argument lies outside its
+            range.
+
+    Source: the article, "Algorithm 1 Q Actor Critic"; van Seijen et al. (2009) for expected.
+    """
+    num_actions = checks.discrete(env)
+    checks.network(env, network, num_envs, num_actions, values=(num_actions,))
+    agent = action_values(network, num_actions, expected=expected)
+    collector = sarsa_rollouts(env, agent, num_envs, num_steps, num_resets)
+    loss = combined_loss(discount, estimator, value_coef=value_coef, entropy_coef=entropy_coef)
+    return learner(agent, collector, loss, optimizer)
+
+
+def action_values(network: Network, num_actions: int, *, expected: bool = False) -> Agent:
+    """An agent whose values are Q(s, a) of the actions taken.
+
+    It unrolls rollouts whose ``memory`` holds the next actions, as :func:`sarsa_rollouts` makes
+    them.
+
+    Args:
+        network: policy and action values.
+        num_actions: A.
+        expected: next values are expectations over the policy.
+    """
+    distribution = categorical(num_actions)
+
+    def unroll(state: AgentState, rollout: Rollout) -> Unrolled:
+        transitions, next_actions = rollout.transitions, rollout.memory
+        outputs = network.policy(state.params, transitions.obs)
+        next_action_values = network.value(state.params, transitions.next_obs)
+        if expected:
+            next_probs = jax.nn.softmax(network.policy(state.params, transitions.next_obs))
+            next_values = jnp.sum(next_probs * next_action_values, axis=-1)
+        else:
+            next_values = of_action(next_action_values, next_actions)
+        return Unrolled(
+            outputs=outputs,
+            log_probs=distribution.log_prob(outputs, transitions.action),
+            entropy=distribution.entropy(outputs),
+            values=of_action(network.value(state.params, transitions.obs), transitions.action),
+            next_values=next_values,
+        )
+
+    return feed_forward(network, distribution)._replace(unroll=unroll)
+
+
+def sarsa_rollouts(
+    env: Environment,
+    agent: Agent,
+    num_envs: int,
+    num_steps: int,
+    num_resets: int | None = None,
+) -> Collector:
+    """Rollouts in which every step also draws the action that follows it.
+
+    Each step takes the action that the one before it drew, ``a <- a'``; the last one is left to
+    be taken in the next rollout, and is the actors' ``memory``, ``[N]``. The rollout's ``memory``
+    is a' of every true successor, ``[T, N]``: where an episode continues, the action of the next
+    row; where one was truncated, an action that is never taken.
+
+    Arguments and errors are those of :func:`a2c_jax.rollouts`.
+
+    Source: the article, "Algorithm 1 Q Actor Critic".
+    """
+    plain = rollouts(env, agent, num_envs, num_steps, num_resets)
+
+    def init(key: Key, state: AgentState) -> Actors:
+        actors = plain.init(key, state)
+        first_key = stream(stream(key, Stream.UPDATES), Stream.FIRST_ACTION)
+        noise = agent.noise(first_key, (num_envs,))
+        return actors._replace(memory=agent.act(state, (), actors.obs, noise)[1])
+
+    def collect(key: Key, state: AgentState, actors: Actors) -> tuple[Actors, Rollout]:
+        noise_key, first_key = jax.random.split(key)
+        rows, pool = draw_starts(noise_key, env, num_steps, num_envs, num_resets)
+
+        def with_action(starts: tuple, batch_shape: tuple[int, ...]) -> tuple:
+            noise = agent.noise(first_key, batch_shape)
+            return (*starts, agent.act(state, (), starts[1], noise)[1])
+
+        if num_resets is None:
+            rows = with_action(rows, (num_steps, num_envs))
+        else:
+            pool = with_action(pool, (num_resets,))
+
+        def follow(noise: RolloutNoise, transition: Transition, after: Actors) -> tuple:
+            _, next_action = agent.act(state, (), transition.next_obs, noise.action)
+            start = Actors(*start_of(noise.start, pool))
+            ended = transition.terminated | transition.truncated
+            after = select(ended, start, after._replace(memory=next_action))
+            return after, (transition, next_action)
+
+        actors, (transitions, next_actions) = scan_steps(
+            env,
+            lambda action, obs, noise: (action, action),
+            follow,
+            actors,
+            draw_noise(noise_key, agent.noise, num_steps, num_envs)._replace(start=rows),
+        )
+        return actors, Rollout(transitions, next_actions)
+
+    return plain._replace(init=init, collect=collect)
+
+
+def of_action(action_values: jax.Array, actions: jax.Array) -> jax.Array:
+    """The value of the action taken: ``[..., A]`` and ``[...]`` to ``[...]``."""
+    return jnp.take_along_axis(action_values, actions[..., None], axis=-1)[..., 0]

@@ -1,0 +1,46 @@
+"""Action spaces: what an environment accepts, in the library's own words."""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+
+class Space(Protocol):
+    """A set of actions."""
+
+    def clip(self, action: jax.Array, /) -> jax.Array:
+        """Returns the nearest member of the set; applied where an action enters a step."""
+        ...
+
+
+class Discrete(NamedTuple):
+    """The integers 0 to ``n - 1``."""
+
+    n: int
+
+    def clip(self, action: jax.Array) -> jax.Array:
+        """Returns the action as it is: distributions draw members only."""
+        return action
+
+
+class MultiDiscrete(NamedTuple):
+    """Several integers at once, ``[len(sizes)]``, the i-th from 0 to ``sizes[i] - 1``."""
+
+    sizes: tuple[int, ...]
+
+    def clip(self, action: jax.Array) -> jax.Array:
+        """Returns the action as it is: distributions draw members only."""
+        return action
+
+
+class Box(NamedTuple):
+    """Arrays of a shape, each number between ``low`` and ``high``, which broadcast to it."""
+
+    low: Any
+    high: Any
+    shape: tuple[int, ...]
+
+    def clip(self, action: jax.Array) -> jax.Array:
+        """Returns the action with every number moved into its bounds."""
+        return jnp.clip(action, self.low, self.high)
