@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from a2c_jax._cpu import linear
+from a2c_jax._cpu import linear, stored
 from a2c_jax.types import Key
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -75,7 +75,8 @@ class Linear(nn.Module):
         """Maps ``[B, in]`` to ``[B, out]``."""
         shape = (x.shape[-1], self.features)
         bias = self.param("bias", self.layer_init.bias, shape)
-        return linear(x, self.param("kernel", self.layer_init.kernel, shape), bias)
+        kernel = self.param("kernel", lambda key: stored(self.layer_init.kernel(key, shape)))
+        return linear(x, kernel, bias)
 
 
 class MLP(nn.Module):

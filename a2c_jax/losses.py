@@ -142,8 +142,9 @@ def combined_loss(
 ) -> Loss:
     """The loss of every method, as a function of an unrolled agent.
 
-    ``policy_loss + value_coef * value_loss + entropy_coef * entropy_loss``. Each term is a mean over the rows that count. The estimate is a constant here: no gradient
-    flows through advantages or targets, whatever the estimator does.
+    ``policy_loss + value_coef * value_loss + entropy_coef * entropy_loss``, each a mean over the
+    rows that count. The estimate is a constant here: no gradient flows through advantages or
+    targets, whatever the estimator does.
 
     Args:
         discount: in [0, 1]; a number or a traced scalar, as are the coefficients.

@@ -160,8 +160,9 @@ def resetting(fresh: Memory, pool: Starts) -> FollowFn:
     def follow(
         noise: RolloutNoise, transition: Transition, after: Actors
     ) -> tuple[Actors, Transition]:
-        start = Actors(*start_of(noise.start, pool), memory=fresh)
-        return select(transition.terminated | transition.truncated, start, after), transition
+        env_state, obs = start_of(noise.start, pool)
+        ended = transition.terminated | transition.truncated
+        return select(ended, Actors(env_state, obs, fresh), after), transition
 
     return follow
 

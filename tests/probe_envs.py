@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments.spaces import Discrete
 
 import a2c_jax as a2c
 
@@ -27,8 +26,8 @@ def _environment(name, observe, reward_of, is_terminal, max_episode_steps):
             truncated=time >= max_episode_steps,
         )
 
-    shape = jax.eval_shape(reset, jax.random.key(0))[1].shape
-    return a2c.Environment(name, reset, step, shape, Discrete(2), max_episode_steps)
+    _, observation = jax.eval_shape(reset, jax.random.key(0))
+    return a2c.Environment(name, reset, step, observation, a2c.Discrete(2), max_episode_steps)
 
 
 def always_surviving(max_episode_steps=10):

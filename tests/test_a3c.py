@@ -1,7 +1,6 @@
 """Staleness on a problem that can be followed by hand, and on CartPole by a plain loop."""
 
 import collections
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ from comparing import assert_identical
 from probe_envs import action_dependent, delayed
 
 import a2c_jax as a2c
-from a2c_jax.a3c import Workers, asynchronous
+from a2c_jax.algorithms.a3c import asynchronous, workers
 
 
 def one_number(env):
@@ -51,16 +50,16 @@ def follow(optimizer, rounds, **settings):
 def simulate(rate, momentum, num_workers, arrivals, shared):
     """Workers in a queue: the one in front delivers, takes the new number, and queues again.
 
-    The loss is (1 - v)² / 2, so the gradient at a snapshot v is v - 1.
+    The loss is (1 - v)² / 2, so the gradient at a copy v is v - 1.
     """
     number = 0.0
     velocity = collections.defaultdict(float)
     queue = collections.deque((worker, number) for worker in range(num_workers))
     numbers = []
     for _ in range(arrivals):
-        worker, snapshot = queue.popleft()
+        worker, copy = queue.popleft()
         owner = "all" if shared else worker
-        velocity[owner] = momentum * velocity[owner] + (snapshot - 1.0)
+        velocity[owner] = momentum * velocity[owner] + (copy - 1.0)
         number -= rate * velocity[owner]
         numbers.append(number)
         queue.append((worker, number))
@@ -69,11 +68,11 @@ def simulate(rate, momentum, num_workers, arrivals, shared):
 
 def test_staleness_by_hand():
     numbers, state = follow(optax.sgd(0.1), 2, num_workers=3)
-    # Round 1: all three snapshots are 0, each gradient is -1:    0.1, 0.2, 0.3.
-    # Round 2: the snapshots are 0.1, 0.2, 0.3, the gradients -0.9, -0.8, -0.7:
+    # Round 1: all three copies are 0, each gradient is -1:    0.1, 0.2, 0.3.
+    # Round 2: the copies are 0.1, 0.2, 0.3, the gradients -0.9, -0.8, -0.7:
     #          0.3 + 0.09 = 0.39, + 0.08 = 0.47, + 0.07 = 0.54.
     np.testing.assert_allclose(numbers, [0.3, 0.54], rtol=1e-6)
-    np.testing.assert_allclose(state.snapshots["v"], [0.39, 0.47, 0.54], rtol=1e-6)
+    np.testing.assert_allclose(state.opt_state.copies["v"], [0.39, 0.47, 0.54], rtol=1e-6)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -91,23 +90,23 @@ def test_shared_and_own_statistics_differ():
 
 
 def test_the_order_of_arrival_is_drawn_anew_each_round():
-    """The number only grows here, so a worker's snapshot tells when it came."""
+    """The number only grows here, so a worker's copy tells when it came."""
     env = always_one()
     algorithm = a2c.a3c(
         env, one_number(env), optax.sgd(0.01),
-        num_workers=6, num_envs=1, num_steps=1, random_order=True,
+        num_workers=6, num_envs=1, num_steps=1, order=a2c.random_order,
     )  # fmt: skip
     state, step, orders = algorithm.init(jax.random.key(0)), jax.jit(algorithm.step), []
     for _ in range(20):
         before = state
         state, _ = step(state)
-        order = np.argsort(state.snapshots["v"])
+        order = np.argsort(state.opt_state.copies["v"])
         orders.append(tuple(order))
         # The same round by hand, in that order.
         number = float(before.params["v"])
         for worker in order:
-            number -= 0.01 * (float(before.snapshots["v"][worker]) - 1.0)
-            np.testing.assert_allclose(state.snapshots["v"][worker], number, rtol=1e-5)
+            number -= 0.01 * (float(before.opt_state.copies["v"][worker]) - 1.0)
+            np.testing.assert_allclose(state.opt_state.copies["v"][worker], number, rtol=1e-5)
         np.testing.assert_allclose(state.params["v"], number, rtol=1e-5)
     assert len(set(orders)) > 15, "of 720 orders, 20 draws are nearly all different"
     first = collections.Counter(order[0] for order in orders)
@@ -121,7 +120,7 @@ def test_one_worker_is_a2c_bit_for_bit(cartpole):
     a2c_run = jax.jit(lambda key: a2c.train(
         a2c.actor_critic(cartpole, network, optimizer, **settings), key, 50
     ))(jax.random.key(3))  # fmt: skip
-    for options in ({}, {"random_order": True}, {"shared_statistics": False}):
+    for options in ({}, {"order": a2c.random_order}, {"shared_statistics": False}):
         one = a2c.a3c(cartpole, network, optimizer, num_workers=1, **settings, **options)
         assert one.steps_per_update == 20
         assert_identical(
@@ -132,13 +131,13 @@ def test_one_worker_is_a2c_bit_for_bit(cartpole):
 def test_the_rounds_of_one_worker_are_those_of_a2c(cartpole):
     """The rounds themselves, which a3c does not run for one worker: the same but for rounding."""
     network, optimizer = a2c.mlp_actor_critic(cartpole, (8,)), optax.sgd(0.1, momentum=0.5)
-    loss = functools.partial(a2c.actor_critic_loss, network=network, discount=0.99)
+    agent = a2c.feed_forward(network, a2c.categorical(2))
+    collector = a2c.rollouts(cartpole, workers(agent, 1), 4, 5)
+    loss = a2c.combined_loss(0.99, a2c.n_step, value_coef=0.5, entropy_coef=0.0)
     synchronous = a2c.actor_critic(cartpole, network, optimizer, num_envs=4, num_steps=5)
     for shared in (True, False):
-        rounds = asynchronous(
-            cartpole, network, optimizer, loss, Workers(1, 4, 5, random_order=True,
-            shared_statistics=shared),
-        )  # fmt: skip
+        descent = asynchronous(1, a2c.random_order, shared)
+        rounds = a2c.learner(agent, collector, loss, optimizer, descent)
         ours, theirs = (
             jax.jit(lambda key, one=one: a2c.train(one, key, 10))(jax.random.key(3))
             for one in (rounds, synchronous)
@@ -149,52 +148,50 @@ def test_the_rounds_of_one_worker_are_those_of_a2c(cartpole):
             (theirs.state.params, theirs.metrics),
         )
         np.testing.assert_array_equal(
-            ours.state.snapshots["value"]["params"]["Linear_0"]["bias"][0],
+            ours.state.opt_state.copies["value"]["params"]["Linear_0"]["bias"][0],
             ours.state.params["value"]["params"]["Linear_0"]["bias"],
         )
 
 
 def test_cartpole_against_a_plain_loop_over_workers(cartpole):
-    """Every worker acts by its own snapshot in its own environments, and learns from them."""
-    workers, envs, steps, rounds = 3, 2, 8, 4
+    """Every worker acts by its own copy in its own environments, and learns from them."""
+    num_workers, envs, steps, rounds = 3, 2, 8, 4
     network = a2c.mlp_actor_critic(cartpole, (8,))
     algorithm = a2c.a3c(
-        cartpole, network, optax.sgd(0.5), num_workers=workers, num_envs=envs, num_steps=steps
+        cartpole, network, optax.sgd(0.5), num_workers=num_workers, num_envs=envs, num_steps=steps
     )
     state = algorithm.init(jax.random.key(5))
     result = jax.jit(lambda state: a2c.run(algorithm, state, rounds))(state)
 
-    params, snapshots = state.params, [state.params] * workers
-    env_state, obs, ended = state.env_state, state.obs, 0
+    params, copies = state.params, [state.params] * num_workers
+    env_state, obs, ended = state.actors.env_state, state.actors.obs, 0
     loss = jax.jit(jax.grad(
         lambda params, rows: a2c.actor_critic_loss(params, network, rows, discount=0.99)[0]
     ))  # fmt: skip
     for round_ in range(rounds):
 
-        def act(obs, snapshots=tuple(snapshots)):
-            own = [obs[w * envs : (w + 1) * envs] for w in range(workers)]
-            return jnp.concatenate(
-                [network.policy(s, o) for s, o in zip(snapshots, own, strict=True)]
-            )
+        def act(obs, copies=tuple(copies)):
+            own = [obs[w * envs : (w + 1) * envs] for w in range(num_workers)]
+            return jnp.concatenate([network.policy(s, o) for s, o in zip(copies, own, strict=True)])
 
         key = jax.random.fold_in(state.key, round_)
         env_state, obs, rows = a2c.rollout(key, act, cartpole, env_state, obs, steps)
         ended += int(rows.terminated.sum())
-        for w in range(workers):
+        for w in range(num_workers):
             own = jax.tree.map(lambda x, w=w: x[:, w * envs : (w + 1) * envs], rows)
-            gradient = loss(snapshots[w], own)
+            gradient = loss(copies[w], own)
             params = jax.tree.map(lambda p, g: p - 0.5 * g, params, gradient)
-            snapshots[w] = params
+            copies[w] = params
     moved = jax.tree.map(jnp.subtract, params, state.params)
     ours = jax.tree.map(jnp.subtract, result.state.params, state.params)
     assert optax.tree.norm(moved) > 0.1
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-4), ours, moved)
     assert result.metrics.episode_count.sum() == ended
     assert result.metrics.grad_norm.shape == (rounds,)
-    assert algorithm.steps_per_update == workers * envs * steps
+    assert algorithm.steps_per_update == num_workers * envs * steps
 
 
-@pytest.mark.parametrize("options", [{}, {"random_order": True}, {"shared_statistics": False}])
+@pytest.mark.parametrize("options", [{}, {"order": a2c.random_order}, {"shared_statistics": False}])
 def test_it_learns_to_copy_the_coin(options):
     env = action_dependent()
     network = a2c.mlp_actor_critic(env, (16,))

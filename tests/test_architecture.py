@@ -7,12 +7,19 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
-    "types", "checks", "threefry", "environments", "distributions", "products", "layers",
-    "networks", "rollout", "episodes", "returns", "advantages", "losses", "metrics",
-    "actor_critic", "fused_layout", "fused_cartpole", "fused_memory", "fused_networks",
-    "fused_rollout", "fused_update", "fused_state", "fused", "q_actor_critic", "a3c", "article",
-    "methods", "settings", "presets", "train", "evaluate", "diagnostics", "parallel", "sharding",
+    "spaces", "types", "checks", "keys", "_cpu.threefry", "_cpu.products", "_cpu",
+    "environments.gymnax", "environments", "distributions", "layers", "networks", "agents",
+    "rollout", "collectors", "returns", "advantages", "losses", "metrics", "algorithms.learner",
+    "algorithms.actor_critic", "algorithms.q_actor_critic", "algorithms.a3c",
+    "algorithms.article", "algorithms", "methods", "settings", "presets", "train", "evaluate",
+    "diagnostics", "parallel", "sharding",
 ]  # fmt: skip
+
+
+def path_of(name):
+    """The file of a module, by its dotted name after ``a2c_jax``."""
+    path = PACKAGE.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def imported(path):
@@ -29,20 +36,43 @@ def imported(path):
 
 
 def test_every_module_of_the_core_has_its_place():
-    found = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
-    assert found == set(CORE)
+    files = {
+        path for path in PACKAGE.rglob("*.py") if "experiment" not in path.parts
+    } - {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}  # fmt: skip
+    assert files == {path_of(name) for name in CORE}
 
 
 @pytest.mark.parametrize("name", CORE)
 def test_imports_run_downwards(name):
-    for other in imported(PACKAGE / f"{name}.py"):
+    for other in imported(path_of(name)):
         assert CORE.index(other) < CORE.index(name), f"{name} imports {other}"
 
 
 def test_the_core_does_not_compile_print_or_touch_the_disk():
     for name in set(CORE) - {"parallel", "sharding"}:
-        tree = ast.parse((PACKAGE / f"{name}.py").read_text())
-        for node in ast.walk(tree):
+        for node in ast.walk(ast.parse(path_of(name).read_text())):
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
                 assert called not in {"print", "open", "jax.jit", "jit"}, f"{name} calls {called}"
+
+
+def calls(name):
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(path_of(name).read_text()))
+        if isinstance(node, ast.Call)
+    ]
+
+
+def test_one_scan_steps_environments_and_no_record_is_asked_for_its_kind():
+    """Rollouts, evaluation and recording share ``scan_steps``; kinds are not told by hasattr."""
+    every = {name: calls(name) for name in CORE}
+    steppers = {name for name in CORE if any("(env.step)" in call for call in every[name])}
+    assert steppers == {"rollout"}
+    recording = (PACKAGE / "experiment" / "recording.py").read_text()
+    assert "env.step" not in recording
+    assert "lax.scan" not in recording
+    for name, found in every.items():
+        assert not [call for call in found if call.startswith(("hasattr(", "getattr("))] or (
+            name == "settings"  # which reads settings by their names
+        )

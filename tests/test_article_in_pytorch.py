@@ -15,8 +15,13 @@ import optax
 import pytest
 
 import a2c_jax as a2c
-from a2c_jax.article import AS_PRINTED, CORRECTED, Defects, article_loss
-from a2c_jax.episodes import Episode
+from a2c_jax.algorithms.article import (
+    AS_PRINTED,
+    CORRECTED,
+    Defects,
+    defective_loss,
+    falls_as_time_limits,
+)
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "article_in_pytorch.json").read_text())
 LIMIT = 200
@@ -40,9 +45,9 @@ def cartpole_v0():
 
 @functools.cache
 def episodes():
-    """The recorded episodes, played again on the environment here: rows ``[6, 200, ...]``.
+    """The recorded episodes, played again on the environment here: rollouts ``[6, 200, 1, ...]``.
 
-    In float64, as gymnasium computes: within 200 steps that do not answer to it, the pole
+    In float64, as gymnasium computes: within 200 steps that do not depend on the state, the pole
     multiplies a rounding error by millions.
     """
     starts = np.array([episode["start"] for episode in RECORDED["episodes"]])
@@ -51,7 +56,8 @@ def episodes():
     with jax.enable_x64(True):
         rows = jax.tree.map(np.asarray, jax.jit(jax.vmap(replay))(starts, actions))
     ended = rows.terminated | rows.truncated
-    return Episode(rows, played=np.cumsum(ended, axis=1) - ended == 0)
+    where = np.cumsum(ended, axis=1) - ended == 0
+    return jax.tree.map(lambda x: x[:, :, None], a2c.Rollout(rows, where=where))
 
 
 def replay(start, actions):
@@ -74,7 +80,7 @@ def network():
 
 
 def params_of(weights):
-    """Recorded weights as the parameters here: hidden kernels ``[in, out]``, heads as recorded."""
+    """Recorded weights ``[out, in]`` as the parameters here, ``[in, out]``."""
     arrays = {
         name: jnp.asarray(np.reshape(weights[name], shape), jnp.float32)
         for name, shape in RECORDED["shapes"].items()
@@ -86,7 +92,7 @@ def params_of(weights):
             "bias": arrays[f"{name}_linear1.bias"],
         }
         head = {
-            "kernel": arrays[f"{name}_linear2.weight"],
+            "kernel": arrays[f"{name}_linear2.weight"].T,
             "bias": arrays[f"{name}_linear2.bias"],
         }
         return {"params": {"Linear_0": hidden, "Linear_1": head}}
@@ -96,18 +102,33 @@ def params_of(weights):
 
 @functools.partial(jax.jit, static_argnames="defects")
 def updates_here(initial, episodes, entropy_coef, defects):
-    """The loss of each update, and the parameters after it."""
-    optimizer = optax.adam(3e-4)
-    grad = jax.value_and_grad(article_loss, has_aux=True)
+    """The loss of each update, and the parameters after it.
 
-    def update(carry, episode):
+    The printed loss also has the entropy of all earlier episodes, ``total``: a constant, which
+    the loss here leaves out, and which is added to compare the numbers.
+    """
+    optimizer = optax.adam(3e-4)
+    agent = a2c.feed_forward(network(), a2c.categorical(2))
+    loss = defective_loss(0.99, value_coef=0.5, entropy_coef=entropy_coef, defects=defects)
+
+    def loss_and_entropy(params, rollout):
+        unrolled = agent.unroll(a2c.AgentState(params), rollout)
+        entropy = unrolled.entropy
+        if defects.cross_entropy:
+            entropy = -jnp.mean(jax.nn.log_softmax(unrolled.outputs), axis=-1)
+        return loss(unrolled, rollout)[0], jnp.sum(entropy, where=rollout.where)
+
+    def update(carry, rollout):
         params, opt_state, total = carry
-        (loss, (_, total)), grads = grad(
-            params, network(), episode, total, entropy_coef=entropy_coef, defects=defects
-        )
+        if defects.bootstrap_after_fall:
+            rollout = falls_as_time_limits(rollout)
+        grad = jax.value_and_grad(loss_and_entropy, has_aux=True)
+        (value, entropy), grads = grad(params, rollout)
+        if defects.entropy_total:
+            value += entropy_coef * total * (1 if defects.entropy_penalty else -1)
         change, opt_state = optimizer.update(grads, opt_state, params)
         params = optax.apply_updates(params, change)
-        return (params, opt_state, total), (loss, params)
+        return (params, opt_state, total + entropy), (value, params)
 
     carry = (initial, optimizer.init(initial), jnp.zeros(()))
     return jax.lax.scan(update, carry, episodes)[1]
@@ -141,11 +162,11 @@ def distance_from_pytorch(run, defects):
 
 
 def test_replayed_episodes_end_where_the_recorded_ones_do():
-    transitions, played = episodes()
+    transitions, where = (jax.tree.map(lambda x: x[:, :, 0], part) for part in episodes()[::2])
     lengths = [len(episode["actions"]) for episode in RECORDED["episodes"]]
     fell = [episode["terminated"] for episode in RECORDED["episodes"]]
-    np.testing.assert_array_equal(played.sum(axis=1), lengths)
-    np.testing.assert_array_equal(np.any(transitions.terminated & played, axis=1), fell)
+    np.testing.assert_array_equal(where.sum(axis=1), lengths)
+    np.testing.assert_array_equal(np.any(transitions.terminated & where, axis=1), fell)
     assert True in fell
     assert (LIMIT, False) in zip(lengths, fell, strict=True), "no time limit in the recording"
 

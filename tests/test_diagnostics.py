@@ -4,11 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gymnax.environments.spaces import Discrete
 
 import a2c_jax as a2c
 from a2c_jax import diagnostics
-from a2c_jax.episodes import play_episode
 
 # Three states, two actions; what is missing to 1 in a row of MOVES is the chance to end.
 START = np.array([0.6, 0.3, 0.1])
@@ -43,7 +41,8 @@ def tabular_mdp():
             truncated=time + 1 >= 40,
         )
 
-    return a2c.Environment("tabular", reset, step, (3,), Discrete(2), 40)
+    observation = jax.ShapeDtypeStruct((3,), jnp.float32)
+    return a2c.Environment("tabular", reset, step, observation, a2c.Discrete(2), 40)
 
 
 NETWORK = a2c.Network(
@@ -51,10 +50,10 @@ NETWORK = a2c.Network(
     policy=lambda params, obs: obs @ params["policy"],
     value=lambda params, obs: obs @ params["value"],
 )
-Q_NETWORK = a2c.QNetwork(
+Q_NETWORK = a2c.Network(
     init=lambda key: {"policy": jnp.array(LOGITS, jnp.float32), "value": jnp.zeros((3, 2))},
     policy=lambda params, obs: obs @ params["policy"],
-    action_values=lambda params, obs: obs @ params["value"],
+    value=lambda params, obs: obs @ params["value"],
 )
 
 
@@ -85,8 +84,10 @@ def weigh(name, discount, values, action_values):
         return diagnostics.action_value_weights(
             Q_NETWORK, {"value": jnp.array(action_values, jnp.float32)}
         )
-    params = {"value": jnp.array(values, jnp.float32)}
-    return diagnostics.state_value_weights(NETWORK, params, estimators[name], discount)
+    params = {**NETWORK.init(None), "value": jnp.array(values, jnp.float32)}
+    return diagnostics.state_value_weights(
+        tabular_mdp(), NETWORK, params, estimators[name], discount
+    )
 
 
 NAMES = ["reinforce", "baseline", "q", "td", "n_step", "gae"]
@@ -100,8 +101,10 @@ def sampled(request):
     wrong = np.array([4.0, -1.0, 2.0])
     weights = {name: weigh(name, discount, values, action_values) for name in NAMES}
     weights |= {f"{name}, wrong": weigh(name, discount, wrong, None) for name in ("baseline", "td")}
-    # Only the logits are differentiated.
-    policy = NETWORK._replace(policy=lambda params, obs: obs @ params)
+    # Only the logits are parameters.
+    policy = NETWORK._replace(
+        policy=lambda params, obs: obs @ params, value=lambda params, obs: obs[..., 0]
+    )
     gradients = jax.jit(
         lambda key: diagnostics.policy_gradients(
             key, tabular_mdp(), policy, jnp.array(LOGITS, jnp.float32), weights, EPISODES
@@ -160,16 +163,19 @@ def test_every_critic_lowers_the_variance(sampled, name):
 def test_a_cut_episode_is_weighed_as_its_pieces_are(name):
     """Rollouts of 7 steps: each piece by itself, ending in a value, not in an end."""
     values = exact(LOGITS, 0.9)[0]
-    params = NETWORK.init(None)
-    episode = jax.jit(lambda key: play_episode(key, endless_mdp(), NETWORK, params))
-    rows = episode(jax.random.key(2)).transitions
+    env, agent = endless_mdp(), a2c.feed_forward(NETWORK, a2c.categorical(2))
+    start = a2c.AgentState(NETWORK.init(None))
+    _, rows = jax.jit(lambda key: a2c.episodes(env, agent).collect(key, start, ()))(
+        jax.random.key(2)
+    )
     estimators = {
         "reinforce": a2c.reinforce, "td": a2c.td_actor_critic,
         "n_step": a2c.n_step, "gae": a2c.gae(0.7),
     }  # fmt: skip
-    critic = {"value": jnp.array(values, jnp.float32)}
-    weigh = diagnostics.state_value_weights(NETWORK, critic, estimators[name], 0.9, num_steps=7)
-    whole = diagnostics.state_value_weights(NETWORK, critic, estimators[name], 0.9)
+    critic = {**NETWORK.init(None), "value": jnp.array(values, jnp.float32)}
+    parts = (env, NETWORK, critic, estimators[name], 0.9)
+    weigh = diagnostics.state_value_weights(*parts, num_steps=7)
+    whole = diagnostics.state_value_weights(*parts)
     pieces = [whole(jax.tree.map(lambda x, t=t: x[t : t + 7], rows)) for t in range(0, 40, 7)]
     np.testing.assert_allclose(weigh(rows), jnp.concatenate(pieces), rtol=1e-5, atol=1e-5)
     assert np.allclose(weigh(rows), whole(rows), rtol=1e-5) == (name == "td")
@@ -192,15 +198,13 @@ def test_samples_that_are_none_are_refused(shape):
         diagnostics.total_variance(jnp.ones(shape))
 
 
-def test_a_critic_of_the_wrong_kind_is_refused():
-    with pytest.raises(ValueError, match="which has no state values"):
-        diagnostics.state_value_weights(Q_NETWORK, {}, a2c.n_step, 0.9)
-    with pytest.raises(ValueError, match="which has no action values"):
-        diagnostics.action_value_weights(NETWORK, {})
+def test_settings_outside_their_range_are_named():
     for settings, sentence in [({"num_steps": 0}, "num_steps is 0"), ({}, "discount is 7.0")]:
         discount = 0.9 if settings else 7.0
         with pytest.raises(ValueError, match=sentence):
-            diagnostics.state_value_weights(NETWORK, {}, a2c.n_step, discount, **settings)
+            diagnostics.state_value_weights(
+                tabular_mdp(), NETWORK, {}, a2c.n_step, discount, **settings
+            )
 
 
 def test_the_arithmetic_of_the_article():

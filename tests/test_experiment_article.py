@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from a2c_jax.article import AS_PRINTED, CORRECTED
+from a2c_jax.algorithms.article import AS_PRINTED, CORRECTED
 from a2c_jax.experiment import cli, training
 
 NUM_EPISODES = 35

@@ -122,7 +122,7 @@ def test_metrics_appended_in_pieces_are_read_whole(tmp_path):
         assert end.num_updates == number
         for ours, expected in zip(series.read(path, end, 3), metrics(number), strict=True):
             np.testing.assert_array_equal(ours, np.float32(expected))
-    assert path.stat().st_size == 20 * 3 * 8 * 4
+    assert path.stat().st_size == 20 * 3 * 9 * 4
 
 
 def test_what_stands_behind_the_end_is_of_no_account_and_is_written_over(tmp_path):
@@ -143,7 +143,7 @@ def test_damaged_metrics_are_found(tmp_path):
     end = series.append(path, SeriesEnd(0, 0), metrics(9))
     data = bytearray(path.read_bytes())
     path.write_bytes(data[:-1])
-    with pytest.raises(ValueError, match="metrics is cut short: 863 of 864 bytes"):
+    with pytest.raises(ValueError, match="metrics is cut short: 971 of 972 bytes"):
         series.read(path, end, 3)
     data[100] ^= 4
     path.write_bytes(data)

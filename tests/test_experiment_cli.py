@@ -12,7 +12,7 @@ import pytest
 
 from a2c_jax import presets
 from a2c_jax.experiment import cli, files, parsing, run_training
-from a2c_jax.methods import METHODS
+from a2c_jax.methods import METHODS, SUITED
 
 COMMAND = [sys.executable, "-m", "a2c_jax"]
 SMALL = [
@@ -117,7 +117,10 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path):
     ("flags", "sentence"),
     [
         (["--env", "CartPol-v1"], "the nearest names are: CartPole-v1"),
-        (["--env", "Pendulum-v1"], "continuous action space"),
+        (
+            ["--env", "Pendulum-v1", "--algorithm", "q-actor-critic"],
+            "Pendulum-v1 has the action space Box",
+        ),
         (
             ["--preset", "defualt"],
             "There is no preset 'defualt'; did you mean default? choose one of: default, general",
@@ -132,10 +135,6 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path):
         (["--preset", "article", "--discount", "2"], "discount is 2.0; give"),
         (["--algorithm", "a3c", "--num-workers", "0"], "num_workers is 0; give"),
         (["--algorithm", "gae", "--gae-lambda", "-1"], "gae_lambda is -1.0; give"),
-        (
-            ["--gae-lambda", "0.9"],
-            "which is not used by a2c; leave it out, or choose --algo",
-        ),
         (["--num-envs", "0"], "num_envs is 0"),
         (["--num-steps", "0"], "num_steps is 0"),
         (["--num-seeds", "0"], "num_seeds is 0"),
@@ -165,6 +164,11 @@ def test_unknown_flags_and_commands_exit_2(capsys):
     with pytest.raises(SystemExit) as exit_:
         cli.main(["train", "--no-such-flag"])
     assert exit_.value.code == 2
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["train", "--gae-lambda", "0.9"])
+    assert exit_.value.code == 2
+    assert "--gae-lambda" in capsys.readouterr().err, "a flag of another method is unknown, too"
     assert cli.main(["trian"]) == 2
     assert "no command 'trian'" in capsys.readouterr().err
 
@@ -192,7 +196,7 @@ def test_the_parts_of_a_method_are_no_flags(command, capsys):
 def test_an_algorithm_brings_what_suits_it_and_flags_come_before_that(name):
     settings = parsing.parse_train(["--algorithm", name]).settings
     assert settings.method == METHODS[name]
-    for setting, value in METHODS[name].settings:
+    for setting, value in SUITED.get(name, {}).items():
         assert getattr(settings, setting) == value
     flags = ["--algorithm", name, "--num-steps", "7", "--learning-rate", "1e-5"]
     changed = parsing.parse_train(flags).settings

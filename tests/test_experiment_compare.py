@@ -14,7 +14,7 @@ from a2c_jax.experiment.comparison import Comparison, compare, resolve_all
 from a2c_jax.experiment.gradients import StageNoise
 from a2c_jax.experiment.parsing import parse_compare
 from a2c_jax.experiment.training import Outcome
-from a2c_jax.methods import METHODS
+from a2c_jax.methods import A3C, GAE, METHODS, SUITED, QActorCritic
 from a2c_jax.presets import PRESETS
 from a2c_jax.types import Metrics
 
@@ -122,12 +122,7 @@ def test_a_comparison_writes_one_table_and_one_figure(tmp_path, monkeypatch, cap
         (["--preset", "article"], "preset is 'article', an algorithm of its own; give --preset"),
         (["--preset", "article_as_printed"], "'article_as_printed', an algorithm of its own; gi"),
         (["--preset", "defualt"], "There is no preset 'defualt'; did you mean default? choose"),
-        (
-            ["--algorithms", "a2c", "--gae-lambda", "0.5"],
-            "gae_lambda is 0.5, which is not used by a2c",
-        ),
-        (["--algorithms", "a2c", "gae", "--num-workers", "2"], "or choose --algorithms a3c"),
-        (["--env", "Pendulum-v1"], "continuous action space"),
+        (["--env", "Pendulum-v1"], "For q-actor-critic: Pendulum-v1 has the "),
         (["--num-seeds", "0"], "num_seeds is 0; give"),
         (["--total-steps", "900"], "For reinforce: total_steps is 900, less than the 1000"),
         (["--discount", "1.5"], "discount is 1.5; give"),
@@ -144,6 +139,26 @@ def test_bad_input_is_one_sentence_and_exit_2(flags, sentence, capsys, tmp_path,
     assert not list(tmp_path.iterdir()), "something was written"
 
 
+@pytest.mark.parametrize(
+    ("algorithms", "flags"),
+    [
+        (["a2c"], ["--gae-lambda", "0.5"]),
+        (["a2c", "gae"], ["--num-workers", "2"]),
+        (["a2c", "gae", "a3c"], ["--num-wrokers", "2"]),
+    ],
+)
+def test_a_flag_of_none_of_the_methods_is_unknown(algorithms, flags, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(comparison, "train_in_chunks", None)
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["compare", *flags, "--algorithms", *algorithms])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert "Unrecognized options" in error
+    assert flags[0] in error
+    assert not list(tmp_path.iterdir()), "something was written"
+
+
 def test_a_full_folder_is_refused_before_anything_is_trained(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
     assert cli.main(["compare", *TWO, "--out", str(tmp_path)]) == 2
@@ -156,7 +171,8 @@ def test_each_method_has_the_preset_with_what_suits_it(preset):
     settings = settings_of(["--preset", preset])
     assert list(settings) == list(METHODS)
     for name, method in METHODS.items():
-        expected = {"normalize_advantages": False, "method": method, **dict(method.settings)}
+        expected = {"method": method, **SUITED.get(name, {})}
+        expected["normalize_advantages"] = False
         assert settings[name] == dataclasses.replace(PRESETS[preset], **expected)
 
 
@@ -181,7 +197,25 @@ def test_a_flag_comes_before_what_suits_a_method_even_with_the_presets_own_value
 
 def test_a_setting_of_one_method_can_be_changed_among_others():
     settings = settings_of(["--algorithms", "a2c", "gae", "--gae-lambda", "0.5"])
-    assert settings["gae"].gae_lambda == 0.5
+    assert settings["gae"].method.gae_lambda == 0.5
+    assert settings["a2c"] == settings_of(["--algorithms", "a2c"])["a2c"]
+
+
+def test_settings_of_several_methods_are_each_for_its_own():
+    own = ["--num-workers", "3", "--random-order", "--gae-lambda", "0.5", "--expected"]
+    names = ["a2c", "a3c", "gae", "q-actor-critic"]
+    settings = settings_of([*own, "--algorithms", *names])
+    assert settings["a3c"].method == A3C(num_workers=3, random_order=True)
+    assert settings["gae"].method == GAE(gae_lambda=0.5)
+    assert settings["q-actor-critic"].method == QActorCritic(expected=True)
+    assert settings["a2c"] == settings_of(["--algorithms", "a2c"])["a2c"]
+
+
+def test_flags_of_two_methods_may_have_the_same_value():
+    flags = ["--num-workers", "1", "--gae-lambda", "1", "--algorithms", "a3c", "gae"]
+    settings = settings_of(flags)
+    assert settings["a3c"].method.num_workers == 1
+    assert settings["gae"].method.gae_lambda == 1.0
 
 
 def test_a_total_that_does_not_divide_is_said_for_each_method(tmp_path, monkeypatch, capsys):
@@ -209,7 +243,14 @@ def trained_at_once(algorithm, keys, num_updates, layout, *, should_stop, **igno
     """In place of training: an episode of return 480 in each update, half of them if stopped."""
     done = num_updates // 2 if should_stop() else num_updates
     ones = np.ones((len(keys), done), np.float32)
-    return Outcome([], Metrics(480 * ones, 480 * ones, ones, *[0 * ones] * 5), 1.0, 1.0)
+    return Outcome(
+        [],
+        Metrics(
+            480 * ones, 480 * ones, ones, *[0 * ones] * 5, steps=algorithm.steps_per_update * ones
+        ),
+        1.0,
+        1.0,
+    )
 
 
 def compare_until(words, monkeypatch):

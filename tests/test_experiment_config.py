@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from a2c_jax import presets
-from a2c_jax.article import Defects
+from a2c_jax.algorithms.article import Defects
 from a2c_jax.experiment.config import (
     MethodName,
     PresetName,
@@ -20,18 +20,22 @@ from a2c_jax.experiment.config import (
 from a2c_jax.experiment.describe import describe_settings
 from a2c_jax.experiment.jobs import make_job
 from a2c_jax.experiment.parsing import parse_train
-from a2c_jax.methods import METHODS
+from a2c_jax.methods import METHODS, SUITED
 from a2c_jax.presets import FOUND_ON, PRESETS
+
+
+def no(flag):
+    return flag.replace("--", "--no-")
 
 
 def with_settings(algorithm=None, **settings):
     config = default_config("default", algorithm)
-    return dataclasses.replace(config, settings=dataclasses.replace(config.settings, **settings))
+    return dataclasses.replace(config, settings=presets.replace(config.settings, **settings))
 
 
 def article_with(**settings):
     config = default_config("article", None)
-    return dataclasses.replace(config, settings=dataclasses.replace(config.settings, **settings))
+    return dataclasses.replace(config, settings=presets.replace(config.settings, **settings))
 
 
 def test_the_default_job():
@@ -88,7 +92,7 @@ def test_the_default_preset_is_for_what_it_was_found_on(changes, preset):
 def test_a_method_changes_only_what_suits_it(preset):
     for name, method in METHODS.items():
         settings = with_method(PRESETS[preset], name)
-        suited = {"method": method, **dict(method.settings)}
+        suited = {"method": method, **SUITED.get(name, {})}
         assert settings == dataclasses.replace(PRESETS[preset], **suited)
 
 
@@ -134,7 +138,10 @@ def test_a_total_that_does_not_divide_says_what_is_run():
         (TrainConfig(seeds=(1, 2, 1)), "seeds holds 1 more than once; name"),
         (TrainConfig(batch_size=0), "batch_size is 0; give"),
         (TrainConfig(env="Cartpole"), "There is no environment 'Cartpole'; .*CartPole-v1"),
-        (TrainConfig(env="Pendulum-v1"), "Pendulum-v1 has the continuous action space .*not"),
+        (
+            dataclasses.replace(with_settings("q-actor-critic"), env="Pendulum-v1"),
+            "Pendulum-v1 has the action space Box.*discrete",
+        ),
         (TrainConfig(max_episode_steps=0), "max_episode_steps is 0; give"),
         (with_settings(num_envs=0), "num_envs is 0; give"),
         (with_settings(total_steps=10), "total_steps is 10, less than the 40"),
@@ -165,17 +172,28 @@ def test_bad_input_is_one_sentence(config, sentence):
         ("shared_statistics", False, ["a3c"]),
     ],
 )
-def test_a_setting_is_refused_by_every_method_that_does_not_use_it(setting, value, users):
+def test_a_setting_is_refused_by_every_method_that_does_not_use_it(setting, value, users, capsys):
+    flag = f"--{setting.replace('_', '-')}"
+    flags = [f"{flag}={value}"] if not isinstance(value, bool) else [flag if value else no(flag)]
     for name in METHODS:
-        config = with_settings(name, **{setting: value})
+        told = ["--algorithm", name, *flags]
         if name in users:
+            config = configure("default", name, **{setting: value})
+            assert presets.get_setting(config.settings, setting) == value
+            assert parse_train(["--preset", "default", *told]).settings == config.settings
             make_job(config)
             continue
-        with pytest.raises(
-            ValueError, match=f"^{setting} is {value}, which is not used by {name};"
-        ) as error:
-            make_job(config)
-        assert str(error.value).endswith(f"or choose --algorithm {' or '.join(users)}.")
+        with pytest.raises(ValueError, match=f"^There is no setting '{setting}'; ") as error:
+            configure("default", name, **{setting: value})
+        known = str(error.value).split("choose one of: ")[1].removesuffix(".").split(", ")
+        assert setting not in known
+        assert {"num_seeds", "discount"} <= {*known}
+        with pytest.raises(SystemExit) as exit_:
+            parse_train(told)
+        assert exit_.value.code == 2
+        error = capsys.readouterr().err
+        assert "Unrecognized options" in error
+        assert flags[0].split("=")[0] in error
 
 
 @pytest.mark.parametrize(

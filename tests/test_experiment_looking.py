@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 import a2c_jax as a2c
-from a2c_jax import experiment
+from a2c_jax import experiment, presets
 from a2c_jax.experiment import cli
 from a2c_jax.experiment.preparing import prepare
 from a2c_jax.experiment.run_training import carry_out
@@ -38,8 +38,8 @@ def test_an_evaluation_is_that_of_the_core(runs):
     other = experiment.evaluate_run(run, num_episodes=7, seed=1)
     assert not np.array_equal(other.returns, evaluated.returns)
     # The mean over many episodes does not depend on the keys: compare with other ones.
-    params = jax.tree.map(lambda leaf: leaf[1], run.state.params)
-    stats = a2c.evaluate(run.job.env, run.job.network, params, jax.random.key(9), 500)
+    state = jax.tree.map(lambda leaf: leaf[1], run.state.agent)
+    stats = a2c.evaluate(run.job.env, run.job.agent, state, jax.random.key(9), 500)
     ours = experiment.evaluate_run(run, num_episodes=500).returns[1]
     error = np.sqrt((ours.var() + np.var(stats.returns)) / 500)
     assert abs(ours.mean() - np.mean(stats.returns)) < 4 * error + 1e-6
@@ -119,7 +119,8 @@ def test_a_replay_is_of_the_newest_policies(runs, capsys):
     recording = experiment.record_run(run, seeds=(2, 0), num_episodes=1)
     assert recording.seeds == (2, 0)
     params = jax.tree.map(lambda leaf: leaf[2], run.state.params)
-    logits = run.job.network.policy(params, recording.observations[0, 0])
+    network = presets.make_network(run.config.settings, run.job.env)
+    logits = network.policy(params, recording.observations[0, 0])
     length = recording.lengths[0, 0]
     np.testing.assert_array_equal(
         recording.actions[0, 0, :length], np.argmax(logits, axis=-1)[:length]

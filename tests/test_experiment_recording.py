@@ -1,5 +1,8 @@
 """A recording is what the policy really did, step by step."""
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 from probe_envs import always_surviving, delayed
 
 import a2c_jax as a2c
+from a2c_jax import presets
 from a2c_jax.experiment.recording import (
     Recording,
     ending_of,
@@ -14,6 +18,7 @@ from a2c_jax.experiment.recording import (
     is_cartpole,
     record,
 )
+from a2c_jax.methods import METHODS
 
 SEEDS = (4, 9, 2)
 
@@ -54,16 +59,17 @@ def each(recording):
             yield row, e, episode_of(recording, seed, e)
 
 
-def test_shapes(recording):
+def test_shapes(short, recording):
     length = recording.lengths.max()
     assert recording.seeds == SEEDS
     assert recording.observations.shape == (3, 4, length, 4)
     assert recording.final_observations.shape == (3, 4, 4)
-    assert recording.probabilities.shape == (3, 4, length, 2)
+    assert recording.outputs.shape == (3, 4, length, 2)
     for array in (recording.actions, recording.values, recording.rewards):
         assert array.shape == (3, 4, length)
     assert recording.terminated.shape == recording.lengths.shape == (3, 4)
-    assert all(isinstance(x, np.ndarray) for x in recording[2:])
+    assert recording.action_space == short.action_space
+    assert all(isinstance(x, np.ndarray) for x in recording[3:])
     assert recording.actions.dtype.kind == recording.lengths.dtype.kind == "i"
 
 
@@ -92,13 +98,12 @@ def test_the_recorded_actions_lead_where_the_recording_says(short, recording):
     assert len({*recording.lengths.ravel()}) > 3, "too alike to tell anything"
 
 
-def test_probabilities_and_values_are_the_networks(network, params, recording, greedy):
-    probabilities = jax.nn.softmax(jax.vmap(network.policy)(params, recording.observations))
+def test_outputs_and_values_are_the_networks(network, params, recording, greedy):
+    outputs = jax.vmap(network.policy)(params, recording.observations)
     values = jax.vmap(network.value)(params, recording.observations)
-    np.testing.assert_allclose(recording.probabilities, probabilities, atol=1e-5)
-    np.testing.assert_allclose(recording.probabilities.sum(axis=-1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(recording.outputs, outputs, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(recording.values, values, rtol=1e-4, atol=1e-5)
-    best = recording.probabilities.argmax(axis=-1)
+    best = recording.outputs.argmax(axis=-1)
     played = np.arange(best.shape[-1]) < recording.lengths[..., None]
     as_likely = (recording.actions == best)[played].mean()
     assert as_likely == 1.0 if greedy else 0.5 < as_likely < 1.0
@@ -135,16 +140,24 @@ def test_seeds_have_noise_of_their_own(short, network, params):
     assert first.tolist() != second.tolist()
 
 
-def test_a_critic_of_actions_gives_its_expectation(short):
-    network = a2c.mlp_q_actor_critic(short, hidden_sizes=(8,), policy_init=a2c.orthogonal(1.0))
-    params = seeds_of(network, 1)
-    recording = record(short, network, params, [0], jax.random.key(1), 1, greedy=False)
-    (_, _, episode), *_ = each(recording)
-    mine = jax.tree.map(lambda x: x[0], params)
-    q = network.action_values(mine, episode.observations[:-1])
-    np.testing.assert_allclose(
-        episode.values, np.sum(episode.probabilities * q, axis=-1), rtol=1e-4
+def test_a_critic_of_actions_gives_the_value_of_the_action_taken(short):
+    settings = dataclasses.replace(
+        presets.general,
+        method=METHODS["q-actor-critic"],
+        hidden_sizes=(8,),
+        q_network=functools.partial(a2c.mlp_q_actor_critic, policy_init=a2c.orthogonal(1.0)),
     )
+    agent, network = presets.make_agent(settings, short), presets.make_network(settings, short)
+    states = seeds_of(agent, 1)
+    recording = record(short, agent, states, [0], jax.random.key(1), 1, greedy=False)
+    (_, _, episode), *_ = each(recording)
+    mine = jax.tree.map(lambda x: x[0], states.params)
+    seen = episode.observations[:-1]
+    q = np.asarray(network.value(mine, seen))
+    assert {*episode.actions} == {0, 1}, "else it could be the value of one action always"
+    taken = np.take_along_axis(q, episode.actions[:, None], axis=-1)[:, 0]
+    np.testing.assert_allclose(episode.values, taken, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(episode.outputs, network.policy(mine, seen), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +177,7 @@ def test_how_an_episode_ends(env, length, terminated):
 def ended_at(observation, terminated=True):
     one = np.zeros((1, 1, 1))
     return Recording(
-        "CartPole-v1", (0,), np.zeros((1, 1, 1, 4)), np.array([[observation]]),
+        "CartPole-v1", a2c.Discrete(2), (0,), np.zeros((1, 1, 1, 4)), np.array([[observation]]),
         one.astype(int), np.full((1, 1, 1, 2), 0.5), one, one, np.array([[1]]),
         np.array([[terminated]]),
     )  # fmt: skip

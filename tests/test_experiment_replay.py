@@ -8,7 +8,9 @@ import subprocess
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import softmax
 
+import a2c_jax as a2c
 from a2c_jax.experiment.recording import Recording
 from a2c_jax.experiment.replay import replay_page
 
@@ -17,14 +19,14 @@ def made_recording(length=20, components=(4,), num_actions=2, env_name="CartPole
     """Two seeds of two episodes: ``length`` steps to the time limit, and fewer to a fall."""
     random = np.random.default_rng(0)
     shape = (2, 2, length)
-    logits = random.normal(size=(*shape, num_actions))
     return Recording(
         env_name=env_name,
+        action_space=a2c.Discrete(num_actions),
         seeds=(3, 8),
         observations=random.uniform(-0.2, 0.2, (*shape, *components)),
         final_observations=random.uniform(-0.2, 0.2, (2, 2, *components)),
         actions=random.integers(0, num_actions, shape),
-        probabilities=np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True),
+        outputs=random.normal(size=(*shape, num_actions)),
         values=random.normal(50, 3, shape),
         rewards=np.ones(shape),
         lengths=np.array([[length, length - 2], [length - 1, length]]),
@@ -60,7 +62,7 @@ def test_the_page_holds_the_recording():
             assert episode["actions"] == recording.actions[s, e, :length].tolist()
             np.testing.assert_allclose(
                 np.transpose(episode["probabilities"]),
-                recording.probabilities[s, e, :length],
+                softmax(recording.outputs[s, e, :length], axis=-1),
                 rtol=1e-3,
             )
             np.testing.assert_allclose(
@@ -82,7 +84,9 @@ def test_the_page_of_another_environment_has_no_drawing(other):
     assert (len(data["components"]) > 0) == (len(episode["observations"]) > 0) == few
     if len(data["actions"]) > 7:
         taken = recording.actions[0, 0, :, None]
-        expected = np.take_along_axis(recording.probabilities[0, 0], taken, axis=-1)[:, 0]
+        expected = np.take_along_axis(softmax(recording.outputs[0, 0], axis=-1), taken, axis=-1)[
+            :, 0
+        ]
         np.testing.assert_allclose(episode["probabilities"], [expected], rtol=1e-3)
 
 
@@ -120,8 +124,10 @@ def test_numbers_that_are_missing_are_null():
 
 def test_a_page_of_eight_long_episodes_is_small():
     recording = made_recording(length=500)
-    many = [np.concatenate([array] * 4) for array in recording[2:]]
-    recording = Recording("CartPole-v1", tuple(range(8)), *many)  # of two episodes each
+    many = [np.concatenate([array] * 4) for array in recording[3:]]
+    recording = Recording(
+        "CartPole-v1", a2c.Discrete(2), tuple(range(8)), *many
+    )  # of two episodes each
     assert len(replay_page(recording, title="a title")) < 600_000
 
 
@@ -192,7 +198,7 @@ def test_the_page_opens_at_the_step_of_its_address(browser):
     page = replay_page(recording, title="a title")
     shown = fields(browser(page, "#seed=8&episode=1&step=12", "--dump-dom"))
     action = recording.actions[1, 1, 12]
-    probability = 100 * recording.probabilities[1, 1, 12, action]
+    probability = 100 * softmax(recording.outputs[1, 1, 12])[action]
     assert shown["step"] == "12 / 20"
     assert shown["return"] == "12"
     name, percent = re.fullmatch(r"(\w+) \((.*) %\)", shown["action"]).groups()

@@ -322,7 +322,11 @@ def test_a_flipped_byte_is_refused(copy, capsys):
         ),
         ('{"settings": []}', "settings is []; give an object"),
         ('{"preset": 5}', "preset is 5; give a name"),
-        ('{"settings": {"expected": 1}}', "expected is 1; give a value like False."),
+        (
+            '{"algorithm": "q-actor-critic", "settings": {"expected": 1}}',
+            "expected is 1; give a value like False.",
+        ),
+        ('{"settings": {"expected": true}}', "There is no setting 'expected'"),
         ('{"seeds": [0, 1.5]}', "seeds is [0, 1.5]; give whole numbers in a list"),
     ],
 )

@@ -40,6 +40,7 @@ def some_run(label="a run", num_seeds=4, num_updates=250, seed=0, **changes):
         entropy=rng.random(shape).astype(np.float32),
         grad_norm=rng.lognormal(size=shape).astype(np.float32),
         explained_variance=rng.uniform(-0.5, 1.0, shape).astype(np.float32),
+        steps=np.full(shape, 40.0, np.float32),
     )
     position = 40 * np.arange(1, num_updates + 1)
     solved_at = np.where(rng.random(num_seeds) < 0.7, rng.choice(position, num_seeds), np.inf)

@@ -65,7 +65,7 @@ def test_recent_returns_of_many_seeds_are_those_of_a_slow_loop(per_update):
     counts = rng.poisson(pace, (5, 60)).astype(np.float32)
     counts[0, 20:40] = 0.0
     sums = counts * rng.integers(-9, 10, (5, 60)).astype(np.float32)
-    metrics = a2c.Metrics(sums, sums, counts, *[sums] * 5)
+    metrics = a2c.Metrics(sums, sums, counts, *[sums] * 6)
     for array in metrics:
         array.flags.writeable = False
     means, sizes = statistics.recent_returns(metrics)

@@ -75,7 +75,7 @@ def test_texts_become_points():
         (["discount=0.9:1"], 0, "draws is 0; give"),
         (["num_envs=4,8"], None, "over names num_envs, which is static of a2c: it shapes"),
         (["hidden_sizes=4,8"], None, "over names hidden_sizes, which is static"),
-        (["gae_lambda=0.9,1"], None, "over names gae_lambda, which is static of a2c"),
+        (["gae_lambda=0.9,1"], None, "There is no setting 'gae_lambda'; "),
         (["discont=0.9,1"], None, "There is no setting 'discont'; did you mean discount"),
         (["discount=0.9,1.1"], None, "discount is 1.1; give a number from 0 to 1"),
         (["learning_rate=0,1"], None, "learning_rate is 0.0; give"),

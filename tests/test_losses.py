@@ -181,10 +181,40 @@ def test_normalized_advantages_ignore_the_scale_of_rewards(network):
         scaled = transitions._replace(reward=transitions.reward * scale)
         return a2c.actor_critic_loss(
             params, network, scaled, discount=0.9,
-            estimator=a2c.reinforce, normalize_advantages=True,
+            estimator=a2c.normalized_advantages(a2c.reinforce),
         )[1].policy_loss  # fmt: skip
 
     np.testing.assert_allclose(policy_term(1.0), policy_term(50.0), rtol=1e-4)
+
+
+def test_a_single_advantage_cannot_be_normalized(network):
+    single = jax.tree.map(lambda x: x[:1, :1], some_transitions())
+    with pytest.raises(
+        ValueError, match=r"^normalized_advantages is given a single advantage.*\.$"
+    ):
+        a2c.actor_critic_loss(
+            network.init(jax.random.key(0)), network, single, discount=0.9,
+            estimator=a2c.normalized_advantages(a2c.n_step),
+        )  # fmt: skip
+
+
+def test_rows_that_are_excluded_enter_no_term():
+    rng = np.random.default_rng(0)
+    logits, actions = (
+        jnp.asarray(rng.normal(size=(6, 3, 2))),
+        jnp.asarray(rng.integers(0, 2, (6, 3))),
+    )
+    values, targets = jnp.asarray(rng.normal(size=(2, 6, 3)))
+    where = jnp.asarray(rng.random((6, 3)) < 0.5)
+    for loss, *arrays in [
+        (a2c.policy_loss, logits, actions, targets),
+        (a2c.value_loss, values, targets),
+        (a2c.entropy_loss, logits),
+    ]:
+        expected = loss(*(array[where] for array in arrays))
+        np.testing.assert_allclose(loss(*arrays, where=where), expected, rtol=1e-5)
+        with pytest.raises(ValueError, match=r"^where is False everywhere; give"):
+            loss(*arrays, where=jnp.zeros_like(where))
 
 
 def test_misshaped_arrays_are_named():

@@ -28,8 +28,30 @@ def test_episodes_are_counted_as_a_loop_would(ending):
             ended = terminated[rollout, t] | truncated[rollout, t]
             want += [*(running * ended).sum(axis=1), ended.sum()]
             running *= ~ended
-        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(got[:3], want, rtol=1e-4, atol=1e-5)
+        assert got.steps == 6 * 3
         np.testing.assert_allclose(episodes, running, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_that_are_excluded_count_as_if_they_were_absent():
+    rng = np.random.default_rng(1)
+    rewards = rng.normal(size=(6, 3)).astype(np.float32)
+    terminated, truncated = rng.random((2, 6, 3)) < 0.3
+    where = np.arange(6)[:, None] < np.array([2, 6, 4])
+    under_way = open_episodes(3)._replace(returns=jnp.array([1.0, 2.0, 3.0]))
+    after, got = count_episodes(
+        under_way, transitions(rewards, terminated, truncated), jnp.asarray(where)
+    )
+    assert got.steps == 12
+    sums = np.zeros(3)
+    for n, rows in enumerate([2, 6, 4]):
+        alone = (x[:rows, n : n + 1] for x in (rewards, terminated, truncated))
+        before = type(after)(*(x[n : n + 1] for x in under_way))
+        after_alone, got_alone = count_episodes(before, transitions(*alone))
+        np.testing.assert_allclose([x[n] for x in after], np.ravel(after_alone), atol=1e-6)
+        sums += got_alone[:3]
+    assert sums[2] > 1
+    np.testing.assert_allclose(got[:3], sums, rtol=1e-5)
 
 
 def test_explained_variance():
@@ -45,7 +67,7 @@ def test_explained_variance():
 
 def some_metrics(counts, sums):
     empty = jnp.zeros_like(jnp.asarray(counts))
-    return a2c.Metrics(jnp.asarray(sums), empty, jnp.asarray(counts), *[empty] * 5)
+    return a2c.Metrics(jnp.asarray(sums), empty, jnp.asarray(counts), *[empty] * 6)
 
 
 def test_learning_curve_pools_episodes_and_leaves_gaps():

@@ -31,12 +31,12 @@ def test_a_batch_is_its_rows(cartpole):
 
 def test_a_forward_pass_by_hand(cartpole):
     # relu(x W + b) with W all 1 and b = -1: x = (1, 2, 0, 0) gives 2 in both units;
-    # head rows (1, 1) and (0, 1) with bias 0.5: logits 4.5 and 2.5
+    # head columns (1, 1) and (0, 1) with bias 0.5: logits 4.5 and 2.5
     network = a2c.article_network(cartpole, (2,))
     params = network.init(jax.random.key(0))
     params["policy"]["params"] = {
         "Linear_0": {"kernel": jnp.ones((4, 2)), "bias": -jnp.ones(2)},
-        "Linear_1": {"kernel": jnp.array([[1.0, 1.0], [0.0, 1.0]]), "bias": jnp.full(2, 0.5)},
+        "Linear_1": {"kernel": jnp.array([[1.0, 0.0], [1.0, 1.0]]), "bias": jnp.full(2, 0.5)},
     }
     np.testing.assert_array_equal(
         network.policy(params, jnp.array([1.0, 2.0, 0.0, 0.0])), [4.5, 2.5]
@@ -59,6 +59,7 @@ def test_article_network_starts_as_pytorch_does(cartpole):
     for which in ("policy", "value"):
         hidden, head = params[which]["params"].values()
         assert hidden["kernel"].shape == (4, 256)
+        assert head["kernel"].shape == (2 if which == "policy" else 1, 256)
         for array, fan_in in [
             (hidden["kernel"], 4), (hidden["bias"], 4), (head["kernel"], 256),
         ]:  # fmt: skip
@@ -107,14 +108,16 @@ def test_a_scaled_network_is_the_same_one_in_other_units(make, cartpole):
     np.testing.assert_allclose(
         scaled.policy(params, obs), network.policy(params, seen), rtol=1e-6
     )  # fmt: skip
-    np.testing.assert_allclose(scaled[-1](params, obs), 10.0 * network[-1](params, seen), rtol=1e-6)
+    np.testing.assert_allclose(
+        scaled.value(params, obs), 10.0 * network.value(params, seen), rtol=1e-6
+    )
 
 
 def test_one_scale_is_for_all_features_whatever_their_shape():
     env = a2c.make_env("Catch-bsuite")
     network = a2c.mlp_actor_critic(env, hidden_sizes=(8,))
     params = network.init(jax.random.key(0))
-    obs = jax.random.normal(jax.random.key(1), (3, *env.observation_shape))
+    obs = jax.random.normal(jax.random.key(1), (3, *env.observation.shape))
     scaled = a2c.scaled(network, env, observation_scale=np.array([2.0]))
     np.testing.assert_allclose(
         scaled.policy(params, obs), network.policy(params, 2.0 * obs), rtol=1e-6
@@ -137,6 +140,6 @@ def test_without_scales_a_network_is_left_alone(cartpole):
         ({"value_scale": -1.0}, "^value_scale is -1.0; give a finite number above 0"),
     ],
 )  # fmt: skip
-def test_bad_scales_are_told(scales, sentence, cartpole):
+def test_bad_scales_are_named(scales, sentence, cartpole):
     with pytest.raises(ValueError, match=sentence):
         a2c.scaled(a2c.mlp_actor_critic(cartpole), cartpole, **scales)

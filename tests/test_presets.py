@@ -9,8 +9,8 @@ import pytest
 
 import a2c_jax as a2c
 from a2c_jax import presets
-from a2c_jax.article import AS_PRINTED, CORRECTED
-from a2c_jax.methods import METHODS
+from a2c_jax.algorithms.article import AS_PRINTED, CORRECTED
+from a2c_jax.methods import GAE, METHODS
 
 SMALL = dataclasses.replace(
     presets.general, num_envs=2, num_steps=4, total_steps=64, hidden_sizes=(4,)
@@ -58,9 +58,11 @@ def test_the_articles_loop_is_built_from_its_settings(cartpole, monkeypatch):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_builds_and_takes_a_step(cartpole, name):
-    preset = dataclasses.replace(SMALL, method=METHODS[name], num_workers=3)
+    preset = dataclasses.replace(SMALL, method=METHODS[name])
+    workers = 1
+    if name == "a3c":
+        preset, workers = presets.replace(preset, num_workers=3), 3
     algorithm = presets.build(preset, cartpole)
-    workers = 3 if name == "a3c" else 1
     assert algorithm.steps_per_update == workers * 2 * 4
     assert presets.num_updates(preset) == 64 // (workers * 2 * 4)
     before = algorithm.init(jax.random.key(0))
@@ -71,32 +73,79 @@ def test_every_method_builds_and_takes_a_step(cartpole, name):
         assert optax.tree.norm(moved) > 0, f"the {network} network did not learn"
 
 
+@pytest.fixture
+def parts_of(cartpole, monkeypatch):
+    """What a preset's method gives to its algorithm, by the algorithm's own arguments."""
+    for name in ("actor_critic", "q_actor_critic", "a3c"):
+        monkeypatch.setattr(f"a2c_jax.methods.{name}", lambda *args, **parts: parts)
+    return lambda preset: presets.build(preset, cartpole)
+
+
 @pytest.mark.parametrize(
-    ("name", "changes"),
+    ("name", "changes", "expected"),
     [
-        ("q-actor-critic", {"expected": True}),
-        ("a3c", {"num_workers": 3, "random_order": True, "shared_statistics": False}),
-        ("a2c", {}),
+        ("q-actor-critic", {"expected": True}, {"expected": True}),
+        (
+            "a3c",
+            {"num_workers": 3, "random_order": True, "shared_statistics": False},
+            {"num_workers": 3, "order": a2c.random_order, "shared_statistics": False},
+        ),
+        ("a3c", {}, {"num_workers": 4, "order": a2c.round_robin, "shared_statistics": True}),
+        ("a2c", {}, {}),
     ],
 )
-def test_a_methods_own_settings_reach_its_algorithm_and_no_others_do(cartpole, name, changes):
-    method = METHODS[name]._replace(algorithm=lambda *args, **parts: parts)
-    parts = presets.build(dataclasses.replace(SMALL, method=method, **changes), cartpole)
-    shared = {
-        "num_envs", "num_steps", "discount", "value_coef", "entropy_coef",
-        "normalize_advantages", "estimator",
-    }  # fmt: skip
-    assert {key: parts[key] for key in parts if key not in shared} == changes
+def test_a_methods_own_settings_reach_its_algorithm_and_no_others_do(
+    parts_of, name, changes, expected
+):
+    parts = parts_of(presets.replace(SMALL, method=METHODS[name], **changes))
+    shared = {"num_envs", "num_steps", "discount", "value_coef", "entropy_coef"}
+    for setting in shared:
+        assert parts[setting] == getattr(SMALL, setting)
+    assert {key: parts[key] for key in parts if key not in {*shared, "estimator"}} == expected
 
 
-def test_lambda_reaches_the_estimator_of_gae_alone(cartpole):
+@pytest.mark.parametrize("normalized", [True, False])
+@pytest.mark.parametrize(
+    ("name", "changes", "estimator"),
+    [
+        ("reinforce", {}, a2c.reinforce),
+        ("reinforce-with-baseline", {}, a2c.reinforce_with_baseline),
+        ("q-actor-critic", {}, a2c.sarsa),
+        ("td-actor-critic", {}, a2c.td_actor_critic),
+        ("a2c", {}, a2c.n_step),
+        ("gae", {"gae_lambda": 0.3}, a2c.gae(0.3)),
+        ("a3c", {}, a2c.n_step),
+    ],
+)
+def test_every_method_has_its_estimator(parts_of, name, changes, estimator, normalized):
     rewards = jnp.arange(1.0, 5.0)[:, None]
     ones, values = jnp.ones((4, 1)), jnp.full((4, 1), 0.5)
-    arrays = (rewards, 0.9 * ones, ones, values, values)
-    for name, estimator in [("gae", a2c.gae(0.3)), ("a2c", a2c.n_step)]:
-        method = METHODS[name]._replace(algorithm=lambda *args, **parts: parts["estimator"])
-        built = presets.build(dataclasses.replace(SMALL, method=method, gae_lambda=0.3), cartpole)
-        np.testing.assert_array_equal(built(*arrays).advantages, estimator(*arrays).advantages)
+    values = values.at[2].set(-1.0)
+    arrays = (rewards, 0.9 * ones, ones, values, values + 0.25)
+    preset = presets.replace(
+        SMALL, method=METHODS[name], normalize_advantages=normalized, **changes
+    )
+    built, plain = parts_of(preset)["estimator"](*arrays), estimator(*arrays)
+    expected = a2c.normalize(plain.advantages) if normalized else plain.advantages
+    np.testing.assert_array_equal(built.advantages, expected)
+    np.testing.assert_array_equal(built.targets, plain.targets)
+
+
+def test_a_setting_can_be_changed_and_read_wherever_it_stands():
+    preset = presets.replace(SMALL, discount=0.5, method=METHODS["gae"], gae_lambda=0.3)
+    assert (preset.discount, preset.method) == (0.5, GAE(gae_lambda=0.3))
+    assert presets.get_setting(preset, "discount") == 0.5
+    assert presets.get_setting(preset, "gae_lambda") == 0.3
+    assert presets.replace(preset, gae_lambda=0.7).method == GAE(gae_lambda=0.7)
+    assert "gae_lambda" in presets.setting_names(preset)
+    assert not {"method", "num_workers"} & {*presets.setting_names(preset)}
+    assert presets.replace(presets.article, num_episodes=7).num_episodes == 7
+
+
+@pytest.mark.parametrize("preset", [SMALL, presets.article])
+def test_a_setting_of_another_method_cannot_be_changed(preset):
+    with pytest.raises(TypeError, match="gae_lambda"):
+        presets.replace(preset, gae_lambda=0.3)
 
 
 def test_rmsprop_keeps_its_epsilon_outside_the_root_as_pytorch_does():
@@ -141,7 +190,7 @@ def test_the_rate_of_a3c_reaches_its_end_at_the_last_step_of_the_optimizer(
         schedules.append(rate)
         return optax.sgd(rate)
 
-    preset = dataclasses.replace(
+    preset = presets.replace(
         SMALL, method=METHODS["a3c"], num_workers=2, shared_statistics=shared_statistics,
         optimizer=optimizer, learning_rate=1e-2, final_learning_rate=1e-3,
     )  # fmt: skip
@@ -193,23 +242,22 @@ def test_settings_outside_their_range_are_named(cartpole, setting, value):
         presets.build(dataclasses.replace(presets.general, **{setting: value}), cartpole)
 
 
-def test_lambda_outside_its_range_is_named_where_it_is_used(cartpole):
-    preset = dataclasses.replace(presets.general, gae_lambda=2.0)
-    presets.build(preset, cartpole)
+def test_lambda_outside_its_range_is_named(cartpole):
+    preset = presets.replace(presets.general, method=METHODS["gae"], gae_lambda=2.0)
     with pytest.raises(ValueError, match=r"^gae_lambda is 2.0; give"):
-        presets.build(dataclasses.replace(preset, method=METHODS["gae"]), cartpole)
+        presets.build(preset, cartpole)
 
 
 @pytest.mark.parametrize("setting", ["num_workers", "num_envs", "num_steps", "total_steps"])
 def test_numbers_of_a3c_below_1_are_named(cartpole, setting):
-    preset = dataclasses.replace(presets.general, method=METHODS["a3c"], **{setting: 0})
+    preset = presets.replace(presets.general, method=METHODS["a3c"], **{setting: 0})
     with pytest.raises(ValueError, match=f"^{setting} is 0; give"):
         presets.build(preset, cartpole)
 
 
 def test_a_total_below_one_round_of_a3c_says_how_much_that_is(cartpole):
     preset = dataclasses.replace(presets.general, method=METHODS["a3c"], total_steps=159)
-    sentence = r"^total_steps is 159, less than the 160 \(num_workers \* num_envs \* num_steps\)"
+    sentence = r"^total_steps is 159, less than the 160 of a single update; give at least that many"
     with pytest.raises(ValueError, match=sentence):
         presets.build(preset, cartpole)
 
@@ -254,6 +302,6 @@ def test_the_rate_falls_by_a_power_of_what_is_left(power, cartpole):
     np.testing.assert_allclose([rate(update) for update in range(9)], expected, rtol=1e-6)
 
 
-def test_a_bad_power_is_told(cartpole):
+def test_a_bad_power_is_named(cartpole):
     with pytest.raises(ValueError, match=r"^rate_power is 0\.0; give a finite number above 0"):
         presets.build(dataclasses.replace(SMALL, rate_power=0.0), cartpole)

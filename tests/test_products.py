@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2c_jax.products import affine, head
+from a2c_jax._cpu.products import _from_few, _to_few, linear, stored
 
 # Few and many features; small and large batches; sizes that are no multiple of the lanes.
-AFFINE = [(1, 1, 5), (7, 4, 33), (128, 4, 256), (16, 8, 64), (16, 9, 64)]
-HEAD = [(3, 5, 1), (8, 256, 2), (128, 256, 2), (64, 64, 8), (64, 64, 9), (4, 96, 3)]
+FROM_FEW = [(1, 1, 5), (7, 4, 33), (128, 4, 256), (16, 8, 64), (16, 9, 64)]
+TO_FEW = [(3, 5, 1), (8, 256, 2), (128, 256, 2), (64, 64, 8), (64, 64, 9), (4, 96, 3)]
 
 
 def operands(*shapes):
@@ -26,25 +26,36 @@ def derivatives(function, arrays, weights):
     return jax.grad(lambda *a: jnp.sum(function(*a) * weights), tuple(range(len(arrays))))(*arrays)
 
 
-@pytest.mark.parametrize(("batch", "features", "outputs"), AFFINE)
-def test_affine_and_its_gradient_are_the_product_s(batch, features, outputs):
+def linear_without_bias(x, kernel):
+    """A layer whose kernel is stored as that of ``_to_few``, ``[out, in]``."""
+    return linear(x, stored(kernel.T), jnp.zeros(kernel.shape[0]))
+
+
+@pytest.mark.parametrize(("batch", "features", "outputs"), FROM_FEW)
+@pytest.mark.parametrize("function", [_from_few, linear])
+def test_a_layer_of_few_features_and_its_gradient_are_the_product_s(
+    function, batch, features, outputs
+):
     x, kernel, bias, weights = operands(
         (batch, features), (features, outputs), (outputs,), (batch, outputs)
     )
     expected = in_float64(lambda x, w, b: x @ w + b, x, kernel, bias)
-    np.testing.assert_allclose(jax.jit(affine)(x, kernel, bias), expected, rtol=1e-5, atol=1e-5)
-    by_x, by_kernel, by_bias = derivatives(affine, (x, kernel, bias), weights)
+    np.testing.assert_allclose(jax.jit(function)(x, kernel, bias), expected, rtol=1e-5, atol=1e-5)
+    by_x, by_kernel, by_bias = derivatives(function, (x, kernel, bias), weights)
     np.testing.assert_allclose(by_x, in_float64(lambda d, w: d @ w.T, weights, kernel), atol=1e-4)
     np.testing.assert_allclose(by_kernel, in_float64(lambda x, d: x.T @ d, x, weights), atol=1e-4)
     np.testing.assert_allclose(by_bias, in_float64(lambda d: d.sum(0), weights), atol=1e-4)
 
 
-@pytest.mark.parametrize(("batch", "features", "outputs"), HEAD)
-def test_head_and_its_gradient_are_the_product_s(batch, features, outputs):
+@pytest.mark.parametrize(("batch", "features", "outputs"), TO_FEW)
+@pytest.mark.parametrize("function", [_to_few, linear_without_bias])
+def test_a_layer_of_few_outputs_and_its_gradient_are_the_product_s(
+    function, batch, features, outputs
+):
     x, kernel, weights = operands((batch, features), (outputs, features), (batch, outputs))
     expected = in_float64(lambda x, w: x @ w.T, x, kernel)
-    np.testing.assert_allclose(jax.jit(head)(x, kernel), expected, rtol=1e-5, atol=1e-4)
-    by_x, by_kernel = derivatives(head, (x, kernel), weights)
+    np.testing.assert_allclose(jax.jit(function)(x, kernel), expected, rtol=1e-5, atol=1e-4)
+    by_x, by_kernel = derivatives(function, (x, kernel), weights)
     np.testing.assert_allclose(by_x, in_float64(lambda d, w: d @ w, weights, kernel), atol=1e-4)
     np.testing.assert_allclose(by_kernel, in_float64(lambda x, d: d.T @ x, x, weights), atol=1e-4)
 
@@ -54,7 +65,7 @@ def test_forward_mode_second_derivatives_and_vmap(features):
     x, kernel, bias, out = operands((6, features), (features, 32), (32,), (2, 32))
 
     def through(scale, x):
-        return jnp.sum(jnp.sin(head(jnp.tanh(affine(scale * x, kernel, bias)), out)))
+        return jnp.sum(jnp.sin(_to_few(jnp.tanh(_from_few(scale * x, kernel, bias)), out)))
 
     def plain(scale, x):
         return jnp.sum(jnp.sin(jnp.tanh(scale * x @ kernel + bias) @ out.T))
@@ -71,7 +82,7 @@ def test_gradients_of_many_seeds_and_second_derivatives_by_the_parameters(featur
     x, kernel, bias, out = operands((3, 6, features), (3, features, 32), (3, 32), (3, 2, 32))
 
     def through(kernel, bias, out, x):
-        return jnp.sum(jnp.sin(head(jnp.tanh(affine(x, kernel, bias)), out)))
+        return jnp.sum(jnp.sin(_to_few(jnp.tanh(_from_few(x, kernel, bias)), out)))
 
     def plain(kernel, bias, out, x):
         return jnp.sum(jnp.sin(jnp.tanh(x @ kernel + bias) @ out.T))

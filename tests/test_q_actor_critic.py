@@ -6,12 +6,13 @@ import pytest
 from probe_envs import action_dependent, delayed
 
 import a2c_jax as a2c
-from a2c_jax.rollout import draw_noise
+from a2c_jax.algorithms.q_actor_critic import action_values, sarsa_rollouts
+from a2c_jax.rollout import draw_noise, draw_starts
 
 
 def linear_q_network(env):
     """Logits and action values linear in the observation, so that gradients are known."""
-    shape = (*env.observation_shape, 2)
+    shape = (*env.observation.shape, 2)
 
     def init(key):
         policy_key, value_key = jax.random.split(key)
@@ -20,10 +21,10 @@ def linear_q_network(env):
             "value": jax.random.normal(value_key, shape),
         }
 
-    return a2c.QNetwork(
+    return a2c.Network(
         init,
         policy=lambda params, obs: obs @ params["policy"],
-        action_values=lambda params, obs: obs @ params["value"],
+        value=lambda params, obs: obs @ params["value"],
     )
 
 
@@ -35,18 +36,19 @@ def algorithm_1(env, state, updates, rate_policy, rate_value, discount):
 
     theta = np.asarray(state.params["policy"], np.float64)
     w = np.asarray(state.params["value"], np.float64)
-    env_state = jax.tree.map(lambda x: x[0], state.env_state)
-    s, a = np.asarray(state.obs[0], np.float64), int(state.action[0])
+    env_state = jax.tree.map(lambda x: x[0], state.actors.env_state)
+    s, a = np.asarray(state.actors.obs[0], np.float64), int(state.actors.memory[0])
     falls = 0
     for t in range(updates):
         noise_key, first_key = jax.random.split(jax.random.fold_in(state.key, t))
-        noise = draw_noise(noise_key, env, 1, 1)
+        noise = draw_noise(noise_key, a2c.categorical(2).noise, 1, 1)
+        (reset_state, reset_obs), _ = draw_starts(noise_key, env, 1, 1, None)
         # Sample reward r and next state s', then sample the next action a'.
         timestep = env.step(noise.step_key[0, 0], env_state, jnp.int32(a))
         r, s_next = float(timestep.reward), np.asarray(timestep.obs, np.float64)
         a_next = sample(s_next, np.asarray(noise.action[0, 0], np.float64))
         # Before anything moves: what the first action of a new episode would be.
-        s_first = np.asarray(noise.reset_obs[0, 0], np.float64)
+        s_first = np.asarray(reset_obs[0, 0], np.float64)
         first_noise = jax.random.gumbel(first_key, (1, 1, 2))[0, 0]
         a_first = sample(s_first, np.asarray(first_noise, np.float64))
         # Update the policy parameters: theta += alpha_theta Q(s, a) grad log pi(a | s).
@@ -63,7 +65,7 @@ def algorithm_1(env, state, updates, rate_policy, rate_value, discount):
         if timestep.terminated:
             falls += 1
             s, a = s_first, a_first
-            env_state = jax.tree.map(lambda x: x[0, 0], noise.reset_state)
+            env_state = jax.tree.map(lambda x: x[0, 0], reset_state)
     return theta, w, s, a, falls
 
 
@@ -81,57 +83,52 @@ def test_one_environment_and_one_step_are_the_printed_algorithm(cartpole, update
     assert all(jnp.abs(x).max() > 1e-3 for x in jax.tree.leaves(moved)), "something happened"
     np.testing.assert_allclose(state.params["policy"], theta, atol=1e-5)
     np.testing.assert_allclose(state.params["value"], w, atol=1e-5)
-    np.testing.assert_allclose(state.obs[0], s, atol=1e-5)
-    assert int(state.action[0]) == a
+    np.testing.assert_allclose(state.actors.obs[0], s, atol=1e-5)
+    assert int(state.actors.memory[0]) == a
     if updates == 60:
         assert falls >= 1, "an episode ended on the way"
 
 
-def q_loss(transitions, next_actions, params, network, **settings):
-    return a2c.q_actor_critic_loss(
-        params, network, transitions, next_actions, discount=0.9, **settings
-    )
+def targets(rollout, params, network, expected=False):
+    """The critic's targets, of the loss that q_actor_critic descends."""
+    agent = action_values(network, 2, expected=expected)
+    loss = a2c.combined_loss(0.9, a2c.sarsa, value_coef=0.5, entropy_coef=0.0)
+    return loss(agent.unroll(a2c.AgentState(params), rollout), rollout)[1].targets
 
 
 @pytest.fixture(scope="module")
 def collected(cartpole):
     network = linear_q_network(cartpole)
     params = network.init(jax.random.key(1))
-    env_state, obs = a2c.reset_envs(jax.random.key(2), cartpole, 8)
-    *_, transitions, next_actions = a2c.rollout_with_next_action(
-        jax.random.key(3),
-        lambda obs: network.policy(params, obs),
-        cartpole,
-        env_state,
-        obs,
-        jnp.zeros(8, jnp.int32),
-        40,
+    collector = sarsa_rollouts(cartpole, action_values(network, 2), 8, 40)
+    start = a2c.Actors(
+        *a2c.reset_envs(jax.random.key(2), cartpole, 8), memory=jnp.zeros(8, jnp.int32)
     )
-    assert transitions.terminated.any()
-    return network, params, transitions, next_actions
+    _, rollout = collector.collect(jax.random.key(3), a2c.AgentState(params), start)
+    assert rollout.transitions.terminated.any()
+    return network, params, rollout
 
 
 def test_the_expected_target_is_the_mean_of_the_sampled_ones(collected):
-    network, params, transitions, next_actions = collected
-    probs = jax.nn.softmax(network.policy(params, transitions.next_obs))
+    network, params, rollout = collected
+    probs = jax.nn.softmax(network.policy(params, rollout.transitions.next_obs))
     by_action = [
-        q_loss(transitions, jnp.full_like(next_actions, a), params, network)[1].targets
+        targets(rollout._replace(memory=jnp.full_like(rollout.memory, a)), params, network)
         for a in range(2)
     ]
     mean = probs[..., 0] * by_action[0] + probs[..., 1] * by_action[1]
-    expected = q_loss(transitions, next_actions, params, network, expected=True)[1].targets
-    sampled = q_loss(transitions, next_actions, params, network)[1].targets
+    expected = targets(rollout, params, network, expected=True)
     np.testing.assert_allclose(expected, mean, rtol=1e-5)
-    assert not np.allclose(sampled, mean)
+    assert not np.allclose(targets(rollout, params, network), mean)
 
 
 def test_nothing_follows_a_fall(collected):
-    network, params, transitions, next_actions = collected
+    network, params, rollout = collected
+    fell, reward = np.asarray(rollout.transitions.terminated), rollout.transitions.reward
     for expected in (False, True):
-        terms = q_loss(transitions, next_actions, params, network, expected=expected)[1]
-        fell = np.asarray(transitions.terminated)
-        np.testing.assert_array_equal(terms.targets[fell], transitions.reward[fell])
-        assert not np.allclose(terms.targets[~fell], transitions.reward[~fell])
+        of_critic = targets(rollout, params, network, expected)
+        np.testing.assert_array_equal(of_critic[fell], reward[fell])
+        assert not np.allclose(of_critic[~fell], reward[~fell])
 
 
 def learn(env, num_updates, **settings):
@@ -146,10 +143,10 @@ def learn(env, num_updates, **settings):
 def test_the_value_of_each_action_is_exact(expected):
     """Entropy keeps both actions in play: without it one would no longer be tried."""
     network, params = learn(action_dependent(), 600, entropy_coef=1.0, expected=expected)
-    values = network.action_values(params, jnp.array([[0.0], [1.0]]))
+    values = network.value(params, jnp.array([[0.0], [1.0]]))
     np.testing.assert_allclose(values, [[1.0, 0.0], [0.0, 1.0]], atol=0.03)
     network, params = learn(delayed(), 600, discount=0.9, entropy_coef=1.0, expected=expected)
-    values = network.action_values(params, jnp.array([[0.0], [1.0]]))
+    values = network.value(params, jnp.array([[0.0], [1.0]]))
     np.testing.assert_allclose(values, [[0.9, 0.9], [1.0, 1.0]], atol=0.03)
 
 
@@ -162,13 +159,15 @@ def test_it_learns_to_copy_the_coin():
 
 def test_a_network_with_the_wrong_critic_is_refused(cartpole):
     settings = {"num_envs": 2, "num_steps": 3}
-    with pytest.raises(ValueError, match=r"^network is a Network, which has no action values"):
+    of_states = r"^network.value gives a single number for an observation, but 2 is needed; .*\.$"
+    with pytest.raises(ValueError, match=of_states):
         a2c.q_actor_critic(cartpole, a2c.mlp_actor_critic(cartpole), optax.adam(1e-3), **settings)
     q_network = a2c.mlp_q_actor_critic(cartpole)
+    of_actions = r"^network.value gives 2 for an observation, but a single number is needed; .*\.$"
     for make in (a2c.actor_critic, lambda *a, **k: a2c.a3c(*a, **k, num_workers=2)):
-        with pytest.raises(ValueError, match=r"^network is a QNetwork, which has no state values"):
+        with pytest.raises(ValueError, match=of_actions):
             make(cartpole, q_network, optax.adam(1e-3), **settings)
-    with pytest.raises(ValueError, match=r"no state values"):
+    with pytest.raises(ValueError, match=of_actions):
         a2c.article(cartpole, q_network)
 
 
@@ -191,4 +190,18 @@ def test_both_networks_have_the_same_policy(cartpole):
         network, q_network = state(cartpole), action(cartpole)
         logits = network.policy(network.init(key), obs)
         np.testing.assert_array_equal(logits, q_network.policy(q_network.init(key), obs))
-        assert q_network.action_values(q_network.init(key), obs).shape == (3, 2)
+        assert q_network.value(q_network.init(key), obs).shape == (3, 2)
+
+
+def test_a_policy_of_the_wrong_width_is_refused(cartpole):
+    three = a2c.make_env("Catch-bsuite")._replace(observation=cartpole.observation)
+    network = a2c.mlp_q_actor_critic(three)
+    with pytest.raises(ValueError, match=r"^network.policy outputs 3, but .* needs 2; .*\.$"):
+        a2c.q_actor_critic(cartpole, network, optax.adam(1e-3), num_envs=2, num_steps=3)
+
+
+def test_an_environment_without_discrete_actions_is_refused(cartpole):
+    continuous = cartpole._replace(action_space=a2c.Box(-1.0, 1.0, (1,)))
+    network = a2c.mlp_q_actor_critic(cartpole)
+    with pytest.raises(ValueError, match=r"^CartPole-v1 has the action space Box.*; use actor_cr"):
+        a2c.q_actor_critic(continuous, network, optax.adam(1e-3), num_envs=2, num_steps=3)

@@ -5,9 +5,11 @@ import pytest
 from probe_envs import always_surviving
 
 import a2c_jax as a2c
-from a2c_jax.rollout import draw_noise
+from a2c_jax.algorithms.q_actor_critic import sarsa_rollouts
+from a2c_jax.rollout import draw_noise, draw_starts
 
 NUM_ENVS, NUM_STEPS = 3, 60
+NOISE = a2c.categorical(2).noise
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,9 @@ def rolled(cartpole):
 
 def test_a_rollout_is_a_plain_loop_over_the_same_noise(cartpole, rolled):
     policy, (state, obs), (_, last_obs, got) = rolled
-    noise = draw_noise(jax.random.key(2), cartpole, NUM_STEPS, NUM_ENVS)
+    noise = draw_noise(jax.random.key(2), NOISE, NUM_STEPS, NUM_ENVS)
+    starts, _ = draw_starts(jax.random.key(2), cartpole, NUM_STEPS, NUM_ENVS, None)
+    reset_state, reset_obs = starts
     step = jax.jit(cartpole.step)
     for n in range(NUM_ENVS):
         env_state = jax.tree.map(lambda leaf, n=n: leaf[n], state)
@@ -41,8 +45,8 @@ def test_a_rollout_is_a_plain_loop_over_the_same_noise(cartpole, rolled):
             assert got.terminated[t, n] == timestep.terminated
             env_state, now = timestep.env_state, timestep.obs
             if timestep.terminated or timestep.truncated:
-                env_state = jax.tree.map(lambda x, t=t, n=n: x[t, n], noise.reset_state)
-                now = noise.reset_obs[t, n]
+                env_state = jax.tree.map(lambda x, t=t, n=n: x[t, n], reset_state)
+                now = reset_obs[t, n]
         np.testing.assert_allclose(last_obs[n], now, rtol=1e-4, atol=1e-5)
 
 
@@ -65,10 +69,27 @@ def test_a_time_limit_truncates_every_so_many_steps():
 
 
 def test_environments_and_steps_have_noise_of_their_own(cartpole):
-    noise = draw_noise(jax.random.key(0), cartpole, 5, 4)
-    for array in (noise.action, noise.reset_obs, jax.random.key_data(noise.step_key)):
+    noise = draw_noise(jax.random.key(0), NOISE, 5, 4)
+    (_, reset_obs), _ = draw_starts(jax.random.key(0), cartpole, 5, 4, None)
+    for array in (noise.action, reset_obs, jax.random.key_data(noise.step_key)):
         rows = np.asarray(array).reshape(20, -1)
         assert len(np.unique(rows, axis=0)) == 20
+
+
+@pytest.mark.parametrize("num_resets", [1, 3])
+def test_with_few_starts_every_ended_episode_begins_at_one_of_them(cartpole, num_resets):
+    start = a2c.reset_envs(jax.random.key(1), cartpole, 8)
+    *_, got = jax.jit(
+        lambda key: a2c.rollout(
+            key, lambda obs: jnp.zeros((8, 2)), cartpole, *start, 60, num_resets
+        )
+    )(jax.random.key(2))
+    ended = np.asarray(got.terminated | got.truncated)[:-1]
+    assert ended.sum() > 10
+    begun = np.unique(np.asarray(got.obs)[1:][ended], axis=0)
+    assert len(begun) == num_resets
+    assert np.all(np.abs(begun) <= 0.05)
+    np.testing.assert_array_equal(got.next_obs[:-1][~ended], got.obs[1:][~ended])
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5])
@@ -78,6 +99,8 @@ def test_counts_below_1_are_refused(cartpole, count):
     start = a2c.reset_envs(jax.random.key(0), cartpole, 2)
     with pytest.raises(ValueError, match=f"num_steps is {count}"):
         a2c.rollout(jax.random.key(0), lambda obs: obs[:, :2], cartpole, *start, count)
+    with pytest.raises(ValueError, match=f"num_resets is {count}"):
+        a2c.rollout(jax.random.key(0), lambda obs: obs[:, :2], cartpole, *start, 5, count)
 
 
 def lean(obs):
@@ -89,15 +112,16 @@ def test_the_action_drawn_is_the_action_taken_next():
     env = a2c.make_env("CartPole-v1", max_steps_in_episode=7)
     env_state, obs = a2c.reset_envs(jax.random.key(0), env, 3)
     first = 1 - lean(obs)  # not what the policy would do
-    env_state, obs, action, rows, next_actions = a2c.rollout_with_next_action(
-        jax.random.key(1),
-        lambda obs: 1e6 * jax.nn.one_hot(lean(obs), 2),
-        env,
-        env_state,
-        obs,
-        first,
-        30,
+    network = a2c.Network(
+        init=lambda key: (),
+        policy=lambda params, obs: 1e6 * jax.nn.one_hot(lean(obs), 2),
+        value=lambda params, obs: jnp.zeros((*obs.shape[:-1], 2)),
     )
+    collector = sarsa_rollouts(env, a2c.feed_forward(network, a2c.categorical(2)), 3, 30)
+    (_, obs, action), rollout = collector.collect(
+        jax.random.key(1), a2c.AgentState(()), a2c.Actors(env_state, obs, first)
+    )
+    rows, next_actions = rollout.transitions, rollout.memory
     ended = rows.terminated | rows.truncated
     assert ended.sum() > 6
     np.testing.assert_array_equal(rows.action[0], first)
@@ -105,7 +129,7 @@ def test_the_action_drawn_is_the_action_taken_next():
     np.testing.assert_array_equal(action, lean(obs))
     # a' belongs to the true successor, also where that is the last of its episode.
     np.testing.assert_array_equal(next_actions, lean(rows.next_obs))
-    goes_on = ~ended[:-1]
-    np.testing.assert_array_equal(next_actions[:-1][goes_on], rows.action[1:][goes_on])
-    np.testing.assert_array_equal(rows.next_obs[:-1][goes_on], rows.obs[1:][goes_on])
-    assert not np.array_equal(next_actions[:-1][~goes_on], rows.action[1:][~goes_on])
+    continues = ~ended[:-1]
+    np.testing.assert_array_equal(next_actions[:-1][continues], rows.action[1:][continues])
+    np.testing.assert_array_equal(rows.next_obs[:-1][continues], rows.obs[1:][continues])
+    assert not np.array_equal(next_actions[:-1][~continues], rows.action[1:][~continues])

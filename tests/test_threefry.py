@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2c_jax.threefry import rolled, unrolled
+from a2c_jax._cpu.threefry import _rolled, _unrolled, fast_random
 
 DRAWS = {
     "uniform": lambda key: jax.random.uniform(key, (5, 3)),
@@ -28,13 +28,25 @@ DRAWS = {
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_the_numbers_are_jax_s_own(draw, seed):
     key = jax.random.key(seed)
-    np.testing.assert_array_equal(jax.jit(draw)(unrolled(key)), draw(key))
+    np.testing.assert_array_equal(jax.jit(draw)(_unrolled(key)), draw(key))
+
+
+def test_a_fast_function_gives_the_same_numbers_and_ordinary_keys():
+    def draw(key, count, *, scale):
+        return jax.random.split(key, count), {"noise": scale * jax.random.normal(key, (count,))}
+
+    key = jax.random.key(5)
+    keys, numbers = jax.jit(lambda key: fast_random(draw)(key, 3, scale=2.0))(key)
+    expected_keys, expected = draw(key, 3, scale=2.0)
+    assert keys.dtype == key.dtype
+    np.testing.assert_array_equal(jax.random.key_data(keys), jax.random.key_data(expected_keys))
+    np.testing.assert_array_equal(numbers["noise"], expected["noise"])
 
 
 def test_keys_come_back_as_they_were():
     key = jax.random.key(3)
-    tree = {"key": jax.random.split(unrolled(key), 2), "number": jnp.ones(3)}
-    back = rolled(tree)
+    tree = {"key": jax.random.split(_unrolled(key), 2), "number": jnp.ones(3)}
+    back = _rolled(tree)
     assert back["key"].dtype == key.dtype
     np.testing.assert_array_equal(
         jax.random.key_data(back["key"]), jax.random.key_data(jax.random.split(key, 2))
@@ -44,14 +56,14 @@ def test_keys_come_back_as_they_were():
 
 def test_other_keys_are_left_alone():
     raw, other = jax.random.PRNGKey(0), jax.random.key(0, impl="rbg")
-    assert unrolled(raw) is raw
-    assert unrolled(other) is other
+    assert _unrolled(raw) is raw
+    assert _unrolled(other) is other
     with jax.threefry_partitionable(False):
         key = jax.random.key(0)
-        assert unrolled(key) is key
+        assert _unrolled(key) is key
 
 
 def test_a_new_key_can_be_made_of_it():
-    implementation = jax.random.key_impl(unrolled(jax.random.key(0)))
+    implementation = jax.random.key_impl(_unrolled(jax.random.key(0)))
     made = jax.random.key(7, impl=implementation)
     np.testing.assert_array_equal(jax.random.key_data(made), jax.random.key_data(jax.random.key(7)))

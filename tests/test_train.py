@@ -31,7 +31,7 @@ def test_every_update_has_noise_of_its_own(small_algorithm):
     after, _ = step(state)
     assert after.update == state.update + 1
     other_update, _ = step(state._replace(update=after.update))
-    assert not jnp.array_equal(after.obs, other_update.obs)
+    assert not jnp.array_equal(after.actors.obs, other_update.actors.obs)
 
 
 @pytest.mark.parametrize("count", [0, -3, 1.5, True])

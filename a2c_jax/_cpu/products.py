@@ -18,20 +18,33 @@ _IN_CACHE = 16_384  # numbers that a core's first cache holds
 _LANES = 32  # as many partial sums as two or four vector registers hold
 
 
+def stored(kernel: jax.Array) -> jax.Array:
+    """A kernel W ``[in, out]`` as :func:`linear` takes it.
+
+    Transposed where it leads to few outputs: stored ``[in, out]`` as well, it makes the article's
+    network 12 % slower, and 4 % with a transposed copy for every product.
+    """
+    return kernel.T if _leads_to_few(*kernel.shape) else kernel
+
+
 def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """``x W + b``.
 
     Args:
         x: ``[B, in]``.
-        kernel: W, ``[in, out]``.
+        kernel: W, as :func:`stored` returns it.
         bias: b, ``[out]``.
 
     Returns:
         ``[B, out]``.
     """
-    if kernel.shape[1] <= _FEW < kernel.shape[0]:
-        return _to_few(x, kernel.T) + bias
+    if _leads_to_few(x.shape[1], bias.shape[0]):
+        return _to_few(x, kernel) + bias
     return _from_few(x, kernel, bias)
+
+
+def _leads_to_few(features: int, outputs: int) -> bool:
+    return outputs <= _FEW < features
 
 
 @jax.custom_jvp

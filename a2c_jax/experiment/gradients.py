@@ -132,9 +132,7 @@ def _measure(
 ) -> Any:
     """The noise of each method's gradient at a policy, and the policy's mean return."""
     value_key, q_key, gradient_key, return_key = jax.random.split(key, 4)
-    q_preset = dataclasses.replace(preset, method=METHODS["q-actor-critic"])
     network = presets.make_network(preset, env)
-    q_network = presets.make_network(q_preset, env)
     rate = optax.linear_schedule(_CRITIC_RATE, 0.0, _CRITIC_UPDATES)
     held: dict[str, Any] = {
         "optimizer": optax.partition(
@@ -146,14 +144,19 @@ def _measure(
         "discount": preset.discount,
     }
     of_states = actor_critic(env, network, estimator=gae(0.95), **held)
-    of_actions = q_actor_critic(env, q_network, expected=True, **held)
     value_params = _fit(of_states, value_key, params)
-    q_value = of_actions.init(q_key).params["value"]
-    q_params = _fit(of_actions, q_key, {"policy": params["policy"], "value": q_value})
+
+    def action_weights() -> Weights:
+        q_preset = dataclasses.replace(preset, method=METHODS["q-actor-critic"])
+        q_network = presets.make_network(q_preset, env)
+        of_actions = q_actor_critic(env, q_network, expected=True, **held)
+        q_value = of_actions.init(q_key).params["value"]
+        q_params = _fit(of_actions, q_key, {"policy": params["policy"], "value": q_value})
+        return action_value_weights(q_network, q_params)
 
     def weights(one: Preset) -> Weights:
         if one.method.values_actions():
-            return action_value_weights(q_network, q_params)
+            return action_weights()
         return state_value_weights(
             env, network, value_params, one.method.estimator(), preset.discount, one.num_steps
         )

@@ -5,8 +5,7 @@
 
 Every row is a process of its own, since XLA reads its flags once. Steps a second are the median of
 five runs, compilation apart. It runs anywhere that JAX does; figures are worth keeping from a GPU.
-The fused kernel (`a2c_jax.fused`) is one more row, interpreted where there is no GPU; what does not
-compile or run says so in its row, and the rest goes on.
+A setting that does not compile or run says so in its row, and the others follow.
 """
 
 import argparse
@@ -24,7 +23,6 @@ BUFFERS = "--xla_gpu_enable_command_buffer=+WHILE"
 SMALL = "--xla_gpu_graph_min_graph_size=1"
 UNROLLED = "--xla_gpu_command_buffer_unroll_loops=true"
 HIGHEST = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
-FUSED = "fused kernel"
 SECONDS_OF_A_CHILD = 1800  # then it hangs
 SETTINGS = {
     "none": {},
@@ -35,38 +33,18 @@ SETTINGS = {
     "unsafe_rbg keys": {"JAX_DEFAULT_PRNG_IMPL": "unsafe_rbg"},
     "tf32": {"JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32"},
     "highest precision": HIGHEST,
-    FUSED: {},
 }
 
 
-def make(network_name, num_seeds, setting):
-    """The algorithm of the bench command, or the kernel that is to equal it."""
-    import jax
-
-    import a2c_jax as a2c
+def make(network_name, num_seeds):
+    """The algorithm of the bench command."""
     from a2c_jax.experiment.bench_sides import Size, make_algorithm
-    from a2c_jax.fused import fused_actor_critic
 
-    if setting != FUSED:
-        return make_algorithm(Size(num_seeds, NUM_ENVS, NUM_STEPS), network_name)
-    make_network, hidden_sizes = {
-        "article": (a2c.article_network, (256,)),
-        "default": (a2c.mlp_actor_critic, (64, 64)),
-    }[network_name]
-    return fused_actor_critic(
-        a2c.make_env("CartPole-v1"),
-        make_network,
-        hidden_sizes,
-        learning_rate=3e-4,
-        num_envs=NUM_ENVS,
-        num_steps=NUM_STEPS,
-        entropy_coef=0.001,
-        interpret=jax.default_backend() == "cpu",
-    )
+    return make_algorithm(Size(num_seeds, NUM_ENVS, NUM_STEPS), network_name)
 
 
-def check(network_name, setting):
-    """The largest difference of a parameter after two updates, from the CPU's without a kernel."""
+def check(network_name):
+    """The largest difference of a parameter from the CPU's, after two updates."""
     import jax
     import numpy as np
 
@@ -74,21 +52,21 @@ def check(network_name, setting):
 
     keys = jax.random.split(jax.random.key(0), 4)
     there, here = (
-        a2c.train_seeds(make(network_name, 4, kind), keys, 2, devices=devices).state.params
-        for kind, devices in ((setting, jax.devices()[:1]), ("none", jax.devices("cpu")[:1]))
+        a2c.train_seeds(make(network_name, 4), keys, 2, devices=devices).state.params
+        for devices in (jax.devices()[:1], jax.devices("cpu")[:1])
     )
     pairs = zip(jax.tree.leaves(there), jax.tree.leaves(here), strict=True)
     worst = max(float(np.abs(np.asarray(x) - np.asarray(y)).max()) for x, y in pairs)
     return {"difference": worst, "device": str(jax.devices()[0].device_kind)}
 
 
-def measure(network_name, num_seeds, setting):
+def measure(network_name, num_seeds):
     """Compile seconds, steps a second (median, slowest, fastest), peak bytes on the device."""
     import jax
 
     import a2c_jax as a2c
 
-    algorithm = make(network_name, num_seeds, setting)
+    algorithm = make(network_name, num_seeds)
     keys = jax.random.split(jax.random.key(0), num_seeds)
 
     def run(num_updates):
@@ -155,25 +133,22 @@ def main():
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        network, setting, *num_seeds = arguments.child
-        found = (
-            measure(network, int(num_seeds[0]), setting) if num_seeds else check(*arguments.child)
-        )
-        print(json.dumps(found))
+        network, *num_seeds = arguments.child
+        result = measure(network, int(num_seeds[0])) if num_seeds else check(network)
+        print(json.dumps(result))
         return
     for network in arguments.networks:
-        for setting in ["none", FUSED] if FUSED in arguments.settings else ["none"]:
-            found = child([network, setting], HIGHEST)
-            if "failed" in found:
-                print(f"{network}, {setting}: failed: {found['failed']}")
-            else:
-                apart = f"off the CPU's by {found['difference']:.1e}"
-                print(f"{network}, {setting}: {found['device']}; {apart}")
+        result = child([network], HIGHEST)
+        if "failed" in result:
+            print(f"{network}: failed: {result['failed']}")
+        else:
+            apart = f"differs from the CPU by {result['difference']:.1e}"
+            print(f"{network}: {result['device']}; {apart}")
         print("| seeds | setting | compile s | million steps a second [range] | peak GiB |")
         print("| --- | --- | --- | --- | --- |")
         for num_seeds in arguments.seeds:
             for setting in arguments.settings:
-                row = child([network, setting, num_seeds], SETTINGS[setting])
+                row = child([network, num_seeds], SETTINGS[setting])
                 print_row(num_seeds, setting, row)
 
 

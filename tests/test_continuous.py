@@ -1,0 +1,183 @@
+"""Actions in boxes and several actions at once: distributions, networks, clipping, resets."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy import stats
+
+import a2c_jax as a2c
+from a2c_jax.rollout import draw_starts, start_of
+
+OUTPUTS = jnp.array([[0.3, -1.2, 0.5, -0.7], [2.0, 0.1, -1.5, 0.2]])
+ACTIONS = jnp.array([[0.1, 0.4], [1.0, -2.0]])
+
+
+def test_the_gaussian_s_log_prob_and_entropy_are_scipy_s_in_float64():
+    with jax.enable_x64(True):
+        outputs, actions = (jnp.asarray(np.asarray(x), jnp.float64) for x in (OUTPUTS, ACTIONS))
+        gaussian = a2c.diagonal_gaussian((2,))
+        mean, std = np.asarray(outputs[:, :2]), np.exp(np.asarray(outputs[:, 2:]))
+        expected = stats.norm.logpdf(np.asarray(actions), mean, std).sum(-1)
+        np.testing.assert_allclose(gaussian.log_prob(outputs, actions), expected, rtol=1e-13)
+        entropy = stats.norm.entropy(mean, std).sum(-1)
+        np.testing.assert_allclose(gaussian.entropy(outputs), entropy, rtol=1e-13)
+
+
+def test_the_gaussian_s_gradient_is_that_of_finite_differences():
+    with jax.enable_x64(True):
+        outputs, actions = (jnp.asarray(np.asarray(x), jnp.float64) for x in (OUTPUTS, ACTIONS))
+        gaussian = a2c.diagonal_gaussian((2,))
+
+        def score(outputs):
+            return jnp.sum(gaussian.log_prob(outputs, actions) + 0.3 * gaussian.entropy(outputs))
+
+        gradient = jax.grad(score)(outputs)
+        for index in np.ndindex(outputs.shape):
+            up, down = (outputs.at[index].add(step) for step in (1e-6, -1e-6))
+            slope = (score(up) - score(down)) / 2e-6
+            np.testing.assert_allclose(gradient[index], slope, rtol=1e-6, atol=1e-8)
+
+
+def test_gaussian_samples_have_the_mean_and_deviation_of_the_outputs():
+    gaussian = a2c.diagonal_gaussian((1, 2))
+    outputs = jnp.tile(OUTPUTS[0], (50_000, 1))
+    actions = gaussian.sample(outputs, gaussian.noise(jax.random.key(0), (50_000,)))
+    assert actions.shape == (50_000, 1, 2)
+    std = np.exp([0.5, -0.7])
+    np.testing.assert_allclose(actions.mean(0)[0], [0.3, -1.2], atol=4 * std.max() / 223)
+    np.testing.assert_allclose(actions.std(0)[0], std, rtol=0.02)
+    np.testing.assert_array_equal(gaussian.mode(outputs)[0, 0], OUTPUTS[0, :2])
+
+
+def test_several_categoricals_are_the_product_of_each():
+    both, (two, three) = a2c.multi_categorical((2, 3)), map(a2c.categorical, (2, 3))
+    outputs = jax.random.normal(jax.random.key(0), (7, 5))
+    actions = both.sample(outputs, both.noise(jax.random.key(1), (7,)))
+    assert actions.shape == (7, 2)
+    parts = ((two, outputs[:, :2]), (three, outputs[:, 2:]))
+    log_probs = sum(d.log_prob(x, actions[:, i]) for i, (d, x) in enumerate(parts))
+    np.testing.assert_allclose(both.log_prob(outputs, actions), log_probs, rtol=1e-6)
+    entropy = sum(d.entropy(x) for d, x in parts)
+    np.testing.assert_allclose(both.entropy(outputs), entropy, rtol=1e-6)
+    np.testing.assert_array_equal(both.mode(outputs)[:, 1], outputs[:, 2:].argmax(-1))
+    # 6 combinations, uniform at outputs of 0.
+    many = both.sample(jnp.zeros((6000, 5)), both.noise(jax.random.key(2), (6000,)))
+    counts = np.bincount(3 * many[:, 0] + many[:, 1], minlength=6)
+    assert np.abs(counts - 1000).max() < 4 * np.sqrt(6000 * 5 / 36)
+
+
+def test_actions_enter_the_environment_clipped_and_are_stored_as_drawn():
+    env = a2c.make_env("Pendulum-v1")
+    received = env._replace(
+        step=lambda key, state, action: env.step(key, state, action)._replace(reward=action[0])
+    )
+    start = a2c.reset_envs(jax.random.key(0), env, 4)
+    outputs = jnp.tile(jnp.array([0.0, 2.0]), (4, 1))  # a deviation of 7, in a box of ±2
+    *_, rows = a2c.rollout(jax.random.key(1), lambda obs: outputs, received, *start, 20)
+    actions = np.asarray(rows.action)[..., 0]
+    assert np.abs(actions).max() > 4
+    np.testing.assert_array_equal(rows.reward, np.clip(actions, -2.0, 2.0))
+
+
+def test_the_log_standard_deviation_is_a_parameter_or_an_output():
+    env = a2c.make_env("Pendulum-v1")
+    obs = jax.random.normal(jax.random.key(0), (5, 3))
+    network = a2c.mlp_actor_critic(env, (8,), log_std=-0.5)
+    params = network.init(jax.random.key(1))
+    np.testing.assert_array_equal(params["policy"]["log_std"], [-0.5])
+    np.testing.assert_array_equal(network.policy(params, obs)[:, 1], [-0.5] * 5)
+    wide = a2c.orthogonal(1.0)
+    dependent = a2c.mlp_actor_critic(env, (8,), policy_init=wide, log_std=None)
+    outputs = dependent.policy(dependent.init(jax.random.key(1)), obs)
+    assert outputs.shape == (5, 2)
+    assert len(np.unique(outputs[:, 1])) == 5
+
+
+def test_it_learns_a_target_that_depends_on_the_observation():
+    """Reward -(a - coin)²: the best mean is the coin, and the deviation shrinks."""
+    from probe_envs import action_dependent
+
+    probe = action_dependent()
+    env = probe._replace(
+        action_space=a2c.Box(-5.0, 5.0, (1,)),
+        step=lambda key, state, action: probe.step(key, state, 0)._replace(
+            reward=-jnp.square(action[0] - state[0])
+        ),
+    )
+    network = a2c.mlp_actor_critic(env, (16,))
+    optimizer = optax.adam(optax.linear_schedule(1e-2, 0.0, 600))
+    algorithm = a2c.actor_critic(env, network, optimizer, num_envs=8, num_steps=8)
+    params = jax.jit(lambda key: a2c.train(algorithm, key, 600))(jax.random.key(0)).state.params
+    outputs = network.policy(params, jnp.array([[0.0], [1.0]]))
+    np.testing.assert_allclose(outputs[:, 0], [0.0, 1.0], atol=0.1)
+    assert (outputs[:, 1] < -1.0).all(), "it has become more certain"
+
+
+def test_a_pool_of_resets_is_drawn_from_at_random_and_others_get_a_start_each(cartpole):
+    rows, pool = draw_starts(jax.random.key(0), cartpole, 6, 4, 3)
+    assert rows.shape == (6, 4)
+    assert pool[1].shape == (3, 4)
+    assert set(np.unique(rows)) == {0, 1, 2}
+    obs = start_of(rows[2], pool)[1]
+    np.testing.assert_array_equal(obs, pool[1][rows[2]])
+    rows, pool = draw_starts(jax.random.key(0), cartpole, 6, 4, None)
+    assert pool is None
+    assert len(np.unique(np.asarray(rows[1]).reshape(24, 4), axis=0)) == 24
+
+
+def test_ended_episodes_start_from_the_pool():
+    env = a2c.make_env("CartPole-v1", max_steps_in_episode=3)
+    start = a2c.reset_envs(jax.random.key(0), env, 5)
+    *_, rows = a2c.rollout(
+        jax.random.key(1), lambda obs: jnp.zeros((5, 2)), env, *start, 12, num_resets=2
+    )
+    ended = np.asarray(rows.terminated | rows.truncated)[:-1]
+    firsts = np.unique(np.asarray(rows.obs)[1:][ended], axis=0)
+    assert len(firsts) == 2
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5])
+def test_a_pool_below_1_is_refused(cartpole, bad):
+    network = a2c.mlp_actor_critic(cartpole, (4,))
+    for make in (a2c.actor_critic, lambda *a, **k: a2c.a3c(*a, **k, num_workers=2)):
+        with pytest.raises(ValueError, match=rf"^num_resets is {bad}; give a whole number"):
+            make(cartpole, network, optax.sgd(0.1), num_envs=2, num_steps=2, num_resets=bad)
+
+
+def test_spaces_and_networks_that_do_not_fit_are_refused_in_one_sentence(cartpole):
+    settings = {"num_envs": 2, "num_steps": 2}
+    unknown = cartpole._replace(action_space="anything")
+    with pytest.raises(ValueError, match=r"^action_space is 'anything', which no distribution"):
+        a2c.mlp_actor_critic(unknown)
+    three = cartpole._replace(action_space=a2c.Discrete(3))
+    network = a2c.mlp_actor_critic(three, (4,))
+    with pytest.raises(ValueError, match=r"^network.policy outputs 3, but .* needs 2; make"):
+        a2c.actor_critic(cartpole, network, optax.sgd(0.1), **settings)
+    pendulum = a2c.make_env("Pendulum-v1")
+    for make in (a2c.mlp_q_actor_critic, a2c.article_q_network):
+        with pytest.raises(ValueError, match="needs Discrete actions; use actor_critic"):
+            make(pendulum)
+    start = a2c.reset_envs(jax.random.key(0), cartpole, 2)
+    with pytest.raises(ValueError, match=r"outputs have shape \(2, 1\), but .* needs 2"):
+        a2c.rollout(jax.random.key(0), lambda obs: obs[:, :1], cartpole, *start, 2)
+
+
+def test_a_mask_that_leaves_nothing_is_refused():
+    nothing = jnp.zeros(3, bool)
+    for loss in (
+        lambda: a2c.policy_loss(jnp.zeros((3, 2)), jnp.zeros(3, int), jnp.ones(3), where=nothing),
+        lambda: a2c.value_loss(jnp.zeros(3), jnp.ones(3), where=nothing),
+        lambda: a2c.entropy_loss(jnp.zeros((3, 2)), where=nothing),
+    ):
+        with pytest.raises(ValueError, match=r"^where is False everywhere; give at least one row"):
+            loss()
+
+
+def test_a_mask_leaves_rows_out():
+    some = jnp.array([True, False, True])
+    assert a2c.value_loss(jnp.zeros(3), jnp.array([1.0, 100.0, 3.0]), where=some) == 5.0
+    outputs, actions = jnp.zeros((3, 2)), jnp.zeros(3, int)
+    loss = a2c.policy_loss(outputs, actions, jnp.array([1.0, 100.0, 3.0]), where=some)
+    np.testing.assert_allclose(loss, 2 * np.log(2), rtol=1e-6)

@@ -1,0 +1,119 @@
+"""What every algorithm must do; a new one is an entry in ``ALGORITHMS``."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from comparing import assert_identical
+
+import a2c_jax as a2c
+
+SHARED = {"num_envs": 2, "num_steps": 3, "entropy_coef": 0.01}
+
+
+def small(env, make=a2c.mlp_actor_critic):
+    return make(env, hidden_sizes=(8,))
+
+
+def cartpole(limit=20):
+    return a2c.make_env("CartPole-v1", max_steps_in_episode=limit)
+
+
+def a2c_of(env, rate, discount, **settings):
+    return a2c.actor_critic(
+        env, small(env), optax.adam(rate), discount=discount, **(SHARED | settings)
+    )
+
+
+def q_of(rate, discount, **settings):
+    env = cartpole()
+    network = small(env, a2c.mlp_q_actor_critic)
+    settings = SHARED | settings
+    return a2c.q_actor_critic(env, network, optax.adam(rate), discount=discount, **settings)
+
+
+def a3c_of(rate, discount, **settings):
+    env = cartpole()
+    return a2c.a3c(
+        env, small(env), optax.adam(rate), discount=discount, num_workers=3, **SHARED, **settings
+    )
+
+
+def article_of(rate, discount, defects=a2c.CORRECTED):
+    env = cartpole()
+    optimizer = optax.adam(rate)
+    return a2c.article(env, small(env), optimizer, discount=discount, defects=defects)
+
+
+# Each makes an algorithm of a rate and a discount, which may be traced.
+ALGORITHMS = {
+    "actor_critic": lambda rate, discount: a2c_of(cartpole(), rate, discount),
+    "normalized gae": lambda rate, discount: a2c_of(
+        cartpole(), rate, discount, estimator=a2c.normalized_advantages(a2c.gae(0.9))
+    ),
+    "a pool of resets": lambda rate, discount: a2c_of(cartpole(5), rate, discount, num_resets=2),
+    "gaussian": lambda rate, discount: a2c_of(a2c.make_env("Pendulum-v1"), rate, discount),
+    "q_actor_critic": q_of,
+    "expected q_actor_critic": lambda rate, discount: q_of(rate, discount, expected=True),
+    "q with a pool of resets": lambda rate, discount: q_of(rate, discount, num_resets=2),
+    "a3c": a3c_of,
+    "a3c, random order, own statistics": lambda rate, discount: a3c_of(
+        rate, discount, order=a2c.random_order, shared_statistics=False
+    ),
+    "article": article_of,
+    "article as printed": lambda rate, discount: article_of(rate, discount, a2c.AS_PRINTED),
+}
+
+
+@pytest.fixture(scope="module", params=ALGORITHMS)
+def make(request):
+    return ALGORITHMS[request.param]
+
+
+@pytest.mark.parametrize("k", [2, 7])
+def test_a_run_cut_in_two_is_the_whole_run_bit_for_bit(make, k):
+    algorithm = make(1e-2, 0.99)
+    state = jax.jit(algorithm.init)(jax.random.key(0))
+    part = jax.jit(lambda state: a2c.run(algorithm, state, k))
+    whole = jax.jit(lambda state: a2c.run(algorithm, state, 2 * k))(state)
+    first = part(state)
+    second = part(first.state)
+    assert_identical(second.state, whole.state)
+    joined = jax.tree.map(lambda *x: np.concatenate(x), first.metrics, second.metrics)
+    assert_identical(joined, whole.metrics)
+    assert all(np.isfinite(leaf).all() for leaf in whole.metrics)
+    moved = optax.tree.norm(optax.tree.sub(whole.state.params, state.params))
+    assert moved > 1e-3
+    assert (np.asarray(whole.metrics.steps) <= algorithm.steps_per_update).all()
+    assert (np.asarray(whole.metrics.steps) >= 1).all()
+
+
+def test_one_trace_serves_every_key_rate_and_discount_and_seeds_are_the_single_runs(make):
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def train(keys, rate, discount):
+        return jax.vmap(lambda key: a2c.train(make(rate, discount), key, 3))(keys)
+
+    keys = jax.random.split(jax.random.key(1), 2)
+    results = [train(keys, rate, 0.9 + rate) for rate in (1e-3, 2e-3)]
+    assert not np.array_equal(*(result.metrics.value_loss for result in results))
+    assert not np.array_equal(*results[0].metrics.value_loss)
+    single = jax.jit(lambda key: a2c.train(make(1e-3, 0.901), key, 3))(keys[1])
+    np.testing.assert_allclose(
+        results[0].metrics.value_loss[1], single.metrics.value_loss, rtol=1e-2
+    )
+
+
+def test_a_state_keeps_its_types_and_restores_from_arrays(make):
+    """What a checkpoint needs: an update maps the state's types to themselves."""
+    algorithm = make(1e-2, 0.99)
+    before = jax.eval_shape(algorithm.init, jax.random.key(0))
+    after, metrics = jax.eval_shape(algorithm.step, before)
+    assert jax.tree.structure(after) == jax.tree.structure(before)
+    for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        assert (x.shape, x.dtype) == (y.shape, y.dtype)
+    assert all(leaf.shape == () and leaf.dtype == jnp.float32 for leaf in metrics)
+    assert isinstance(before, a2c.LearnerState)
+    assert isinstance(before.agent, a2c.AgentState)
