@@ -140,7 +140,7 @@ def test_a_total_that_does_not_divide_says_what_is_run():
         (TrainConfig(env="Cartpole"), "There is no environment 'Cartpole'; .*CartPole-v1"),
         (
             dataclasses.replace(with_settings("q-actor-critic"), env="Pendulum-v1"),
-            "Pendulum-v1 has the action space Box.*discrete",
+            "Pendulum-v1 has the action space Box.*Discrete",
         ),
         (TrainConfig(max_episode_steps=0), "max_episode_steps is 0; give"),
         (with_settings(num_envs=0), "num_envs is 0; give"),

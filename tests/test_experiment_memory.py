@@ -10,6 +10,7 @@ from a2c_jax.experiment import cli, free_memory, memory
 from a2c_jax.experiment.jobs import make_job
 from a2c_jax.experiment.training import compile_chunk
 from a2c_jax.parallel import abstract_group, over_seeds, split_groups
+from a2c_jax.types import Metrics
 
 
 def job_of(num_seeds, **changes):
@@ -26,7 +27,7 @@ def test_the_estimate_is_of_the_arrays_that_there_are():
     groups = first_states(job)
     leaves = jax.tree.leaves([group.tree for group in groups])
     state = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-    metrics = 16 * 100 * 8 * 4
+    metrics = 16 * 100 * len(Metrics._fields) * 4
     need = memory.estimate_memory(job)
     assert need.on_devices == 2 * state
     assert need.on_host == 2 * state + 4 * metrics

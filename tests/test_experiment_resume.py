@@ -276,7 +276,7 @@ def test_a_checkpoint_whose_arrays_do_not_fit_is_refused(saved, copy, monkeypatc
     config = experiment.load_run(saved).config
     other = dataclasses.replace(config.settings, hidden_sizes=(9,))
     monkeypatch.setattr(run_training.saving, "_check_identity", lambda found, expected: None)
-    with pytest.raises(ValueError, match=r"of another network or environment: params.* has shape"):
+    with pytest.raises(ValueError, match=r"of another network or environment: agent.params.* has shape"):
         experiment.load_run(copy, config.with_settings(other))
     other = dataclasses.replace(config.settings, hidden_sizes=(8, 8))
     with pytest.raises(ValueError, match=r"network or optimizer: only one of the two has"):
@@ -364,7 +364,7 @@ def test_a_disk_that_gives_out_ends_the_run_with_what_was_saved(tmp_path):
              "--max-episode-steps", "20", "--checkpoint-every", "1"]  # fmt: skip
     command = shlex.join([sys.executable, "-m", "a2c_jax", "train", *flags])
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -f 60; {command}"],
+        ["bash", "-c", f"ulimit -f 68; {command}"],
         capture_output=True,
         text=True,
         check=False,

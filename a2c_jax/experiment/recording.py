@@ -102,10 +102,13 @@ def record(
     def play_seed(seed: tuple[Key, Key, AgentState]) -> tuple[dict, Any, jax.Array]:
         return _play(*seed, env, as_agent(env, network), num_episodes, greedy)
 
-    # One seed after another, so that its rounding does not depend on the others.
+    # One seed after another, and at least two, so that rounding does not depend on their number:
+    # XLA unrolls a loop of a single iteration.
     program = jax.jit(lambda seeds: jax.lax.map(play_seed, seeds))
-    states = as_state(network, params)
-    rows, next_obs, terminated = program((reset_keys, run_keys, states))
+    at = np.arange(max(2, len(seeds))) % len(seeds)
+    inputs = (reset_keys, run_keys, as_state(network, params))
+    results = program(jax.tree.map(lambda leaf: leaf[at], inputs))
+    rows, next_obs, terminated = jax.tree.map(lambda leaf: leaf[: len(seeds)], results)
     lengths = np.array(rows.pop("played")).sum(axis=-1)
     last = (*np.indices(lengths.shape), lengths - 1)
     # Copies, since the arrays of a CPU device are otherwise views of JAX's own memory.
