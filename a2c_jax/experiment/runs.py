@@ -170,7 +170,7 @@ def _arrays(job: Job, outcome: Outcome, evaluations: Evaluations) -> dict[str, A
     arrays = {
         "seeds": np.asarray(job.seeds),
         job.unit: updates * job.per_update,
-        **outcome.metrics._asdict(),
+        **{name: each for name, each in outcome.metrics._asdict().items() if name != "steps"},
     }
     if evaluations.updates.size:
         arrays |= {f"evaluation_{name}": value for name, value in evaluations._asdict().items()}
