@@ -1,6 +1,5 @@
 """What every algorithm must do; a new one is an entry in ``ALGORITHMS``."""
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,13 +90,16 @@ def test_a_run_cut_in_two_is_the_whole_run_bit_for_bit(make, k):
 
 
 def test_one_trace_serves_every_key_rate_and_discount_and_seeds_are_the_single_runs(make):
+    traces = []
+
     @jax.jit
-    @chex.assert_max_traces(n=1)
     def train(keys, rate, discount):
+        traces.append(1)
         return jax.vmap(lambda key: a2c.train(make(rate, discount), key, 3))(keys)
 
     keys = jax.random.split(jax.random.key(1), 2)
     results = [train(keys, rate, 0.9 + rate) for rate in (1e-3, 2e-3)]
+    assert len(traces) == 1
     assert not np.array_equal(*(result.metrics.value_loss for result in results))
     assert not np.array_equal(*results[0].metrics.value_loss)
     single = jax.jit(lambda key: a2c.train(make(1e-3, 0.901), key, 3))(keys[1])

@@ -9,6 +9,7 @@ import numpy as np
 
 from a2c_jax import checks
 from a2c_jax.agents import as_agent, as_state
+from a2c_jax.parallel import gather_groups, layout_of, over_seeds, run_groups, split_groups
 from a2c_jax.rollout import play, until_end
 from a2c_jax.spaces import Space
 from a2c_jax.types import Agent, AgentState, Environment, Key, Network, Params, Rollout
@@ -102,13 +103,10 @@ def record(
     def play_seed(seed: tuple[Key, Key, AgentState]) -> tuple[dict, Any, jax.Array]:
         return _play(*seed, env, as_agent(env, network), num_episodes, greedy)
 
-    # One seed after another, and at least two, so that rounding does not depend on their number:
-    # XLA unrolls a loop of a single iteration.
-    program = jax.jit(lambda seeds: jax.lax.map(play_seed, seeds))
-    at = np.arange(max(2, len(seeds))) % len(seeds)
-    inputs = (reset_keys, run_keys, as_state(network, params))
-    results = program(jax.tree.map(lambda leaf: leaf[at], inputs))
-    rows, next_obs, terminated = jax.tree.map(lambda leaf: leaf[: len(seeds)], results)
+    layout = layout_of(len(seeds))
+    groups = split_groups((reset_keys, run_keys, as_state(network, params)), layout)
+    results = run_groups(over_seeds(play_seed, layout), groups)
+    rows, next_obs, terminated = gather_groups(results, layout)
     lengths = np.array(rows.pop("played")).sum(axis=-1)
     last = (*np.indices(lengths.shape), lengths - 1)
     # Copies, since the arrays of a CPU device are otherwise views of JAX's own memory.
