@@ -218,6 +218,14 @@ def test_flags_of_two_methods_may_have_the_same_value():
     assert settings["gae"].method.gae_lambda == 1.0
 
 
+@pytest.mark.parametrize("unknown", [["--no-such-flag", "1"], ["stray"]])
+def test_what_is_a_flag_of_no_method_is_refused(unknown, capsys):
+    flags = [*unknown, "--num-workers", "1", "--gae-lambda", "1", "--algorithms", "a3c", "gae"]
+    with pytest.raises(SystemExit):
+        settings_of(flags)
+    assert unknown[0] in capsys.readouterr().err
+
+
 def test_a_total_that_does_not_divide_is_said_for_each_method(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(comparison, "train_in_chunks", trained_at_once)
     flags = ["--algorithms", "reinforce", "a2c", "--total-steps", "2040"]

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def parse_compare(flags: Sequence[str]) -> tuple[CompareConfig, dict[str, Preset
         own = dataclasses.replace(default, settings=with_method(default.settings, name))
         config_of_method, left = _parse_known(CompareConfig, "compare", flags, own)
         suited[name] = config_of_method.settings
-        unknown.append(set(left))
+        unknown.append(set(itertools.pairwise(["", *left])))  # each value with the flag it is of
     if unknown and set.intersection(*unknown):  # a flag of no method: the parser says which
         parse(CompareConfig, "compare", flags, default)
     return config, suited
