@@ -6,153 +6,93 @@ advantages, losses, algorithm, training, evaluation. Nothing here compiles or ha
 except that :func:`train_seeds` and :func:`train_split` compile.
 """
 
-from a2c_jax.spaces import Box, Discrete, MultiDiscrete
+from a2c_jax.spaces import Box as Box, Discrete as Discrete, MultiDiscrete as MultiDiscrete
 from a2c_jax.types import (
-    AdvantageEstimate,
-    Actors,
-    Agent,
-    AgentState,
-    Algorithm,
-    Collector,
-    Environment,
-    EpisodeStats,
-    Estimator,
-    LossTerms,
-    Metrics,
-    Network,
-    Rollout,
-    Timestep,
-    TrainResult,
-    Transition,
-    Unrolled,
+    AdvantageEstimate as AdvantageEstimate,
+    Actors as Actors,
+    Agent as Agent,
+    AgentState as AgentState,
+    Algorithm as Algorithm,
+    Collector as Collector,
+    Environment as Environment,
+    EpisodeStats as EpisodeStats,
+    Estimator as Estimator,
+    LossTerms as LossTerms,
+    Metrics as Metrics,
+    Network as Network,
+    Rollout as Rollout,
+    Timestep as Timestep,
+    TrainResult as TrainResult,
+    Transition as Transition,
+    Unrolled as Unrolled,
 )
-from a2c_jax.environments import make_env
+from a2c_jax.environments import make_env as make_env
 from a2c_jax.distributions import (
-    Distribution,
-    categorical,
-    diagonal_gaussian,
-    distribution_for,
-    multi_categorical,
+    Distribution as Distribution,
+    categorical as categorical,
+    diagonal_gaussian as diagonal_gaussian,
+    distribution_for as distribution_for,
+    multi_categorical as multi_categorical,
 )
-from a2c_jax.layers import LayerInit, orthogonal, uniform_fan_in
+from a2c_jax.layers import (
+    LayerInit as LayerInit,
+    orthogonal as orthogonal,
+    uniform_fan_in as uniform_fan_in,
+)
 from a2c_jax.networks import (
-    article_network,
-    article_q_network,
-    mlp_actor_critic,
-    mlp_q_actor_critic,
-    scaled,
+    article_network as article_network,
+    article_q_network as article_q_network,
+    mlp_actor_critic as mlp_actor_critic,
+    mlp_q_actor_critic as mlp_q_actor_critic,
+    scaled as scaled,
 )
-from a2c_jax.agents import feed_forward
-from a2c_jax.rollout import reset_envs, rollout
-from a2c_jax.collectors import episodes, rollouts
-from a2c_jax.returns import discounted_returns, lambda_returns
+from a2c_jax.agents import feed_forward as feed_forward
+from a2c_jax.rollout import reset_envs as reset_envs, rollout as rollout
+from a2c_jax.collectors import episodes as episodes, rollouts as rollouts
+from a2c_jax.returns import (
+    discounted_returns as discounted_returns,
+    lambda_returns as lambda_returns,
+)
 from a2c_jax.advantages import (
-    gae,
-    n_step,
-    normalize,
-    normalized_advantages,
-    reinforce,
-    reinforce_with_baseline,
-    sarsa,
-    td_actor_critic,
+    gae as gae,
+    n_step as n_step,
+    normalize as normalize,
+    normalized_advantages as normalized_advantages,
+    reinforce as reinforce,
+    reinforce_with_baseline as reinforce_with_baseline,
+    sarsa as sarsa,
+    td_actor_critic as td_actor_critic,
 )
-from a2c_jax.losses import actor_critic_loss, combined_loss, entropy_loss, policy_loss, value_loss
+from a2c_jax.losses import (
+    actor_critic_loss as actor_critic_loss,
+    combined_loss as combined_loss,
+    entropy_loss as entropy_loss,
+    policy_loss as policy_loss,
+    value_loss as value_loss,
+)
 from a2c_jax.metrics import (
-    count_episodes,
-    explained_variance,
-    learning_curve,
-    open_episodes,
-    update_metrics,
+    count_episodes as count_episodes,
+    explained_variance as explained_variance,
+    learning_curve as learning_curve,
+    open_episodes as open_episodes,
+    update_metrics as update_metrics,
 )
-from a2c_jax.algorithms.learner import LearnerState, learner
-from a2c_jax.algorithms.actor_critic import actor_critic
-from a2c_jax.algorithms.q_actor_critic import q_actor_critic
-from a2c_jax.algorithms.a3c import a3c, random_order, round_robin
-from a2c_jax.algorithms.article import AS_PRINTED, CORRECTED, Defects, article
-from a2c_jax.train import run, train
-from a2c_jax.evaluate import evaluate
-from a2c_jax.parallel import process_share, train_seeds
-from a2c_jax.sharding import split_network, train_split
-from a2c_jax import diagnostics, presets
-
-__all__ = [
-    "Box",
-    "Discrete",
-    "MultiDiscrete",
-    "AdvantageEstimate",
-    "Actors",
-    "Agent",
-    "AgentState",
-    "Algorithm",
-    "Collector",
-    "Environment",
-    "EpisodeStats",
-    "Estimator",
-    "LossTerms",
-    "Metrics",
-    "Network",
-    "Rollout",
-    "Timestep",
-    "TrainResult",
-    "Transition",
-    "Unrolled",
-    "make_env",
-    "Distribution",
-    "categorical",
-    "diagonal_gaussian",
-    "distribution_for",
-    "multi_categorical",
-    "LayerInit",
-    "orthogonal",
-    "uniform_fan_in",
-    "article_network",
-    "article_q_network",
-    "mlp_actor_critic",
-    "mlp_q_actor_critic",
-    "scaled",
-    "feed_forward",
-    "reset_envs",
-    "rollout",
-    "episodes",
-    "rollouts",
-    "discounted_returns",
-    "lambda_returns",
-    "gae",
-    "n_step",
-    "normalize",
-    "normalized_advantages",
-    "reinforce",
-    "reinforce_with_baseline",
-    "sarsa",
-    "td_actor_critic",
-    "actor_critic_loss",
-    "combined_loss",
-    "entropy_loss",
-    "policy_loss",
-    "value_loss",
-    "count_episodes",
-    "explained_variance",
-    "learning_curve",
-    "open_episodes",
-    "update_metrics",
-    "LearnerState",
-    "learner",
-    "actor_critic",
-    "q_actor_critic",
-    "a3c",
-    "random_order",
-    "round_robin",
-    "AS_PRINTED",
-    "CORRECTED",
-    "Defects",
-    "article",
-    "run",
-    "train",
-    "evaluate",
-    "process_share",
-    "train_seeds",
-    "split_network",
-    "train_split",
-    "diagnostics",
-    "presets",
-]
+from a2c_jax.algorithms.learner import LearnerState as LearnerState, learner as learner
+from a2c_jax.algorithms.actor_critic import actor_critic as actor_critic
+from a2c_jax.algorithms.q_actor_critic import q_actor_critic as q_actor_critic
+from a2c_jax.algorithms.a3c import (
+    a3c as a3c,
+    random_order as random_order,
+    round_robin as round_robin,
+)
+from a2c_jax.algorithms.article import (
+    AS_PRINTED as AS_PRINTED,
+    CORRECTED as CORRECTED,
+    Defects as Defects,
+    article as article,
+)
+from a2c_jax.train import run as run, train as train
+from a2c_jax.evaluate import evaluate as evaluate
+from a2c_jax.parallel import process_share as process_share, train_seeds as train_seeds
+from a2c_jax.sharding import split_network as split_network, train_split as train_split
+from a2c_jax import diagnostics as diagnostics, presets as presets

@@ -7,15 +7,7 @@ import jax
 from a2c_jax import checks
 from a2c_jax.keys import Stream, stream
 from a2c_jax.rollout import reset_envs, roll, until_end
-from a2c_jax.types import (
-    Actors,
-    Agent,
-    AgentState,
-    Collector,
-    Environment,
-    Key,
-    Rollout,
-)
+from a2c_jax.types import Actors, Agent, AgentState, Collector, Environment, Key, Rollout
 
 
 def rollouts(
@@ -32,9 +24,9 @@ def rollouts(
         agent: acts.
         num_envs: N.
         num_steps: T.
-        num_resets: R, how many starting states are drawn for the episodes that end in a rollout.
-            By default T N, one for every step, which suits environments whose reset is cheap;
-            with fewer, every ended episode starts from one of them, drawn at random.
+        num_resets: R, how many starting states are drawn for the episodes that end in a rollout,
+            of which each takes one at random. By default T N, one for every step, which suits
+            environments whose reset is cheap.
 
     Raises:
         ValueError: if a number is not whole and at least 1, or an observation has not the
@@ -72,11 +64,6 @@ def episodes(env: Environment, agent: Agent, num_envs: int = 1) -> Collector:
 
     A rollout has as many rows T as the time limit allows; ``Rollout.where`` tells those that
     belong to the episodes. Nothing continues from one rollout to the next.
-
-    Args:
-        env: the environment.
-        agent: acts.
-        num_envs: N.
 
     Raises:
         ValueError: if ``num_envs`` is not a whole number of at least 1.

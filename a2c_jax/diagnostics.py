@@ -17,7 +17,7 @@ from a2c_jax.agents import as_agent, as_state
 from a2c_jax.algorithms.q_actor_critic import of_action
 from a2c_jax.collectors import episodes
 from a2c_jax.losses import estimate
-from a2c_jax.metrics import explained_variance
+from a2c_jax.metrics import explained_variance as explained_variance
 from a2c_jax.types import (
     Agent,
     AgentState,
@@ -29,17 +29,6 @@ from a2c_jax.types import (
     Rollout,
     Scalar,
 )
-
-__all__ = [
-    "GradientNoise",
-    "Weights",
-    "action_value_weights",
-    "explained_variance",
-    "gradient_noise",
-    "policy_gradients",
-    "state_value_weights",
-    "total_variance",
-]
 
 Weights = Callable[[Rollout], jax.Array]
 """The weights of ∇log π at each row of an episode: ``rollout [T, 1, ...] -> [T, 1]``."""

@@ -18,35 +18,21 @@ from a2c_jax.types import Noise, NoiseFn
 
 
 class SampleFn(Protocol):
-    """Turns noise into actions."""
+    """Turns the noise of ``[...]`` into actions ``[...]``."""
 
-    def __call__(self, outputs: jax.Array, noise: Noise, /) -> jax.Array:
-        """Maps outputs ``[..., P]`` and the noise of ``[...]`` to actions ``[...]``."""
-        ...
-
-
-class ModeFn(Protocol):
-    """Gives the most probable actions."""
-
-    def __call__(self, outputs: jax.Array, /) -> jax.Array:
-        """Maps outputs ``[..., P]`` to actions ``[...]``."""
-        ...
+    def __call__(self, outputs: jax.Array, noise: Noise, /) -> jax.Array: ...
 
 
 class LogProbFn(Protocol):
-    """Gives the logarithm of the probability, or of its density."""
+    """The logarithm of the probability of actions, or of its density, ``[...]``."""
 
-    def __call__(self, outputs: jax.Array, actions: jax.Array, /) -> jax.Array:
-        """Maps outputs ``[..., P]`` and actions to ``[...]``."""
-        ...
+    def __call__(self, outputs: jax.Array, actions: jax.Array, /) -> jax.Array: ...
 
 
-class EntropyFn(Protocol):
-    """Gives the entropy in nats."""
+class OutputsFn(Protocol):
+    """A function of the outputs ``[..., P]`` alone, ``[...]``."""
 
-    def __call__(self, outputs: jax.Array, /) -> jax.Array:
-        """Maps outputs ``[..., P]`` to ``[...]``."""
-        ...
+    def __call__(self, outputs: jax.Array, /) -> jax.Array: ...
 
 
 class Distribution(NamedTuple):
@@ -57,19 +43,19 @@ class Distribution(NamedTuple):
 
     Attributes:
         num_outputs: P, the numbers that a policy outputs.
-        noise: see :class:`a2c_jax.types.NoiseFn`.
-        sample: see :class:`SampleFn`.
-        mode: see :class:`ModeFn`.
-        log_prob: see :class:`LogProbFn`.
-        entropy: see :class:`EntropyFn`.
+        noise: draws the noise of a whole rollout.
+        sample: turns noise into actions.
+        mode: the most probable actions.
+        log_prob: the logarithm of their probability, or of its density.
+        entropy: in nats.
     """
 
     num_outputs: int
     noise: NoiseFn
     sample: SampleFn
-    mode: ModeFn
+    mode: OutputsFn
     log_prob: LogProbFn
-    entropy: EntropyFn
+    entropy: OutputsFn
 
     def check(self, outputs: jax.Array) -> None:
         """Raises ValueError unless the outputs are ``[..., P]``."""

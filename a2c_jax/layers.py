@@ -15,11 +15,9 @@ Activation = Callable[[jax.Array], jax.Array]
 
 
 class Initializer(Protocol):
-    """Draws the initial kernel or bias of a linear layer."""
+    """Draws the initial kernel or bias of a linear layer of shape ``(in, out)``."""
 
-    def __call__(self, key: Key, shape: tuple[int, int], /) -> jax.Array:
-        """Returns an array for a layer of shape ``(in, out)``."""
-        ...
+    def __call__(self, key: Key, shape: tuple[int, int], /) -> jax.Array: ...
 
 
 class LayerInit(NamedTuple):

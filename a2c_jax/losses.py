@@ -56,10 +56,7 @@ def value_loss(values: jax.Array, targets: jax.Array, where: jax.Array | None = 
     Args:
         values: ``[...]``.
         targets: ``[...]``, taken as they are: stop their gradient if they have one.
-        where: bool ``[...]``, which entries count; all by default.
-
-    Raises:
-        ValueError: if the shapes disagree, or ``where`` leaves nothing.
+        where: as in :func:`policy_loss`, as are the errors.
 
     Source: the article, ``critic_loss = 0.5 * advantage.pow(2).mean()``.
     """
@@ -75,13 +72,7 @@ def entropy_loss(
 ) -> jax.Array:
     """Minus the mean entropy, ``mean(Σ p log p)``, so that adding it rewards exploration.
 
-    Args:
-        outputs: outputs of the policy, ``[..., P]``: logits ``[..., A]`` by default.
-        distribution: of the actions; categorical by default.
-        where: bool ``[...]``, which entries count; all by default.
-
-    Raises:
-        ValueError: if ``where`` leaves nothing.
+    Arguments and errors are those of :func:`policy_loss`.
 
     Source: Mnih et al. (2016). The article's ``entropy_term`` has neither this formula nor
     this sign.
@@ -103,7 +94,9 @@ def actor_critic_loss(
     distribution: Distribution | None = None,
     where: jax.Array | None = None,
 ) -> tuple[jax.Array, LossTerms]:
-    """The loss of a rollout as a function of a network's parameters; see :func:`combined_loss`.
+    """The loss of a rollout as a function of a network's parameters, and its terms.
+
+    The other arguments, and the errors, are those of :func:`combined_loss`.
 
     Args:
         params: parameters of ``network``.
@@ -111,18 +104,8 @@ def actor_critic_loss(
         transitions: of a rollout, ``[T, N, ...]``: where an episode continues, the next row's
             observation is this one's successor. Mark rows that do not follow one another as
             truncated.
-        discount: in [0, 1].
-        estimator: turns rewards and values into advantages and targets.
-        value_coef: weight of the value loss.
-        entropy_coef: weight of the entropy.
         distribution: of the actions; categorical by default.
         where: bool ``[T, N]``, which rows count; all by default.
-
-    Returns:
-        The loss, and its terms.
-
-    Raises:
-        ValueError: if a number or shape is wrong, or ``where`` leaves nothing.
     """
     if distribution is None:
         num_actions = jax.eval_shape(network.policy, params, transitions.obs).shape[-1]
@@ -153,7 +136,8 @@ def combined_loss(
         entropy_coef: weight of the entropy, at least 0.
 
     Raises:
-        ValueError: if a number lies outside its range.
+        ValueError: if a number lies outside its range; when it is applied, if the shapes disagree
+            or ``rollout.where`` leaves nothing.
 
     Source: the article, ``ac_loss = actor_loss + critic_loss + 0.001 * entropy_term``.
     """

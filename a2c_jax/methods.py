@@ -1,9 +1,7 @@
 """The article's methods by name, each with the settings that are its own."""
 
 import dataclasses
-from typing import Any
-
-import optax
+from typing import Any, ClassVar
 
 from a2c_jax import checks
 from a2c_jax.advantages import (
@@ -17,33 +15,30 @@ from a2c_jax.advantages import (
 from a2c_jax.algorithms.a3c import a3c, random_order, round_robin
 from a2c_jax.algorithms.actor_critic import actor_critic
 from a2c_jax.algorithms.q_actor_critic import q_actor_critic
-from a2c_jax.types import Algorithm, Environment, Estimator, Network
+from a2c_jax.types import Algorithm, Estimator
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A method: an estimator, and the algorithm that it enters.
+    """A method: an estimator, and the algorithm that it enters; a subclass is one by name.
 
-    A subclass has the settings of one method as its fields.
+    The fields of a subclass are settings that no other method has.
+
+    Attributes:
+        advantages: the estimator of advantages and targets.
+        values_actions: whether the critic values each action, Q(s, ·).
     """
 
+    advantages: ClassVar[Estimator] = staticmethod(n_step)
+    values_actions: ClassVar[bool] = False
+
     def estimator(self) -> Estimator:
-        """Makes the estimator of advantages and targets."""
-        raise NotImplementedError
+        """Makes the estimator."""
+        return self.advantages
 
-    def algorithm(
-        self,
-        env: Environment,
-        network: Network,
-        optimizer: optax.GradientTransformation,
-        **shared: Any,
-    ) -> Algorithm:
-        """Makes the algorithm, with the settings that all methods share."""
-        return actor_critic(env, network, optimizer, **shared)
-
-    def values_actions(self) -> bool:
-        """Whether the critic values each action, Q(s, ·)."""
-        return False
+    def algorithm(self, *parts: Any, **shared: Any) -> Algorithm:
+        """Makes the algorithm, of an environment, a network, an optimizer and shared settings."""
+        return actor_critic(*parts, **shared)
 
     def num_rollouts(self) -> int:
         """Rollouts in an update."""
@@ -54,40 +49,26 @@ class Method:
         return 1
 
 
-@dataclasses.dataclass(frozen=True)
 class Reinforce(Method):
     """See :func:`a2c_jax.reinforce`."""
 
-    def estimator(self) -> Estimator:
-        """Makes the estimator."""
-        return reinforce
+    advantages = staticmethod(reinforce)
 
 
-@dataclasses.dataclass(frozen=True)
 class ReinforceWithBaseline(Method):
     """See :func:`a2c_jax.reinforce_with_baseline`."""
 
-    def estimator(self) -> Estimator:
-        """Makes the estimator."""
-        return reinforce_with_baseline
+    advantages = staticmethod(reinforce_with_baseline)
 
 
-@dataclasses.dataclass(frozen=True)
 class TDActorCritic(Method):
     """See :func:`a2c_jax.td_actor_critic`."""
 
-    def estimator(self) -> Estimator:
-        """Makes the estimator."""
-        return td_actor_critic
+    advantages = staticmethod(td_actor_critic)
 
 
-@dataclasses.dataclass(frozen=True)
 class A2C(Method):
     """See :func:`a2c_jax.actor_critic` with :func:`a2c_jax.n_step`."""
-
-    def estimator(self) -> Estimator:
-        """Makes the estimator."""
-        return n_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,18 +96,12 @@ class QActorCritic(Method):
     """
 
     expected: bool = False
-
-    def estimator(self) -> Estimator:
-        """Makes the estimator."""
-        return sarsa
+    advantages = staticmethod(sarsa)
+    values_actions = True
 
     def algorithm(self, *parts: Any, **shared: Any) -> Algorithm:
         """Makes the algorithm."""
         return q_actor_critic(*parts, expected=self.expected, **shared)
-
-    def values_actions(self) -> bool:
-        """Whether the critic values each action: it does."""
-        return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,10 +117,6 @@ class A3C(Method):
     num_workers: int = 4
     random_order: bool = False
     shared_statistics: bool = True
-
-    def estimator(self) -> Estimator:
-        """Makes the estimator."""
-        return n_step
 
     def algorithm(self, *parts: Any, **shared: Any) -> Algorithm:
         """Makes the algorithm."""

@@ -19,43 +19,17 @@ from a2c_jax.networks import (
     mlp_q_actor_critic,
 )
 from a2c_jax.settings import (
-    ArticlePreset,
-    Preset,
-    build,
-    get_setting,
-    make_agent,
-    make_network,
-    num_updates,
-    replace,
-    setting_names,
+    ArticlePreset as ArticlePreset,
+    Preset as Preset,
+    build as build,
+    get_setting as get_setting,
+    make_agent as make_agent,
+    make_network as make_network,
+    num_updates as num_updates,
+    replace as replace,
+    setting_names as setting_names,
 )
 from a2c_jax.types import Environment, Network
-
-__all__ = [
-    "FOUND_ON",
-    "PRESETS",
-    "ArticlePreset",
-    "Preset",
-    "acrobot",
-    "article",
-    "article_as_printed",
-    "article_rollouts",
-    "breakout",
-    "build",
-    "catch",
-    "decided_actor_critic",
-    "default",
-    "general",
-    "get_setting",
-    "make_agent",
-    "make_network",
-    "mountain_car",
-    "num_updates",
-    "replace",
-    "setting_names",
-    "space_invaders",
-    "stable_baselines3",
-]
 
 _rmsprop = functools.partial(optax.rmsprop, decay=0.99, eps=1e-5, eps_in_sqrt=False)
 

@@ -44,21 +44,17 @@ class RolloutNoise(NamedTuple):
 
 
 class RowActFn(Protocol):
-    """Chooses the actions of a row."""
+    """Chooses the actions of a row: ``(memory, actions)``, each ``[N, ...]``."""
 
-    def __call__(self, memory: Memory, obs: Observation, noise: Noise | None, /) -> tuple:
-        """Returns ``(memory, actions)``, each ``[N, ...]``."""
-        ...
+    def __call__(self, memory: Memory, obs: Observation, noise: Noise | None, /) -> tuple: ...
 
 
 class FollowFn(Protocol):
-    """Decides what follows a row and what is kept of it."""
+    """The actors of the next row, and what the scan stacks of this one."""
 
     def __call__(
         self, noise: RolloutNoise, transition: Transition, after: Actors, /
-    ) -> tuple[Actors, Any]:
-        """Returns the actors of the next row, and what the scan stacks of this one."""
-        ...
+    ) -> tuple[Actors, Any]: ...
 
 
 def scan_steps(
@@ -66,15 +62,8 @@ def scan_steps(
 ) -> tuple[Actors, Any]:
     """Takes T steps in N environments; every rollout, evaluation and recording is this scan.
 
-    Args:
-        env: the environment; it is vmapped here.
-        act: chooses actions.
-        follow: decides what follows each step, such as a reset, and what is kept.
-        actors: where the environments are.
-        noise: of all steps, ``[T, N, ...]``.
-
-    Returns:
-        The actors after T steps, and what was kept, ``[T, ...]``.
+    ``follow`` decides what comes after each step, such as a reset, and what is kept of it. Returns
+    the actors after T steps, and what was kept, ``[T, ...]``.
     """
 
     def body(actors: Actors, row: RolloutNoise) -> tuple[Actors, Any]:
@@ -119,20 +108,8 @@ def draw_starts(
     """Draws where ended episodes start again: rows to scan over, and the pool they refer to.
 
     By default there is a new start for every row and environment, which is right for cheap
-    resets; with ``num_resets`` there are only R, and each row draws one of them.
-
-    Args:
-        key: the key of the rollout.
-        env: the environment.
-        num_steps: T.
-        num_envs: N.
-        num_resets: R, or None for T N.
-
-    Returns:
-        ``(rows, pool)`` for :func:`start_of`.
-
-    Raises:
-        ValueError: if ``num_resets`` is not a whole number of at least 1.
+    resets; with ``num_resets`` there are only R, and each row draws one of them. Returns
+    ``(rows, pool)`` for :func:`start_of`.
     """
     *_, reset_key = _split(key)
     shape = (num_steps, num_envs)
@@ -150,12 +127,7 @@ def start_of(row: Any, pool: Starts) -> Starts:
 
 
 def resetting(fresh: Memory, pool: Starts) -> FollowFn:
-    """Starts ended episodes again, with a fresh memory, and keeps the transitions.
-
-    Args:
-        fresh: the memory with which episodes begin, ``[N, ...]``.
-        pool: see :func:`draw_starts`.
-    """
+    """Starts ended episodes again, with a fresh memory ``[N, ...]``, and keeps the transitions."""
 
     def follow(
         noise: RolloutNoise, transition: Transition, after: Actors
@@ -241,18 +213,8 @@ def play(
 ) -> Any:
     """Plays one episode in each of E environments, to the time limit and without resets.
 
-    Args:
-        reset_key: decides where the episodes begin.
-        run_key: decides everything else.
-        env: the environment.
-        agent: acts.
-        state: what the agent has learned.
-        num_episodes: E.
-        greedy: take the most probable actions, else sampled ones.
-        keep: what to keep of each step.
-
-    Returns:
-        What was kept, ``[T, E, ...]``; see :func:`until_end` for the rows that count.
+    Returns what ``keep`` keeps of each step, ``[T, E, ...]``; :func:`until_end` tells the rows
+    that count.
     """
     noise = draw_noise(run_key, agent.noise, env.max_episode_steps, num_episodes)
     actors = Actors(*reset_envs(reset_key, env, num_episodes), agent.memory(num_episodes))
@@ -266,11 +228,7 @@ def play(
 
 
 def until_end(ended: jax.Array) -> jax.Array:
-    """Which rows belong to the first episode of each column: bool ``[T, N]``.
-
-    Args:
-        ended: bool ``[T, N]``, which steps ended an episode.
-    """
+    """Which rows belong to the first episode of each column, ``[T, N]``, given which end one."""
     return jnp.cumsum(ended, axis=0) - ended == 0
 
 

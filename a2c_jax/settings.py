@@ -165,7 +165,7 @@ def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network:
     """Makes the network that :func:`build` trains."""
     if isinstance(preset, ArticlePreset):
         return article_network(env, preset.hidden_sizes)
-    make = preset.q_network if preset.method.values_actions() else preset.network
+    make = preset.q_network if preset.method.values_actions else preset.network
     return scaled(
         make(env, preset.hidden_sizes),
         env,
@@ -180,7 +180,7 @@ def make_agent(preset: Preset | ArticlePreset, env: Environment) -> Agent:
     Its state is the ``agent`` of a :class:`a2c_jax.LearnerState`.
     """
     network = make_network(preset, env)
-    if _method(preset).values_actions():
+    if _method(preset).values_actions:
         return action_values(network, checks.discrete(env), expected=True)
     return as_agent(env, network)
 

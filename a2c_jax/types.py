@@ -43,19 +43,15 @@ class Timestep(NamedTuple):
 
 
 class ResetFn(Protocol):
-    """Starts an episode."""
+    """Starts an episode: its first state, and the observation of it."""
 
-    def __call__(self, key: Key, /) -> tuple[EnvState, Observation]:
-        """Returns the first state and its observation."""
-        ...
+    def __call__(self, key: Key, /) -> tuple[EnvState, Observation]: ...
 
 
 class StepFn(Protocol):
     """Takes one step; it never resets by itself."""
 
-    def __call__(self, key: Key, env_state: EnvState, action: jax.Array, /) -> Timestep:
-        """Returns what follows ``action`` in ``env_state``."""
-        ...
+    def __call__(self, key: Key, env_state: EnvState, action: jax.Array, /) -> Timestep: ...
 
 
 class Environment(NamedTuple):
@@ -65,8 +61,8 @@ class Environment(NamedTuple):
 
     Attributes:
         name: name of the environment, for messages.
-        reset: see :class:`ResetFn`.
-        step: see :class:`StepFn`.
+        reset: starts an episode.
+        step: takes one step.
         observation: shapes and types of one observation, a pytree of ``jax.ShapeDtypeStruct``.
         action_space: the space of one action, see :mod:`a2c_jax.spaces`.
         max_episode_steps: time limit in steps.
@@ -81,30 +77,26 @@ class Environment(NamedTuple):
 
 
 class InitFn(Protocol):
-    """Draws initial parameters."""
+    """Draws an initial tree, such as the parameters of a network."""
 
-    def __call__(self, key: Key, /) -> Params:
-        """Returns a tree of parameters."""
-        ...
+    def __call__(self, key: Key, /) -> Any: ...
 
 
 class ApplyFn(Protocol):
-    """Evaluates a network at observations with any leading axes."""
+    """Maps observations ``[..., *O]`` to outputs ``[..., P]`` or values ``[...]``."""
 
-    def __call__(self, params: Params, obs: Observation, /) -> jax.Array:
-        """Maps observations ``[..., *O]`` to outputs ``[..., P]`` or values ``[...]``."""
-        ...
+    def __call__(self, params: Params, obs: Observation, /) -> jax.Array: ...
 
 
 class Network(NamedTuple):
     """A policy and a value function over one parameter tree.
 
     Attributes:
-        init: ``init(key) -> params``.
-        policy: ``policy(params, obs [..., *O]) -> outputs [..., P]``, the parameters of the
-            action distribution; logits for discrete actions.
-        value: ``value(params, obs [..., *O]) -> values [...]``. The network of
-            :func:`a2c_jax.q_actor_critic` values each action, ``[..., A]``.
+        init: draws the parameters.
+        policy: outputs ``[..., P]``, the parameters of the action distribution; logits for
+            discrete actions.
+        value: values ``[...]``, or one for each action, ``[..., A]``, for
+            :func:`a2c_jax.q_actor_critic`.
     """
 
     init: InitFn
@@ -176,60 +168,46 @@ class Unrolled(NamedTuple):
 
 
 class MemoryFn(Protocol):
-    """Makes the memory with which episodes begin."""
+    """Makes the memory with which episodes begin, ``[N, ...]``; ``()`` if there is none."""
 
-    def __call__(self, num_envs: int, /) -> Memory:
-        """Returns a tree ``[N, ...]``; ``()`` if the agent remembers nothing."""
-        ...
+    def __call__(self, num_envs: int, /) -> Memory: ...
 
 
 class NoiseFn(Protocol):
-    """Draws what makes actions random, for a whole rollout at once."""
+    """Draws what makes actions random, for a whole rollout at once: ``[*batch_shape, ...]``."""
 
-    def __call__(self, key: Key, batch_shape: tuple[int, ...], /) -> Noise:
-        """Returns a tree ``[*batch_shape, ...]``."""
-        ...
+    def __call__(self, key: Key, batch_shape: tuple[int, ...], /) -> Noise: ...
 
 
 class ActFn(Protocol):
-    """Chooses actions in N environments."""
+    """Chooses actions in N environments: ``(memory, actions)``, each ``[N, ...]``.
+
+    Without noise (None) it takes the most probable actions.
+    """
 
     def __call__(
         self, state: AgentState, memory: Memory, obs: Observation, noise: Noise | None, /
-    ) -> tuple[Memory, jax.Array]:
-        """Returns ``(memory, actions [N, ...])``; without noise, the most probable actions."""
-        ...
+    ) -> tuple[Memory, jax.Array]: ...
 
 
 class UnrollFn(Protocol):
     """Evaluates every row of a rollout; differentiable in ``state.params``."""
 
-    def __call__(self, state: AgentState, rollout: Rollout, /) -> Unrolled:
-        """Returns outputs, log-probabilities, entropies and values, ``[T, N]``."""
-        ...
+    def __call__(self, state: AgentState, rollout: Rollout, /) -> Unrolled: ...
 
 
 class ObserveFn(Protocol):
-    """Updates the running statistics with the observations of a rollout."""
+    """Updates ``moments``, and nothing else, with the observations of a rollout."""
 
-    def __call__(self, state: AgentState, rollout: Rollout, /) -> AgentState:
-        """Returns the state with new ``moments``, and the same ``params``."""
-        ...
+    def __call__(self, state: AgentState, rollout: Rollout, /) -> AgentState: ...
 
 
 class Agent(NamedTuple):
     """What acts and is trained: a network, an action distribution, and what it remembers.
 
     :mod:`a2c_jax.agents` makes agents: memory, normalisation of observations and action masks
-    are functions there, and no other stage knows of them.
-
-    Attributes:
-        init: ``init(key) -> AgentState``.
-        memory: see :class:`MemoryFn`.
-        noise: see :class:`NoiseFn`.
-        act: see :class:`ActFn`.
-        unroll: see :class:`UnrollFn`.
-        observe: see :class:`ObserveFn`.
+    are functions there, and no other stage knows of them. ``init`` draws the
+    :class:`AgentState`; each field's type says what it does.
     """
 
     init: InitFn
@@ -254,33 +232,29 @@ class Actors(NamedTuple):
     memory: Memory
 
 
-class CollectorInitFn(Protocol):
-    """Starts the environments."""
+class StartFn(Protocol):
+    """Starts the environments, from the key of a seed: actors."""
 
-    def __call__(self, key: Key, state: AgentState, /) -> Any:
-        """Returns actors, from the key of a seed."""
-        ...
+    def __call__(self, key: Key, state: AgentState, /) -> Any: ...
 
 
 class CollectFn(Protocol):
-    """Lets an agent act in the environments."""
+    """Lets an agent act: the actors after the rollout, and the rollout."""
 
-    def __call__(self, key: Key, state: AgentState, actors: Any, /) -> tuple[Any, Rollout]:
-        """Returns the actors after the rollout, and the rollout."""
-        ...
+    def __call__(self, key: Key, state: AgentState, actors: Any, /) -> tuple[Any, Rollout]: ...
 
 
 class Collector(NamedTuple):
     """How experience is gathered; see :mod:`a2c_jax.collectors`.
 
     Attributes:
-        init: see :class:`CollectorInitFn`.
-        collect: see :class:`CollectFn`.
+        init: starts the environments.
+        collect: gathers a rollout.
         num_envs: environments, N.
         num_steps: rows of a rollout, T.
     """
 
-    init: CollectorInitFn
+    init: StartFn
     collect: CollectFn
     num_envs: int
     num_steps: int
@@ -299,7 +273,11 @@ class AdvantageEstimate(NamedTuple):
 
 
 class Estimator(Protocol):
-    """Any function of these five arrays ``[T, ...]``; see :mod:`a2c_jax.advantages`."""
+    """Estimates advantages and value targets from five arrays ``[T, ...]``.
+
+    Where a step terminated its discount is 0 and ``next_values`` has no meaning. See
+    :mod:`a2c_jax.advantages`.
+    """
 
     def __call__(
         self,
@@ -309,12 +287,7 @@ class Estimator(Protocol):
         values: jax.Array,
         next_values: jax.Array,
         /,
-    ) -> AdvantageEstimate:
-        """Estimates advantages and value targets.
-
-        Where a step terminated its discount is 0 and ``next_values`` has no meaning.
-        """
-        ...
+    ) -> AdvantageEstimate: ...
 
 
 class LossTerms(NamedTuple):
@@ -336,11 +309,9 @@ class LossTerms(NamedTuple):
 
 
 class Loss(Protocol):
-    """The loss of an unrolled rollout; see :func:`a2c_jax.combined_loss`."""
+    """The scalar to descend, and its terms; see :func:`a2c_jax.combined_loss`."""
 
-    def __call__(self, unrolled: Unrolled, rollout: Rollout, /) -> tuple[jax.Array, LossTerms]:
-        """Returns the scalar to descend, and its terms."""
-        ...
+    def __call__(self, unrolled: Unrolled, rollout: Rollout, /) -> tuple[jax.Array, LossTerms]: ...
 
 
 class Metrics(NamedTuple):
@@ -373,34 +344,24 @@ class Metrics(NamedTuple):
     steps: jax.Array
 
 
-class AlgorithmInitFn(Protocol):
-    """Starts a training run."""
+class UpdateFn(Protocol):
+    """Performs one update: the next state, of the same types, and what happened."""
 
-    def __call__(self, key: Key, /) -> Any:
-        """Returns the first state; the key decides everything that follows."""
-        ...
-
-
-class AlgorithmStepFn(Protocol):
-    """Performs one update."""
-
-    def __call__(self, state: Any, /) -> tuple[Any, Metrics]:
-        """Returns the next state, of the same types, and what happened."""
-        ...
+    def __call__(self, state: Any, /) -> tuple[Any, Metrics]: ...
 
 
 class Algorithm(NamedTuple):
     """A learning method as a pair of pure functions.
 
     Attributes:
-        init: see :class:`AlgorithmInitFn`.
-        step: see :class:`AlgorithmStepFn`.
+        init: draws the first state from a key, which decides everything that follows.
+        step: performs one update.
         steps_per_update: environment steps of one update; an upper bound where an update is an
             episode, whose own number is in ``Metrics.steps``.
     """
 
-    init: AlgorithmInitFn
-    step: AlgorithmStepFn
+    init: InitFn
+    step: UpdateFn
     steps_per_update: int
 
 

@@ -85,27 +85,18 @@ def a3c(
     one worker nothing comes between a copy and its gradient, and the result is
     :func:`a2c_jax.actor_critic` itself.
 
+    The other arguments, and the errors, are those of :func:`a2c_jax.actor_critic`, for each
+    worker; ``num_resets`` is for a round of all.
+
     Args:
         env: the environment.
         network: policy and value functions, or an agent made of them.
         optimizer: any optax transformation; Mnih et al. use RMSprop.
         num_workers: W.
-        num_envs: environments of each worker, N.
-        num_steps: steps of a worker's rollout, T.
-        discount: in [0, 1]; a number or a traced scalar, as are the coefficients.
-        estimator: see :mod:`a2c_jax.advantages`.
-        value_coef: weight of the value loss.
-        entropy_coef: weight of the entropy.
         order: the order in which a round's gradients arrive, ``order(key, W) -> [W]``:
             :func:`round_robin` or :func:`random_order`.
         shared_statistics: one state of the optimizer for all workers; else each has its own,
             which also counts its own steps in a schedule.
-        num_resets: how many starting states are drawn for a round; see
-            :func:`a2c_jax.rollouts`.
-
-    Raises:
-        ValueError: if the network does not fit the environment, or an argument lies outside its
-            range.
 
     Source: the article, "A2C v.s. A3C"; Mnih et al. (2016), whose best variant shares the
     statistics of RMSprop.
@@ -125,12 +116,10 @@ def a3c(
 
 
 class AsynchronousState(NamedTuple):
-    """The optimizer's state between two rounds.
+    """The optimizer's state between two rounds, and the parameters that each worker acts with.
 
-    Attributes:
-        opt_state: of the optimizer; with statistics of their own, one for each worker,
-            ``[W, ...]``.
-        copies: the parameters that each worker acts with, ``[W, ...]``.
+    ``opt_state`` is that of the optimizer, or ``[W, ...]`` if each worker has its own; ``copies``
+    are ``[W, ...]``.
     """
 
     opt_state: optax.OptState
@@ -138,12 +127,7 @@ class AsynchronousState(NamedTuple):
 
 
 def workers(agent: Agent, num_workers: int) -> Agent:
-    """An agent that acts with W copies of the parameters, each in its own share of environments.
-
-    Args:
-        agent: the agent that every worker is.
-        num_workers: W; the parameters of the state have a leading axis ``[W]``.
-    """
+    """Acts with copies ``[W, ...]`` of the parameters, each in environments of its own."""
 
     def act(
         state: AgentState, memory: Memory, obs: Observation, noise: Noise | None
@@ -156,13 +140,7 @@ def workers(agent: Agent, num_workers: int) -> Agent:
 
 
 def asynchronous(num_workers: int, order: Order, shared_statistics: bool) -> DescentFn:
-    """A descent in which W gradients, taken at W copies, are applied one after another.
-
-    Args:
-        num_workers: W.
-        order: see :func:`a3c`.
-        shared_statistics: see :func:`a3c`.
-    """
+    """A descent in which W gradients, taken at W copies, are applied one after another."""
 
     def make(agent: Agent, loss: Loss, optimizer: optax.GradientTransformation) -> Descent:
         def init(state: AgentState) -> AsynchronousState:

@@ -84,14 +84,10 @@ def article(
         env: the environment; its time limit decides how much is computed for an episode.
         network: by default :func:`a2c_jax.article_network`.
         optimizer: by default Adam at 3e-4.
-        discount: in [0, 1]; a number or a traced scalar, as are the coefficients.
+        discount: as in :func:`a2c_jax.actor_critic`, as are the coefficients and the errors.
         value_coef: weight of the critic's loss.
         entropy_coef: weight of the entropy.
         defects: what to leave uncorrected; :data:`AS_PRINTED` is all of it.
-
-    Raises:
-        ValueError: if the network does not fit the environment, or an argument lies outside its
-            range.
 
     Source: the article, "Implementing A2C", ``def a2c(env)``.
     """

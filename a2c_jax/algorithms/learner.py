@@ -60,24 +60,20 @@ class LearnerState(NamedTuple):
         return self.agent.params
 
 
-class DescentInitFn(Protocol):
-    """Starts the optimizer."""
+class OptimizerInitFn(Protocol):
+    """Starts the optimizer: its state."""
 
-    def __call__(self, state: AgentState, /) -> Any:
-        """Returns the optimizer's state."""
-        ...
+    def __call__(self, state: AgentState, /) -> Any: ...
 
 
 class ActingFn(Protocol):
-    """Gives the state that the next rollout is collected with."""
+    """The state that acts in the next rollout: the agent's, or the copies that workers hold."""
 
-    def __call__(self, state: AgentState, opt_state: Any, /) -> AgentState:
-        """Returns the agent's state, or the copies of it that workers hold."""
-        ...
+    def __call__(self, state: AgentState, opt_state: Any, /) -> AgentState: ...
 
 
 class DescendFn(Protocol):
-    """Takes one step of the optimizer, or several, on a rollout."""
+    """Descends on a rollout: the agent's and the optimizer's next state, and what to report."""
 
     def __call__(
         self,
@@ -87,21 +83,13 @@ class DescendFn(Protocol):
         rollout: Rollout,
         finished: FinishedEpisodes,
         /,
-    ) -> tuple[AgentState, Any, Metrics]:
-        """Returns the agent's and the optimizer's next state, and what to report."""
-        ...
+    ) -> tuple[AgentState, Any, Metrics]: ...
 
 
 class Descent(NamedTuple):
-    """How the gradient of a rollout changes the parameters.
+    """How the gradient of a rollout changes the parameters; each field's type says what it does."""
 
-    Attributes:
-        init: see :class:`DescentInitFn`.
-        acting: see :class:`ActingFn`.
-        descend: see :class:`DescendFn`.
-    """
-
-    init: DescentInitFn
+    init: OptimizerInitFn
     acting: ActingFn
     descend: DescendFn
 
@@ -111,9 +99,7 @@ class DescentFn(Protocol):
 
     def __call__(
         self, agent: Agent, loss: Loss, optimizer: optax.GradientTransformation, /
-    ) -> Descent:
-        """Returns the descent."""
-        ...
+    ) -> Descent: ...
 
 
 def synchronous(agent: Agent, loss: Loss, optimizer: optax.GradientTransformation) -> Descent:

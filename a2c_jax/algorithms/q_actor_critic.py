@@ -52,25 +52,14 @@ def q_actor_critic(
     ``value_coef=0.5`` this is the article's online algorithm, whose α_θ and α_w are the rates of
     ``"policy"`` and ``"value"`` in ``optax.partition``.
 
+    The other arguments, and the errors, are those of :func:`a2c_jax.actor_critic`.
+
     Args:
         env: an environment with discrete actions.
         network: policy and action values, such as :func:`a2c_jax.mlp_q_actor_critic`.
         optimizer: any optax transformation.
-        num_envs: environments, N.
-        num_steps: steps of a rollout, T.
-        discount: in [0, 1]; a number or a traced scalar, as are the coefficients.
-        estimator: turns the values of actions into weights and targets;
-            ``normalized_advantages(sarsa)`` normalises Q(s, a) over the rollout.
         expected: bootstrap from the expectation over the policy, ``Σ_a π(a|s'ₜ) Q(s'ₜ, a)``,
             instead of one action: the same mean, less variance (expected SARSA).
-        value_coef: weight of the value loss.
-        entropy_coef: weight of the entropy.
-        num_resets: how many starting states are drawn for a rollout; see
-            :func:`a2c_jax.rollouts`.
-
-    Raises:
-        ValueError: if the network does not value each action, or an argument lies outside its
-            range.
 
     Source: the article, "Algorithm 1 Q Actor Critic"; van Seijen et al. (2009) for expected.
     """
@@ -86,12 +75,7 @@ def action_values(network: Network, num_actions: int, *, expected: bool = False)
     """An agent whose values are Q(s, a) of the actions taken.
 
     It unrolls rollouts whose ``memory`` holds the next actions, as :func:`sarsa_rollouts` makes
-    them.
-
-    Args:
-        network: policy and action values.
-        num_actions: A.
-        expected: next values are expectations over the policy.
+    them; with ``expected`` the next values are expectations over the policy.
     """
     distribution = categorical(num_actions)
 

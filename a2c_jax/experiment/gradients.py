@@ -155,7 +155,7 @@ def _measure(
         return action_value_weights(q_network, q_params)
 
     def weights(one: Preset) -> Weights:
-        if one.method.values_actions():
+        if one.method.values_actions:
             return action_weights()
         return state_value_weights(
             env, network, value_params, one.method.estimator(), preset.discount, one.num_steps
