@@ -4,6 +4,8 @@ A memory, a normalisation of observations or an action mask is one function here
 :class:`a2c_jax.Agent` or turns one into another.
 """
 
+from typing import Protocol
+
 import jax
 import jax.numpy as jnp
 
@@ -52,12 +54,30 @@ def as_state(network: Network | Agent, params: Params | AgentState) -> AgentStat
     return params if isinstance(network, Agent) else AgentState(params)
 
 
-def feed_forward(network: Network, distribution: Distribution) -> Agent:
+class Critic(Protocol):
+    """The values of a rollout's rows, and of their true successors: each ``[T, N]``."""
+
+    def __call__(
+        self, network: Network, params: Params, rollout: Rollout, /
+    ) -> tuple[jax.Array, jax.Array]: ...
+
+
+def state_values(network: Network, params: Params, rollout: Rollout) -> tuple[jax.Array, jax.Array]:
+    """The values of states: no gradient flows through those of the successors."""
+    values = network.value(params, rollout.transitions.obs)
+    fixed = jax.lax.stop_gradient((params, values))
+    return values, _next_values(*fixed, network, rollout.transitions)
+
+
+def feed_forward(
+    network: Network, distribution: Distribution, critic: Critic = state_values
+) -> Agent:
     """An agent without memory, whose every action depends on one observation.
 
     Args:
         network: policy and value functions.
         distribution: turns the policy's outputs into actions.
+        critic: what the network's value function values, states by default.
     """
 
     def act(
@@ -70,19 +90,11 @@ def feed_forward(network: Network, distribution: Distribution) -> Agent:
         return memory, distribution.sample(outputs, noise)
 
     def unroll(state: AgentState, rollout: Rollout) -> Unrolled:
-        transitions = rollout.transitions
-        outputs = network.policy(state.params, transitions.obs)
+        outputs = network.policy(state.params, rollout.transitions.obs)
         distribution.check(outputs)
-        values = network.value(state.params, transitions.obs)
-        return Unrolled(
-            outputs=outputs,
-            log_probs=distribution.log_prob(outputs, transitions.action),
-            entropy=distribution.entropy(outputs),
-            values=values,
-            next_values=_next_values(
-                *jax.lax.stop_gradient((state.params, values)), network, transitions
-            ),
-        )
+        log_probs = distribution.log_prob(outputs, rollout.transitions.action)
+        values = critic(network, state.params, rollout)
+        return Unrolled(outputs, log_probs, distribution.entropy(outputs), *values)
 
     return Agent(
         init=lambda key: AgentState(network.init(key)),

@@ -113,12 +113,7 @@ def network(
 ) -> None:
     """Raises ValueError unless a network fits an environment; evaluates shapes only.
 
-    Args:
-        env: gives the observation and the action space.
-        network: the network.
-        num_envs: environments that it is applied to at once.
-        num_outputs: the outputs that the action distribution needs.
-        values: shape of the critic's answer to one observation; a single number by default.
+    Its policy has ``num_outputs`` outputs, and its value one number or the shape ``values``.
     """
     if not isinstance(network, Network):
         raise ValueError(

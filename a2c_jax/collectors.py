@@ -11,11 +11,7 @@ from a2c_jax.types import Actors, Agent, AgentState, Collector, Environment, Key
 
 
 def rollouts(
-    env: Environment,
-    agent: Agent,
-    num_envs: int,
-    num_steps: int,
-    num_resets: int | None = None,
+    env: Environment, agent: Agent, num_envs: int, num_steps: int, num_resets: int | None = None
 ) -> Collector:
     """Collects T steps in each of N environments, which continue from one rollout to the next.
 

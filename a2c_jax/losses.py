@@ -66,9 +66,7 @@ def value_loss(values: jax.Array, targets: jax.Array, where: jax.Array | None = 
 
 
 def entropy_loss(
-    outputs: jax.Array,
-    distribution: Distribution | None = None,
-    where: jax.Array | None = None,
+    outputs: jax.Array, distribution: Distribution | None = None, where: jax.Array | None = None
 ) -> jax.Array:
     """Minus the mean entropy, ``mean(Σ p log p)``, so that adding it rewards exploration.
 
@@ -117,11 +115,7 @@ def actor_critic_loss(
 
 
 def combined_loss(
-    discount: Scalar,
-    estimator: Estimator,
-    *,
-    value_coef: Scalar,
-    entropy_coef: Scalar,
+    discount: Scalar, estimator: Estimator, *, value_coef: Scalar, entropy_coef: Scalar
 ) -> Loss:
     """The loss of every method, as a function of an unrolled agent.
 

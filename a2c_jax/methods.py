@@ -148,27 +148,6 @@ METHODS: dict[str, Method] = {
 }
 """The methods by name, in the order of the article."""
 
-_NO_BASELINE = {"normalize_advantages": False}  # the mean that is subtracted is one
-
-# Without a value to complete it, a return is cut where the rollout ends: rollouts as long as an
-# episode leave most of them whole.
-_LONG_ROLLOUTS = {"num_envs": 2, "num_steps": 500}
-
-SUITED: dict[str, dict[str, Any]] = {
-    "reinforce": {**_LONG_ROLLOUTS, **_NO_BASELINE},
-    "reinforce-with-baseline": _LONG_ROLLOUTS,
-    "q-actor-critic": {
-        "num_steps": 16,
-        "learning_rate": 5e-3,
-        "final_learning_rate": 0.0,
-        **_NO_BASELINE,
-        # Q is near 1 / (1 - discount) for every action: only an entropy bonus of that size keeps
-        # the policy from becoming certain before the critic tells actions apart.
-        "entropy_coef": 1.0,
-    },
-}
-"""Settings that suit a method on CartPole-v1, in place of the preset's."""
-
 
 def method_name(method: Method) -> str:
     """The name of a method, whatever its own settings are."""

@@ -18,14 +18,7 @@ class OpenEpisodes(NamedTuple):
 
 
 class FinishedEpisodes(NamedTuple):
-    """Sums over a rollout, each a scalar.
-
-    Attributes:
-        return_sum: of the returns of the episodes that finished.
-        length_sum: of their lengths, in steps.
-        number: of the episodes that finished.
-        steps: of the rollout, whether or not their episode finished.
-    """
+    """Returns, lengths and number of the episodes that finished in a rollout, and all its steps."""
 
     return_sum: jax.Array
     length_sum: jax.Array
@@ -41,15 +34,9 @@ def open_episodes(num_envs: int) -> OpenEpisodes:
 def count_episodes(
     under_way: OpenEpisodes, transitions: Transition, where: jax.Array | None = None
 ) -> tuple[OpenEpisodes, FinishedEpisodes]:
-    """Carries episodes through a rollout, and sums up those that finished in it.
+    """Carries episodes through a rollout ``[T, N, ...]``, of which the rows ``where`` count.
 
-    Args:
-        under_way: the episodes that the rollout began with.
-        transitions: ``[T, N, ...]``.
-        where: bool ``[T, N]``, which rows count; all by default.
-
-    Returns:
-        The episodes under way after the rollout, and the finished ones.
+    Returns the episodes under way after it, and sums over those that finished in it.
     """
     ended = transitions.terminated | transitions.truncated
     rewards, steps = transitions.reward, jnp.ones_like(transitions.reward)
@@ -79,10 +66,7 @@ def explained_variance(
     1 is perfect, 0 no better than a constant, below 0 worse than one. Targets that do not
     vary leave nothing to explain, and give 0.
 
-    Args:
-        values: ``[...]``.
-        targets: ``[...]``.
-        where: bool ``[...]``, which entries count; by default all.
+    All are ``[...]``, and the entries ``where`` count; by default all.
 
     Raises:
         ValueError: if the shapes disagree.
@@ -99,14 +83,7 @@ def update_metrics(
     grad_norm: jax.Array,
     where: jax.Array | None = None,
 ) -> Metrics:
-    """What an update reports, from its finished episodes, its loss and its gradient's norm.
-
-    Args:
-        finished: see :func:`count_episodes`.
-        terms: of the loss.
-        grad_norm: global norm of the gradient.
-        where: bool ``[T, N]``, which rows count; all by default.
-    """
+    """What an update reports, from its finished episodes, its loss and its gradient's norm."""
     return Metrics(
         episode_return_sum=finished.return_sum,
         episode_length_sum=finished.length_sum,

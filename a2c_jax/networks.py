@@ -47,10 +47,10 @@ def mlp_actor_critic(
         ValueError: if the observation is not one array, no distribution serves the action space,
             or a size is below 1.
     """
-    actor = _actor(env, hidden_sizes, activation, hidden_init, policy_init, log_std)
-    critic = _perceptron(env, hidden_sizes, 1, activation, hidden_init, value_init)
-    init_value, value = critic
-    return _join(actor, (init_value, lambda params, obs: value(params, obs)[..., 0]))
+    hidden = (hidden_sizes, activation, hidden_init)
+    init_value, values = _perceptron(env, (*hidden, value_init), 1)
+    critic = init_value, lambda params, obs: values(params, obs)[..., 0]
+    return _join(_actor(env, (*hidden, policy_init), log_std), critic)
 
 
 def mlp_q_actor_critic(
@@ -69,9 +69,9 @@ def mlp_q_actor_critic(
     Source: the article, "Algorithm 1 Q Actor Critic".
     """
     num_actions = checks.discrete(env)
-    actor = _actor(env, hidden_sizes, activation, hidden_init, policy_init, None)
-    critic = _perceptron(env, hidden_sizes, num_actions, activation, hidden_init, value_init)
-    return _join(actor, critic)
+    hidden = (hidden_sizes, activation, hidden_init)
+    critic = _perceptron(env, (*hidden, value_init), num_actions)
+    return _join(_perceptron(env, (*hidden, policy_init), num_actions), critic)
 
 
 def article_network(env: Environment, hidden_sizes: Sequence[int] = (256,)) -> Network:
@@ -142,8 +142,8 @@ def scaled(
     )
 
 
-# Half of a network: how its parameters are drawn, and a function of them and an observation.
-_Half = tuple[InitFn, Any]
+_Half = tuple[InitFn, Any]  # how parameters are drawn, and a function of them and observations
+_Layers = tuple[Any, ...]  # the arguments of an MLP but for its outputs
 
 
 def _join(actor: _Half, critic: _Half) -> Network:
@@ -161,19 +161,11 @@ def _join(actor: _Half, critic: _Half) -> Network:
     )
 
 
-def _actor(
-    env: Environment,
-    hidden_sizes: Sequence[int],
-    activation: Activation,
-    hidden_init: LayerInit,
-    policy_init: LayerInit,
-    log_std: float | None,
-) -> _Half:
+def _actor(env: Environment, layers: _Layers, log_std: float | None) -> _Half:
     num_outputs = distribution_for(env.action_space).num_outputs
-    settings = (activation, hidden_init, policy_init)
     if log_std is None or not isinstance(env.action_space, Box):
-        return _perceptron(env, hidden_sizes, num_outputs, *settings)
-    init_mean, mean = _perceptron(env, hidden_sizes, num_outputs // 2, *settings)
+        return _perceptron(env, layers, num_outputs)
+    init_mean, mean = _perceptron(env, layers, num_outputs // 2)
 
     def init(key: Key) -> Params:
         return {**init_mean(key), "log_std": jnp.full(num_outputs // 2, float(log_std))}
@@ -185,12 +177,11 @@ def _actor(
     return init, policy
 
 
-def _perceptron(
-    env: Environment, hidden_sizes: Sequence[int], features: int, *settings: Any
-) -> _Half:
+def _perceptron(env: Environment, layers: _Layers, features: int) -> _Half:
     shape = checks.single_array(env)
+    hidden_sizes, *rest = layers
     sizes = tuple(checks.positive_int("hidden_sizes", size) for size in hidden_sizes)
-    module = MLP(sizes, features, *settings)
+    module = MLP(sizes, features, *rest)
 
     def flat(obs: jax.Array) -> jax.Array:
         return obs.reshape((-1, math.prod(shape)))

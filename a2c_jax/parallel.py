@@ -54,11 +54,9 @@ class SeedLayout(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What one call of a program takes or gives: a batch of seeds on every device.
+    """What one call of a program takes or gives: a tree ``[devices * batch_size, ...]`` of seeds.
 
-    Attributes:
-        number: int ``[devices]``, how many rows of each device's batch are seeds.
-        tree: of each seed, ``[devices * batch_size, ...]``.
+    ``number`` is how many rows of each device's batch are seeds, int ``[devices]``.
     """
 
     number: jax.Array
@@ -97,7 +95,7 @@ def train_seeds(
         ValueError: if ``keys`` is not one axis of different keys, or a number is below 1.
     """
     checks.positive_int("num_updates", num_updates)
-    layout = seed_layout(keys, batch_size, devices)
+    layout = seed_layout(check_keys(keys), batch_size, devices)
     program = _train_program(algorithm, num_updates, layout._replace(num_seeds=0))
     return join_groups(run_groups(program, split_groups(keys, layout)), layout)
 
@@ -125,28 +123,9 @@ def process_share(keys: Key) -> Key:
 
 
 def seed_layout(
-    keys: Key,
-    batch_size: int | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    num_seeds: int, batch_size: int | None = None, devices: Sequence[jax.Device] | None = None
 ) -> SeedLayout:
-    """Decides how to lay out a seed for each key; arguments as in :func:`train_seeds`.
-
-    Raises:
-        ValueError: as :func:`train_seeds` does.
-    """
-    return layout_of(_check_keys(keys), batch_size, devices)
-
-
-def layout_of(
-    num_seeds: int,
-    batch_size: int | None = None,
-    devices: Sequence[jax.Device] | None = None,
-) -> SeedLayout:
-    """As :func:`seed_layout`, for so many seeds, or anything else that is trained once each.
-
-    Raises:
-        ValueError: as :func:`train_seeds` does.
-    """
+    """Decides how to lay out seeds; arguments and errors as in :func:`train_seeds`."""
     devices = tuple(devices if devices is not None else jax.local_devices())[:num_seeds]
     if not devices:
         raise ValueError("devices is empty; give at least one device, or None for all of them.")
@@ -261,7 +240,8 @@ def _train_program(algorithm: Algorithm, num_updates: int, layout: SeedLayout) -
     return over_seeds(lambda key: train(algorithm, key, num_updates), layout)
 
 
-def _check_keys(keys: Key) -> int:
+def check_keys(keys: Key) -> int:
+    """Returns the number of keys, or raises ValueError unless they are one axis and differ."""
     typed = jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key)
     if keys.ndim != (1 if typed else 2) or keys.shape[0] < 1:
         raise ValueError(

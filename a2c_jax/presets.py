@@ -116,11 +116,7 @@ catch = dataclasses.replace(
 """Found on Catch-bsuite: a rollout is an episode, and two pixels of fifty are not 0."""
 
 breakout = dataclasses.replace(
-    general,
-    total_steps=1_000_000,
-    discount=0.99,
-    entropy_coef=0.03,
-    hidden_sizes=(128,),
+    general, total_steps=1_000_000, discount=0.99, entropy_coef=0.03, hidden_sizes=(128,)
 )
 """Found on Breakout-MinAtar, whose image goes into one layer as it is."""
 
@@ -169,17 +165,7 @@ article_as_printed = ArticlePreset(defects=AS_PRINTED)
 """The same with all that is wrong in the printed code."""
 
 PRESETS: dict[str, Preset | ArticlePreset] = {
-    "default": default,
-    "general": general,
-    "acrobot": acrobot,
-    "mountain_car": mountain_car,
-    "catch": catch,
-    "breakout": breakout,
-    "space_invaders": space_invaders,
-    "stable_baselines3": stable_baselines3,
-    "article": article,
-    "article_as_printed": article_as_printed,
-    "article_rollouts": article_rollouts,
+    name: value for name, value in globals().items() if isinstance(value, Preset | ArticlePreset)
 }
 """The presets by name."""
 

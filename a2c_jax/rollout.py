@@ -31,11 +31,8 @@ Starts = Any  # (env_state, obs, ...) of new episodes
 class RolloutNoise(NamedTuple):
     """All the randomness of a rollout, each ``[T, N, ...]``.
 
-    Attributes:
-        action: the noise that actions are sampled with; None for the most probable actions.
-        step_key: keys for environments whose step is random.
-        start: where an episode that ends in this row starts again, see :func:`draw_starts`;
-            None if it does not.
+    Without noise for the actions the most probable are taken; ``start`` is where an episode that
+    ends in a row starts again, see :func:`draw_starts`.
     """
 
     action: Noise | None

@@ -115,16 +115,10 @@ def num_updates(preset: Preset | ArticlePreset) -> int:
 def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
     """Makes the algorithm of a preset for an environment.
 
-    Numbers that are traced (a rate, the discount, a coefficient) stay traced, so this can
-    be called inside ``vmap`` to sweep over them.
-
-    Args:
-        preset: the settings.
-        env: the environment.
-
-    Returns:
-        The preset's method, gradients clipped by global norm, the rate a power of what is left of
-        the steps that the optimizer takes in :func:`num_updates` updates; or the article's loop.
+    It is the preset's method, gradients clipped by global norm, the rate a power of what is left
+    of the steps that the optimizer takes in :func:`num_updates` updates; or the article's loop.
+    Numbers that are traced (a rate, the discount, a coefficient) stay traced, so this can be
+    called inside ``vmap`` to sweep over them.
 
     Raises:
         ValueError: if a setting lies outside its range.

@@ -34,7 +34,7 @@ def split_network(
         env: gives the shape of an observation, O.
         devices: those of :func:`train_split`; all local ones by default.
     """
-    mesh = _mesh(devices)
+    mesh = mesh_of(devices)
 
     def split(function: Callable[[Params, Any], jax.Array]) -> Any:
         def apply(params: Params, obs: Any) -> jax.Array:
@@ -52,11 +52,7 @@ def split_network(
 
 
 def train_split(
-    algorithm: Algorithm,
-    key: Key,
-    num_updates: int,
-    *,
-    devices: Sequence[jax.Device] | None = None,
+    algorithm: Algorithm, key: Key, num_updates: int, *, devices: Sequence[jax.Device] | None = None
 ) -> TrainResult:
     """Trains one seed whose environments are split over devices; compiles once.
 
@@ -89,24 +85,13 @@ def train_split(
             cannot be shared out evenly.
     """
     num_updates = checks.positive_int("num_updates", num_updates)
-    mesh = _mesh(devices)
-    init, go_on = _programs(algorithm, num_updates, mesh)
+    init, go_on = split_programs(algorithm, num_updates, mesh_of(devices))
     return go_on(init(key))
 
 
-def split_programs(
-    algorithm: Algorithm, num_updates: int, devices: Sequence[jax.Device] | None = None
-) -> tuple[Any, Any]:
-    """The two programs of :func:`train_split`, from the key to a state and on to the result.
-
-    Raises:
-        ValueError: as :func:`train_split` does.
-    """
-    return _programs(algorithm, num_updates, _mesh(devices))
-
-
 @functools.lru_cache(maxsize=16)
-def _programs(algorithm: Algorithm, num_updates: int, mesh: Mesh) -> tuple[Any, Any]:
+def split_programs(algorithm: Algorithm, num_updates: int, mesh: Mesh) -> tuple[Any, Any]:
+    """The two programs of :func:`train_split`, from the key to a state and on to the result."""
     state = jax.eval_shape(algorithm.init, jax.random.key(0))
     _check_state(state, mesh.size)
     rows = NamedSharding(mesh, PartitionSpec(_ENVS))
@@ -140,7 +125,8 @@ def _check_state(state: Any, num_devices: int) -> None:
         )
 
 
-def _mesh(devices: Sequence[jax.Device] | None) -> Mesh:
+def mesh_of(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """The axis that environments are split along: all local devices by default."""
     devices = jax.local_devices() if devices is None else devices
     if not devices:
         raise ValueError("devices is empty; give at least one device, or None for all of them.")

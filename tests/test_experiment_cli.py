@@ -12,7 +12,8 @@ import pytest
 
 from a2c_jax import presets
 from a2c_jax.experiment import cli, files, parsing, run_training
-from a2c_jax.methods import METHODS, SUITED
+from a2c_jax.experiment.config import SUITED
+from a2c_jax.methods import METHODS
 
 COMMAND = [sys.executable, "-m", "a2c_jax"]
 SMALL = [

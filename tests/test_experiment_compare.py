@@ -11,10 +11,11 @@ from rich.console import Console
 
 from a2c_jax.experiment import cli, commands, comparison, comparison_report, gradients
 from a2c_jax.experiment.comparison import Comparison, compare, resolve_all
+from a2c_jax.experiment.config import SUITED
 from a2c_jax.experiment.gradients import StageNoise
 from a2c_jax.experiment.parsing import parse_compare
 from a2c_jax.experiment.training import Outcome
-from a2c_jax.methods import A3C, GAE, METHODS, SUITED, QActorCritic
+from a2c_jax.methods import A3C, GAE, METHODS, QActorCritic
 from a2c_jax.presets import PRESETS
 from a2c_jax.types import Metrics
 

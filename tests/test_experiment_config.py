@@ -9,6 +9,7 @@ import pytest
 from a2c_jax import presets
 from a2c_jax.algorithms.article import Defects
 from a2c_jax.experiment.config import (
+    SUITED,
     MethodName,
     PresetName,
     TrainConfig,
@@ -20,7 +21,7 @@ from a2c_jax.experiment.config import (
 from a2c_jax.experiment.describe import describe_settings
 from a2c_jax.experiment.jobs import make_job
 from a2c_jax.experiment.parsing import parse_train
-from a2c_jax.methods import METHODS, SUITED
+from a2c_jax.methods import METHODS
 from a2c_jax.presets import FOUND_ON, PRESETS
 
 

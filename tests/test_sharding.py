@@ -67,7 +67,9 @@ def test_what_has_rows_for_environments_is_split_and_the_rest_is_everywhere(pair
 
 
 def test_it_begins_bit_for_bit_as_on_one_device(cartpole):
-    init, _ = sharding.split_programs(make(a2c.actor_critic, cartpole, True), UPDATES)
+    init, _ = sharding.split_programs(
+        make(a2c.actor_critic, cartpole, True), UPDATES, sharding.mesh_of()
+    )
     key = jax.random.key(3)
     assert_identical(init(key), jax.jit(make(a2c.actor_critic, cartpole, False).init)(key))
 
@@ -88,7 +90,7 @@ def test_the_numbers_are_those_of_one_device(pair):
 
 
 def compiled_text(algorithm):
-    init, go_on = sharding.split_programs(algorithm, UPDATES)
+    init, go_on = sharding.split_programs(algorithm, UPDATES, sharding.mesh_of())
     state = jax.eval_shape(init, jax.random.key(0))
     return go_on.lower(state).compile().as_text()
 

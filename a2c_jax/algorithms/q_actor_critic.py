@@ -23,10 +23,10 @@ from a2c_jax.types import (
     Estimator,
     Key,
     Network,
+    Params,
     Rollout,
     Scalar,
     Transition,
-    Unrolled,
 )
 
 
@@ -77,34 +77,22 @@ def action_values(network: Network, num_actions: int, *, expected: bool = False)
     It unrolls rollouts whose ``memory`` holds the next actions, as :func:`sarsa_rollouts` makes
     them; with ``expected`` the next values are expectations over the policy.
     """
-    distribution = categorical(num_actions)
 
-    def unroll(state: AgentState, rollout: Rollout) -> Unrolled:
-        transitions, next_actions = rollout.transitions, rollout.memory
-        outputs = network.policy(state.params, transitions.obs)
-        next_action_values = network.value(state.params, transitions.next_obs)
+    def critic(network: Network, params: Params, rollout: Rollout) -> tuple[jax.Array, jax.Array]:
+        transitions = rollout.transitions
+        next_action_values = network.value(params, transitions.next_obs)
         if expected:
-            next_probs = jax.nn.softmax(network.policy(state.params, transitions.next_obs))
+            next_probs = jax.nn.softmax(network.policy(params, transitions.next_obs))
             next_values = jnp.sum(next_probs * next_action_values, axis=-1)
         else:
-            next_values = of_action(next_action_values, next_actions)
-        return Unrolled(
-            outputs=outputs,
-            log_probs=distribution.log_prob(outputs, transitions.action),
-            entropy=distribution.entropy(outputs),
-            values=of_action(network.value(state.params, transitions.obs), transitions.action),
-            next_values=next_values,
-        )
+            next_values = of_action(next_action_values, rollout.memory)
+        return of_action(network.value(params, transitions.obs), transitions.action), next_values
 
-    return feed_forward(network, distribution)._replace(unroll=unroll)
+    return feed_forward(network, categorical(num_actions), critic)
 
 
 def sarsa_rollouts(
-    env: Environment,
-    agent: Agent,
-    num_envs: int,
-    num_steps: int,
-    num_resets: int | None = None,
+    env: Environment, agent: Agent, num_envs: int, num_steps: int, num_resets: int | None = None
 ) -> Collector:
     """Rollouts in which every step also draws the action that follows it.
 

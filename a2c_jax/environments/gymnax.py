@@ -22,9 +22,6 @@ def make_gymnax(name: str, env_params: dict[str, Any]) -> Environment:
 
     gymnax's own ``step`` resets by itself and returns the next episode's first observation.
     This one is made of ``step_env``, ``reset_env`` and ``is_truncated``, which do not.
-
-    Raises:
-        ValueError: as :func:`a2c_jax.make_env` does.
     """
     gym_env, params = _make(name, env_params)
     limit = checks.positive_int("max_steps_in_episode", params.max_steps_in_episode)

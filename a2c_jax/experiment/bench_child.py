@@ -28,7 +28,7 @@ def stages(size: Size, network: Any, num_updates: int, runs: int) -> dict[str, A
     imported = peak_memory()
     algorithm = make_algorithm(size, network)
     keys = jax.random.split(jax.random.key(0), size.num_seeds)
-    layout = seed_layout(keys)
+    layout = seed_layout(len(keys))
     groups = jax.block_until_ready(split_groups(keys, layout))
     program = over_seeds(lambda key: train(algorithm, key, num_updates), layout)
     start = time.perf_counter()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from a2c_jax import presets
-from a2c_jax.methods import METHODS, SUITED, method_name
+from a2c_jax.methods import METHODS, method_name
 from a2c_jax.presets import FOUND_ON, PRESETS, ArticlePreset, Preset
 
 SettingsT = TypeVar("SettingsT", bound=Preset | ArticlePreset)
@@ -103,6 +103,28 @@ class TrainConfig(Generic[SettingsT]):
     def with_settings(self, settings: Any) -> "TrainConfig":
         """The same with other settings."""
         return dataclasses.replace(self, settings=settings)
+
+
+_NO_BASELINE = {"normalize_advantages": False}  # the mean that is subtracted is one
+
+# Without a value to complete it, a return is cut where the rollout ends: rollouts as long as an
+# episode leave most of them whole.
+_LONG_ROLLOUTS = {"num_envs": 2, "num_steps": 500}
+
+SUITED: dict[str, dict[str, Any]] = {
+    "reinforce": {**_LONG_ROLLOUTS, **_NO_BASELINE},
+    "reinforce-with-baseline": _LONG_ROLLOUTS,
+    "q-actor-critic": {
+        "num_steps": 16,
+        "learning_rate": 5e-3,
+        "final_learning_rate": 0.0,
+        **_NO_BASELINE,
+        # Q is near 1 / (1 - discount) for every action: only an entropy bonus of that size keeps
+        # the policy from becoming certain before the critic tells actions apart.
+        "entropy_coef": 1.0,
+    },
+}
+"""Settings that suit a method on CartPole-v1, in place of the preset's."""
 
 
 def starting_preset(env: str | None, algorithm: str | None) -> PresetName:

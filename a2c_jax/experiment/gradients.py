@@ -82,7 +82,7 @@ def measure_stages(
     algorithm, num_updates = presets.build(reference, env), presets.num_updates(reference)
     ends = np.array([max(1, round(stage * num_updates)) for stage in STAGES])
     run_keys, stage_keys = jax.random.split(key, (2, SEEDS))
-    layout = seed_layout(run_keys)
+    layout = seed_layout(len(run_keys))
     lengths = jnp.diff(jnp.array(ends), prepend=0)
     snapshots = over_seeds(lambda key: _snapshots(algorithm, key, lengths), layout)
     measure = over_seeds(

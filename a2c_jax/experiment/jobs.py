@@ -9,7 +9,7 @@ import numpy as np
 from a2c_jax import checks, presets
 from a2c_jax.environments import make_env
 from a2c_jax.experiment.config import TrainConfig, default_config
-from a2c_jax.parallel import SeedLayout, seed_layout
+from a2c_jax.parallel import SeedLayout, check_keys, seed_layout
 from a2c_jax.presets import ArticlePreset, Preset
 from a2c_jax.types import Agent, Algorithm, Environment, Key
 
@@ -68,7 +68,7 @@ def make_job(config: TrainConfig) -> Job:
         algorithm=algorithm,
         seeds=seeds,
         keys=keys,
-        layout=seed_layout(keys, config.batch_size),
+        layout=seed_layout(check_keys(keys), config.batch_size),
         num_updates=num_updates,
         notices=notices,
         unit="episodes" if isinstance(settings, ArticlePreset) else "steps",

@@ -9,7 +9,7 @@ import numpy as np
 
 from a2c_jax import checks
 from a2c_jax.agents import as_agent, as_state
-from a2c_jax.parallel import gather_groups, layout_of, over_seeds, run_groups, split_groups
+from a2c_jax.parallel import gather_groups, over_seeds, run_groups, seed_layout, split_groups
 from a2c_jax.rollout import play, until_end
 from a2c_jax.spaces import Space
 from a2c_jax.types import Agent, AgentState, Environment, Key, Network, Params, Rollout
@@ -103,7 +103,7 @@ def record(
     def play_seed(seed: tuple[Key, Key, AgentState]) -> tuple[dict, Any, jax.Array]:
         return _play(*seed, env, as_agent(env, network), num_episodes, greedy)
 
-    layout = layout_of(len(seeds))
+    layout = seed_layout(len(seeds))
     groups = split_groups((reset_keys, run_keys, as_state(network, params)), layout)
     results = run_groups(over_seeds(play_seed, layout), groups)
     rows, next_obs, terminated = gather_groups(results, layout)

@@ -18,7 +18,7 @@ from a2c_jax.experiment.statistics import final_returns, solved_threshold, steps
 from a2c_jax.experiment.sweep_points import Points, check_points, settings_at
 from a2c_jax.experiment.training import train_in_chunks
 from a2c_jax.metrics import learning_curve
-from a2c_jax.parallel import layout_of
+from a2c_jax.parallel import seed_layout
 from a2c_jax.presets import ArticlePreset, Preset
 from a2c_jax.types import Algorithm, Environment, Key, Metrics
 
@@ -192,7 +192,7 @@ def _job_of_all(config: TrainConfig, points: Points, job: Job) -> Job:
         algorithm=swept_algorithm(config.settings, job.env),
         seeds=job.seeds * num_points,
         keys=starts,
-        layout=layout_of(num_points * num_seeds, config.batch_size),
+        layout=seed_layout(num_points * num_seeds, config.batch_size),
     )
 
 
