@@ -65,7 +65,7 @@ class Environment(NamedTuple):
         step: takes one step.
         observation: shapes and types of one observation, a pytree of ``jax.ShapeDtypeStruct``.
         action_space: the space of one action, see :mod:`a2c_jax.spaces`.
-        max_episode_steps: time limit in steps.
+        max_episode_steps: the time limit in steps, after which ``step`` says ``truncated``.
     """
 
     name: str
@@ -206,7 +206,7 @@ class Agent(NamedTuple):
     """What acts and is trained: a network, an action distribution, and what it remembers.
 
     :mod:`a2c_jax.agents` makes agents: memory, normalisation of observations and action masks
-    are functions there, and no other stage knows of them. ``init`` draws the
+    are functions there. The other stages carry a memory along, and do not look into it. ``init`` draws the
     :class:`AgentState`; each field's type says what it does.
     """
 
@@ -224,7 +224,7 @@ class Actors(NamedTuple):
     Attributes:
         env_state: states of the environments.
         obs: observations of these states.
-        memory: memory of the agent there.
+        memory: memory of the agent there; a new one where an episode begins.
     """
 
     env_state: EnvState

@@ -37,7 +37,7 @@ def actor_critic(
         num_steps: steps of a rollout, T.
         discount: in [0, 1]; a number or a traced scalar, as are the coefficients.
         estimator: see :mod:`a2c_jax.advantages`; ``normalized_advantages(n_step)`` normalises
-            them over the rollout.
+            advantages over the rollout.
         value_coef: weight of the value loss.
         entropy_coef: weight of the entropy.
         num_resets: how many starting states are drawn for a rollout; see

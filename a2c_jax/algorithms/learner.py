@@ -1,9 +1,7 @@
 """The learner: one ``init`` and one ``step`` for every method.
 
-An update is three calls: collect a rollout, unroll the agent over it and take the gradient of the
-loss, let the optimizer descend. A method chooses the four parts: an agent
-(:mod:`a2c_jax.agents`), a collector (:mod:`a2c_jax.collectors`), a loss (:mod:`a2c_jax.losses`) and
-an optimizer.
+An update collects a rollout, unrolls the agent over it, takes the gradient of the loss and lets the
+optimizer descend; then the agent's running statistics, if it has any, observe the rollout.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -138,8 +136,7 @@ def learner(
         agent: what is trained.
         collector: gathers a rollout for each update.
         loss: ``loss(unrolled, rollout) -> (loss, terms)``; see :func:`a2c_jax.combined_loss`.
-        optimizer: any optax transformation; chain ``optax.clip_by_global_norm`` before it to
-            clip gradients.
+        optimizer: any optax transformation.
         descent: how gradients are applied; one at a time by default.
     """
     descent_init, acting, descend = descent(agent, loss, optimizer)
