@@ -138,7 +138,7 @@ def _restore_one(folder: Path, number: int, job: Job, identity: dict[str, Any]) 
         if name.startswith(_STATE)
     }
     template = jax.eval_shape(jax.vmap(job.algorithm.init), job.keys)
-    state = _from_arrays(arrays, template)
+    state = from_arrays(arrays, template)
     end = SeriesEnd(**checkpoint.about["metrics"])
     metrics = series.read(folder / _SERIES, end, len(job.seeds))
     evaluations = Evaluations(
@@ -164,7 +164,12 @@ def named_arrays(state: Any) -> dict[str, np.ndarray]:
     return {_name(path): np.asarray(_data(leaf)) for path, leaf in leaves}
 
 
-def _from_arrays(arrays: dict[str, np.ndarray], template: Any) -> Any:
+def from_arrays(arrays: dict[str, np.ndarray], template: Any) -> Any:
+    """The tree of the template's structure that :func:`named_arrays` made arrays of.
+
+    Raises:
+        ValueError: if an array is missing, one too many, or of another shape or type.
+    """
     leaves, tree = jax.tree_util.tree_flatten_with_path(template)
     names = [_name(path) for path, _ in leaves]
     if set(names) != arrays.keys():
