@@ -387,6 +387,15 @@ def test_the_table_on_the_screen_names_every_method_in_80_columns():
     assert [name for name in METHODS if name in firsts] == list(METHODS)
 
 
+def test_returns_below_zero_and_of_thousands_can_be_read():
+    costs = summary_of(final_return_iqm=-1353.2, final_return_interval_95=[-1470.4, -999.7])
+    result = Comparison({"a2c": costs}, {}, (), True)
+    assert comparison_report.table_rows(result)[1][1:3] == ["-1353", "-1470 to -999.7"]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(comparison_report.comparison_table(result))
+    assert "-1353 -1470 to -1000" in console.file.getvalue()
+
+
 def test_a_ratio_to_a_gradient_that_does_not_vary_loses_nothing(tmp_path):
     config, suited = parse_compare(TWO)
     jobs = resolve_all(config, suited)

@@ -32,7 +32,8 @@ def comparison_table(result: Comparison) -> Table:
         value, interval = _return(summary, digits=3)
         noise = [stage.ratios.get(name) for stage in result.noise]
         cells = ["a2c's" if ratio is None else _short(ratio) for ratio in noise]
-        table.add_row(name, value, interval.replace(" to ", "-"), *_solved(summary), *cells)
+        short = interval if "-" in interval else interval.replace(" to ", "-")
+        table.add_row(name, value, short, *_solved(summary), *cells)
     return table
 
 
@@ -68,9 +69,14 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 def _return(summary: Mapping[str, Any], digits: int) -> list[str]:
     value, interval = summary["final_return_iqm"], summary["final_return_interval_95"]
     return [
-        "none" if value is None else f"{value:.{digits}g}",
-        "" if interval is None else f"{interval[0]:.{digits}g} to {interval[1]:.{digits}g}",
+        "none" if value is None else _significant(value, digits),
+        "" if interval is None else " to ".join(_significant(end, digits) for end in interval),
     ]
+
+
+def _significant(value: float, digits: int) -> str:
+    # Whole digits are kept: returns of thousands in powers of ten could not be compared at sight.
+    return f"{value:.{digits}g}" if abs(round(value)) < 10**digits else f"{value:.0f}"
 
 
 def _solved(summary: Mapping[str, Any]) -> list[str]:
