@@ -15,7 +15,7 @@ estimator                        advantage                   target
 ================================ =========================== ==========
 
 Any function with this signature can take their place, and :func:`normalized_advantages` turns one
-into another. Gradients through the estimate are stopped by :func:`a2c_jax.actor_critic_loss`, not
+into another. Gradients through the estimate are stopped by :func:`a2c_jax.combined_loss`, not
 here.
 """
 

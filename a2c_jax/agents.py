@@ -1,7 +1,7 @@
 """Agents: what acts and is trained, made of a network and an action distribution.
 
-A memory, a normalisation of observations or an action mask is one function here, which makes an
-:class:`a2c_jax.Agent` or turns one into another.
+A memory, a normalisation of observations or an action mask takes one more function here, which
+makes an :class:`a2c_jax.Agent` or turns one into another.
 """
 
 from typing import Protocol

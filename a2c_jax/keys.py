@@ -1,7 +1,7 @@
 """Streams of random numbers: what is folded into which key, in one list.
 
-A run has one key. ``jax.random.split(key, 3)[i]`` is ``fold_in(key, i)`` for JAX's default
-generator, so the first three streams are those of a split. An update uses
+A run has one key. With JAX's default generator ``jax.random.split(key, 3)[i]`` is
+``fold_in(key, i)``, so the first three streams are those of a split. An update uses
 ``fold_in(updates_key, update)``.
 """
 

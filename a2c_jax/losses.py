@@ -45,9 +45,20 @@ def policy_loss(
     """
     distribution = distribution or categorical(outputs.shape[-1])
     log_probs = distribution.log_prob(outputs, actions)
-    checks.same_shape("logits[..., 0]", outputs[..., 0], actions=log_probs, advantages=advantages)
+    checks.same_shape("outputs[..., 0]", outputs[..., 0], actions=log_probs)
+    return _policy_term(log_probs, advantages, where)
+
+
+def _policy_term(log_probs: jax.Array, advantages: jax.Array, where: jax.Array | None) -> jax.Array:
+    checks.same_shape("log_probs", log_probs, advantages=advantages)
+    return -_mean(log_probs * advantages, where)
+
+
+def _mean(x: jax.Array, where: jax.Array | None) -> jax.Array:
     checks.some_rows(where)
-    return -jnp.mean(log_probs * advantages, where=where)
+    if where is not None:
+        checks.same_shape("what it masks", x, where=where)
+    return jnp.mean(x, where=where)
 
 
 def value_loss(values: jax.Array, targets: jax.Array, where: jax.Array | None = None) -> jax.Array:
@@ -61,8 +72,7 @@ def value_loss(values: jax.Array, targets: jax.Array, where: jax.Array | None = 
     Source: the article, ``critic_loss = 0.5 * advantage.pow(2).mean()``.
     """
     checks.same_shape("values", values, targets=targets)
-    checks.some_rows(where)
-    return jnp.mean(jnp.square(targets - values), where=where)
+    return _mean(jnp.square(targets - values), where)
 
 
 def entropy_loss(
@@ -76,8 +86,7 @@ def entropy_loss(
     this sign.
     """
     distribution = distribution or categorical(outputs.shape[-1])
-    checks.some_rows(where)
-    return -jnp.mean(distribution.entropy(outputs), where=where)
+    return -_mean(distribution.entropy(outputs), where)
 
 
 def actor_critic_loss(
@@ -140,13 +149,10 @@ def combined_loss(
     checks.not_negative("entropy_coef", entropy_coef)
 
     def loss(unrolled: Unrolled, rollout: Rollout) -> tuple[jax.Array, LossTerms]:
-        where = rollout.where
-        checks.some_rows(where)
         advantages, targets = estimate(unrolled, rollout.transitions, discount, estimator)
-        checks.same_shape("log_probs", unrolled.log_probs, advantages=advantages)
-        policy_term = -jnp.mean(unrolled.log_probs * advantages, where=where)
-        value_term = value_loss(unrolled.values, targets, where)
-        entropy = jnp.mean(unrolled.entropy, where=where)
+        policy_term = _policy_term(unrolled.log_probs, advantages, rollout.where)
+        value_term = value_loss(unrolled.values, targets, rollout.where)
+        entropy = _mean(unrolled.entropy, rollout.where)
         total = policy_term + value_coef * value_term - entropy_coef * entropy
         return total, LossTerms(policy_term, value_term, entropy, unrolled.values, targets)
 

@@ -20,9 +20,9 @@ from a2c_jax.types import Algorithm, Estimator
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A method: an estimator, and the algorithm that it enters; a subclass is one by name.
+    """A method: an estimator, and the algorithm that uses it.
 
-    The fields of a subclass are settings that no other method has.
+    Each method is a subclass, whose fields are the settings that no other method has.
 
     Attributes:
         advantages: the estimator of advantages and targets.

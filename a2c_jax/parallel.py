@@ -1,9 +1,9 @@
 """Many seeds at once: batches of a fixed width, spread over the devices there are.
 
-The one module of the core that looks at devices and compiles, beside :mod:`a2c_jax.sharding`. One
+With :mod:`a2c_jax.sharding`, the only module of the core that looks at devices and compiles. One
 program is compiled for a batch of seeds on every device, and runs once for each such group. It
 does not know how many groups there are, nor on a CPU how many rows of a batch are seeds and how
-many only fill it up, so a seed's numbers do not depend on how many other seeds run beside it.
+many are padding, so a seed's numbers do not depend on how many other seeds are trained.
 """
 
 import functools
@@ -21,7 +21,7 @@ from a2c_jax.types import Algorithm, Key, TrainResult
 
 _SEEDS = PartitionSpec("seeds")
 _IN_FLIGHT = 3  # calls: enough that the devices never wait for the next one
-_CPU_BATCH = 8  # makes calling a program cheap beside running it
+_CPU_BATCH = 8  # calling a program then takes little of the time of running it
 
 
 class SeedLayout(NamedTuple):
@@ -176,7 +176,7 @@ def _zeros(rows: int, like: jax.ShapeDtypeStruct) -> jax.Array:
 
 
 def split_groups(tree: Any, layout: SeedLayout) -> list[Group]:
-    """Cuts a tree ``[S, ...]`` into groups on the devices, the rows that are no seed filled up."""
+    """Cuts a tree ``[S, ...]`` into groups on the devices; rows without a seed are padding."""
     sharding = NamedSharding(Mesh(np.asarray(layout.devices), ("seeds",)), _SEEDS)
     return [jax.device_put(_group(tree, rows), sharding) for rows in layout.rows]
 

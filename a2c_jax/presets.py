@@ -97,7 +97,7 @@ mountain_car = dataclasses.replace(
     network=decided_actor_critic,
     method=GAE(),
 )
-"""Found on MountainCar-v0, where a policy near uniform never comes to a reward.
+"""Found on MountainCar-v0, where a policy near uniform never sees a reward.
 
 Features of like size and a policy head that starts large make first policies that push one way for
 long, depending on the velocity, and some of them reach the top.

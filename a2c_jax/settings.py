@@ -44,7 +44,8 @@ class Preset:
         optimizer: makes the optimizer, ``optimizer(rate)``.
         observation_scale: what the networks multiply each feature of an observation by; one
             number is for all features, none leaves them.
-        value_scale: what a value is in units of; with it ``value_coef`` is of its square.
+        value_scale: the unit of values: the critic's layers output a value divided by it, and
+            ``value_coef`` should be divided by its square.
         method: the method, with the settings that are its own.
     """
 

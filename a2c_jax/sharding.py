@@ -1,7 +1,8 @@
 """One seed whose environments are spread over devices: every device steps a share of them.
 
 Every device holds the parameters, and its share of all that has one row for each environment.
-The only numbers that pass between devices are sums: of gradients and of metrics.
+With a network of :func:`split_network` the only numbers that pass between devices are sums, of
+gradients and of metrics; A3C, whose workers are spread otherwise, passes whole rollouts.
 """
 
 import functools
@@ -70,8 +71,8 @@ def train_split(
         (64, 4)
 
     Args:
-        algorithm: an actor-critic or a Q actor-critic with a network of :func:`split_network`;
-            not built from traced values.
+        algorithm: one whose environments continue from one update to the next, with a network of
+            :func:`split_network`; not built from traced values.
         key: the seed.
         num_updates: how many updates.
         devices: all local devices by default; their number divides ``num_envs``.
@@ -81,12 +82,12 @@ def train_split(
         the devices, and everything else on each of them.
 
     Raises:
-        ValueError: if ``num_updates`` is below 1, the algorithm is another, or the environments
-            cannot be shared out evenly.
+        ValueError: if ``num_updates`` is below 1, nothing continues from one update of the
+            algorithm to the next, or the environments cannot be shared out evenly.
     """
     num_updates = checks.positive_int("num_updates", num_updates)
-    init, go_on = split_programs(algorithm, num_updates, mesh_of(devices))
-    return go_on(init(key))
+    init, proceed = split_programs(algorithm, num_updates, mesh_of(devices))
+    return proceed(init(key))
 
 
 @functools.lru_cache(maxsize=16)
@@ -101,13 +102,13 @@ def split_programs(algorithm: Algorithm, num_updates: int, mesh: Mesh) -> tuple[
         episodes=jax.tree.map(lambda _: rows, state.episodes),
     )
     init = jax.jit(algorithm.init, out_shardings=shardings)
-    go_on = jax.jit(
+    proceed = jax.jit(
         lambda state: run(algorithm, state, num_updates),
         in_shardings=(shardings,),
         out_shardings=TrainResult(shardings, same),  # type: ignore[arg-type]
         donate_argnums=0,
     )
-    return init, go_on
+    return init, proceed
 
 
 def _check_state(state: Any, num_devices: int) -> None:

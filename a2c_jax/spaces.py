@@ -20,7 +20,7 @@ class Discrete(NamedTuple):
     n: int
 
     def clip(self, action: jax.Array) -> jax.Array:
-        """Returns the action as it is: distributions draw members only."""
+        """Returns the action as it is: the space's own distribution draws members only."""
         return action
 
 
@@ -30,7 +30,7 @@ class MultiDiscrete(NamedTuple):
     sizes: tuple[int, ...]
 
     def clip(self, action: jax.Array) -> jax.Array:
-        """Returns the action as it is: distributions draw members only."""
+        """Returns the action as it is: the space's own distribution draws members only."""
         return action
 
 
@@ -43,4 +43,4 @@ class Box(NamedTuple):
 
     def clip(self, action: jax.Array) -> jax.Array:
         """Returns the action with every number moved into its bounds."""
-        return jnp.clip(action, self.low, self.high)
+        return jnp.clip(action, jnp.asarray(self.low), jnp.asarray(self.high))

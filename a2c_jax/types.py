@@ -206,7 +206,7 @@ class Agent(NamedTuple):
     """What acts and is trained: a network, an action distribution, and what it remembers.
 
     :mod:`a2c_jax.agents` makes agents: memory, normalisation of observations and action masks
-    are functions there. The other stages carry a memory along, and do not look into it.
+    belong there. The other stages carry a memory along, and do not look into it.
     ``init`` draws the :class:`AgentState`; each field's type says what it does.
     """
 

@@ -12,69 +12,104 @@ import a2c_jax as a2c
 from a2c_jax import checks
 
 DOWNLOADS = "MNISTBandit-bsuite"  # its data, when it is made
+# Each makes an environment of a time limit.
 ENVIRONMENTS = {
     **{
-        name: lambda name=name: a2c.make_env(name)
+        name: lambda limit, name=name: a2c.make_env(name, max_steps_in_episode=limit)
         for name in gymnax.registered_envs
         if name != DOWNLOADS
     },
     "written by hand": always_surviving,
 }
-STEPS = 30
-
-
-@pytest.fixture(scope="module", params=ENVIRONMENTS)
-def env(request):
-    return ENVIRONMENTS[request.param]()
+LIMIT = 5
+SEES_ITS_LIMIT = "DiscountingChain-bsuite"  # observes the share of its time that has passed
 
 
 def types_of(tree):
     return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.weak_type), tree)
 
 
-def test_it_keeps_its_contract_under_vmap_and_scan(env):
-    """Types, true successors, flags, finite numbers: one compiled scan shows them all."""
+def steps_of(env, number):
+    """The responses ``[T, 3]`` to random actions in three environments, which nobody resets."""
+    distribution = a2c.distribution_for(env.action_space)
+    outputs = jnp.zeros((3, distribution.num_outputs))
+
+    def body(carry, row):
+        key, noise = row
+        action = env.action_space.clip(distribution.sample(outputs, noise))
+        timestep = jax.vmap(env.step)(jax.random.split(key, 3), carry, action)
+        return timestep.env_state, timestep
+
     key = jax.random.key(0)
-    start = jax.eval_shape(env.reset, key)
+    rows = jax.random.split(key, number), distribution.noise(key, (number, 3))
+    env_state, _ = a2c.reset_envs(key, env, 3)
+    return jax.jit(lambda start: jax.lax.scan(body, start, rows)[1])(env_state)
+
+
+def check(make):
+    """Raises AssertionError unless an environment keeps its contract."""
+    env, unlimited = make(LIMIT), make(1000)
+    assert env.max_episode_steps == LIMIT
+    start = jax.eval_shape(env.reset, jax.random.key(0))
     checks.observation(env, start[1])
     distribution = a2c.distribution_for(env.action_space)
     action = distribution.mode(jnp.zeros(distribution.num_outputs))
-    after = jax.eval_shape(env.step, key, start[0], action)
+    after = jax.eval_shape(env.step, jax.random.key(0), start[0], action)
     assert types_of((after.env_state, after.obs)) == types_of(start)
-    assert after.reward.shape == after.terminated.shape == after.truncated.shape == ()
-    assert after.reward.dtype == jnp.float32
-    assert after.terminated.dtype == after.truncated.dtype == jnp.bool_
+    assert types_of(after.reward) == ((), jnp.float32, False)
+    assert types_of(after.terminated) == types_of(after.truncated) == ((), jnp.bool_, False)
 
-    def policy(obs):
-        return jnp.zeros((3, distribution.num_outputs))
-
-    env_state, obs = a2c.reset_envs(key, env, 3)
-    _, last, rows = jax.jit(
-        lambda env_state, obs: a2c.rollout(key, policy, env, env_state, obs, STEPS)
-    )(env_state, obs)
-    ended = np.asarray(rows.terminated | rows.truncated)
-    for name in ("obs", "next_obs", "reward", "action"):
-        assert np.isfinite(getattr(rows, name)).all(), name
-    continues = ~ended
-    np.testing.assert_array_equal(rows.next_obs[:-1][continues[:-1]], rows.obs[1:][continues[:-1]])
-    np.testing.assert_array_equal(np.asarray(last)[continues[-1]], rows.next_obs[-1][continues[-1]])
-
-
-LIMITED = ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "Breakout-MinAtar"]
+    limited, free = steps_of(env, LIMIT + 1), steps_of(unlimited, LIMIT + 1)
+    assert not free.truncated.any()
+    # Up to the end of its episode, the step that ends it included, an environment goes the way of
+    # one that has no limit: it neither resets nor returns another episode's observation.
+    alive = np.cumsum(free.terminated, axis=0) - free.terminated == 0
+    counts = alive & (np.arange(LIMIT + 1) < LIMIT)[:, None]
+    for name in ("obs", "reward", "terminated")[env.name == SEES_ITS_LIMIT :]:
+        ours, theirs = (np.asarray(getattr(steps, name))[counts] for steps in (limited, free))
+        np.testing.assert_array_equal(ours, theirs, err_msg=name)
+        assert np.isfinite(ours).all(), name
+    at_limit = np.arange(LIMIT + 1) == LIMIT - 1
+    np.testing.assert_array_equal(
+        limited.truncated[counts], np.broadcast_to(at_limit[:, None], counts.shape)[counts]
+    )
 
 
-@pytest.mark.parametrize("name", LIMITED)
-def test_its_time_limit_truncates(name):
-    env = a2c.make_env(name, max_steps_in_episode=4)
-    assert env.max_episode_steps == 4
-    distribution = a2c.distribution_for(env.action_space)
-    env_state, obs = a2c.reset_envs(jax.random.key(0), env, 2)
-    *_, rows = a2c.rollout(
-        jax.random.key(1), lambda obs: jnp.zeros((2, distribution.num_outputs)), env, env_state,
-        obs, 9,
-    )  # fmt: skip
-    at_limit = np.asarray(rows.truncated & ~rows.terminated)
-    np.testing.assert_array_equal(np.flatnonzero(at_limit[:, 0]), [3, 7])
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_it_keeps_its_contract_under_vmap_and_scan(name):
+    check(ENVIRONMENTS[name])
+
+
+def restarting(limit):
+    """CartPole that resets by itself, as gymnax does."""
+    env = a2c.make_env("CartPole-v1", max_steps_in_episode=limit)
+
+    def step(key, env_state, action):
+        timestep = env.step(key, env_state, action)
+        ended = timestep.terminated | timestep.truncated
+        fresh = env.reset(key)
+        env_state, obs = jax.tree.map(
+            lambda x, y: jnp.where(ended, x, y), fresh, (timestep.env_state, timestep.obs)
+        )
+        return timestep._replace(env_state=env_state, obs=obs)
+
+    return env._replace(step=step)
+
+
+def endless(limit):
+    """CartPole that does not say when its time is up."""
+    env = a2c.make_env("CartPole-v1", max_steps_in_episode=limit)
+
+    def step(key, env_state, action):
+        return env.step(key, env_state, action)._replace(truncated=jnp.zeros((), jnp.bool_))
+
+    return env._replace(step=step)
+
+
+@pytest.mark.parametrize("make", [restarting, endless])
+def test_the_contract_tells_an_environment_that_breaks_it(make):
+    with pytest.raises(AssertionError):
+        check(make)
 
 
 def test_observations_that_differ_from_the_record_are_refused():

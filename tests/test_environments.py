@@ -17,26 +17,9 @@ UNAVAILABLE = "MNISTBandit-bsuite"  # downloads its data when it is made
 
 
 @pytest.mark.parametrize("name", [name for name in gymnax.registered_envs if name != UNAVAILABLE])
-def test_every_environment_can_be_scanned(name):
-    env = a2c.make_env(name)
-    assert isinstance(env.action_space, a2c.Box if name in CONTINUOUS else a2c.Discrete)
-    distribution = a2c.distribution_for(env.action_space)
-    env_state, obs = env.reset(jax.random.key(0))
-    assert (obs.shape, obs.dtype) == (env.observation.shape, env.observation.dtype)
-
-    def body(carry, key):
-        env_state, _ = carry
-        outputs = jnp.zeros(distribution.num_outputs)
-        action = distribution.sample(outputs, distribution.noise(key, ()))
-        timestep = env.step(key, env_state, env.action_space.clip(action))
-        return (timestep.env_state, timestep.obs), timestep
-
-    _, steps = jax.jit(lambda c: jax.lax.scan(body, c, jax.random.split(jax.random.key(1), 20)))(
-        (env_state, obs)
-    )
-    assert steps.obs.dtype == steps.reward.dtype == jnp.float32
-    assert steps.terminated.dtype == steps.truncated.dtype == jnp.bool_
-    assert not any(leaf.weak_type for leaf in jax.tree.leaves((env_state, obs)))
+def test_the_action_space_is_that_of_gymnax(name):
+    space = a2c.make_env(name).action_space
+    assert isinstance(space, a2c.Box if name in CONTINUOUS else a2c.Discrete)
 
 
 @pytest.mark.parametrize("limit", [500, 20])

@@ -90,9 +90,9 @@ def test_the_numbers_are_those_of_one_device(pair):
 
 
 def compiled_text(algorithm):
-    init, go_on = sharding.split_programs(algorithm, UPDATES, sharding.mesh_of())
+    init, proceed = sharding.split_programs(algorithm, UPDATES, sharding.mesh_of())
     state = jax.eval_shape(init, jax.random.key(0))
-    return go_on.lower(state).compile().as_text()
+    return proceed.lower(state).compile().as_text()
 
 
 # Not a3c, whose workers are no axis of the rows that split_network spreads over devices: whole

@@ -59,7 +59,7 @@ def round_robin(key: Key, num_workers: int) -> jax.Array:
 
 def random_order(key: Key, num_workers: int) -> jax.Array:
     """An order drawn anew for each round: W - 1 updates stale on average, 2 (W - 1) at most."""
-    return jax.random.permutation(stream(key, Stream.ARRIVAL), num_workers)
+    return jax.random.permutation(key, num_workers)
 
 
 def a3c(
@@ -68,15 +68,15 @@ def a3c(
     optimizer: optax.GradientTransformation,
     *,
     num_workers: int,
+    order: Order = round_robin,
+    shared_statistics: bool = True,
     num_envs: int,
     num_steps: int,
+    num_resets: int | None = None,
     discount: Scalar = 0.99,
     estimator: Estimator = n_step,
     value_coef: Scalar = 0.5,
     entropy_coef: Scalar = 0.0,
-    order: Order = round_robin,
-    shared_statistics: bool = True,
-    num_resets: int | None = None,
 ) -> Algorithm:
     """Asynchronous advantage actor-critic: W workers, whose gradients are stale when they arrive.
 
@@ -168,9 +168,13 @@ def asynchronous(num_workers: int, order: Order, shared_statistics: bool) -> Des
                 )
             )(opt_state.copies, own)
             params, after = _apply_in_turn(
-                optimizer, state.params, opt_state, grads, order(key, num_workers),
+                optimizer,
+                state.params,
+                opt_state,
+                grads,
+                order(stream(key, Stream.ARRIVAL), num_workers),
                 shared_statistics,
-            )  # fmt: skip
+            )
             metrics = jax.vmap(functools.partial(update_metrics, finished))(
                 terms, jax.vmap(optax.tree.norm)(grads), own.where
             )

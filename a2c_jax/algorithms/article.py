@@ -16,6 +16,7 @@ from a2c_jax.advantages import n_step
 from a2c_jax.agents import checked_agent
 from a2c_jax.algorithms.learner import LearnerState, learner
 from a2c_jax.collectors import episodes
+from a2c_jax.keys import Stream, stream
 from a2c_jax.losses import combined_loss
 from a2c_jax.networks import article_network
 from a2c_jax.types import (
@@ -110,8 +111,8 @@ def article(
     algorithm = learner(agent, collector._replace(collect=collect), loss, optimizer)
 
     def init(key: Key) -> LearnerState:
-        # No environment stands anywhere between two episodes, so there is no stream for them.
-        return algorithm.init(key)._replace(key=jax.random.split(key)[1])
+        # No environment stands anywhere between two episodes: their stream is that of the updates.
+        return algorithm.init(key)._replace(key=stream(key, Stream.ENVIRONMENTS))
 
     return algorithm._replace(init=init)
 

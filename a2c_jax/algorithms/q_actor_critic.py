@@ -115,30 +115,25 @@ def sarsa_rollouts(
 
     def collect(key: Key, state: AgentState, actors: Actors) -> tuple[Actors, Rollout]:
         noise_key, first_key = jax.random.split(key)
-        rows, pool = draw_starts(noise_key, env, num_steps, num_envs, num_resets)
-
-        def with_action(starts: tuple, batch_shape: tuple[int, ...]) -> tuple:
-            noise = agent.noise(first_key, batch_shape)
-            return (*starts, agent.act(state, (), starts[1], noise)[1])
-
-        if num_resets is None:
-            rows = with_action(rows, (num_steps, num_envs))
-        else:
-            pool = with_action(pool, (num_resets,))
+        starts, pool = draw_starts(noise_key, env, num_steps, num_envs, num_resets)
+        first_noise = agent.noise(first_key, (num_steps, num_envs))
+        _, first_actions = agent.act(state, (), start_of(starts, pool)[1], first_noise)
 
         def follow(noise: RolloutNoise, transition: Transition, after: Actors) -> tuple:
             _, next_action = agent.act(state, (), transition.next_obs, noise.action)
-            start = Actors(*start_of(noise.start, pool))
+            start, first_action = noise.start
+            start = Actors(*start_of(start, pool), first_action)
             ended = transition.terminated | transition.truncated
             after = select(ended, start, after._replace(memory=next_action))
             return after, (transition, next_action)
 
+        noise = draw_noise(noise_key, agent.noise, num_steps, num_envs)
         actors, (transitions, next_actions) = scan_steps(
             env,
             lambda action, obs, noise: (action, action),
             follow,
             actors,
-            draw_noise(noise_key, agent.noise, num_steps, num_envs)._replace(start=rows),
+            noise._replace(start=(starts, first_actions)),
         )
         return actors, Rollout(transitions, next_actions)
 

@@ -79,11 +79,11 @@ def _space(name: str, space: Any) -> Space:
     # gymnax has `num_actions` on continuous environments too, so the space decides.
     if isinstance(space, gymnax_spaces.Discrete):
         return Discrete(int(space.n))
-    if isinstance(space, gymnax_spaces.Box):
+    if isinstance(space, gymnax_spaces.Box) and jnp.issubdtype(space.dtype, jnp.floating):
         return Box(space.low, space.high, tuple(space.shape))
     raise ValueError(
         f"{name} has the action space {type(space).__name__}; choose an environment whose actions "
-        "are Discrete or a Box."
+        "are Discrete or a Box of real numbers."
     )
 
 
