@@ -61,7 +61,7 @@ def test_one_scan_steps_environments():
     steppers = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
-        if not {"environments", "yardsticks"} & set(path.parts)
+        if "environments" not in path.parts
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in {"env.step", "environment.step"}
     }

@@ -205,7 +205,7 @@ def leaves_move(params, initial):
 
 def test_pytorch_still_does_what_was_recorded():
     pytest.importorskip("torch")
-    from a2c_jax.experiment.yardsticks.article_torch import record  # needs torch
+    from yardsticks.article_torch import record  # needs torch
 
     again = record()
     assert again["episodes"] == RECORDED["episodes"]

@@ -32,7 +32,6 @@ COMMANDS = {
     "a2c-jax train --env Acrobot-v1 --num-seeds 32 --seed 100000": TINY,
     "a2c-jax train --num-seeds 4 --seed 100 --num-envs 16 --learning-rate 3e-3 "
     "--out runs/mine": TINY,
-    "a2c-jax bench": ["--help"],
     "a2c-jax compare --gradient-episodes 300": [
         *TINY, "--gradient-episodes", "0", "--algorithms", "a2c", "gae"
     ],

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from a2c_jax.experiment import bench, comparison, parsing, sweeping
-from a2c_jax.experiment.bench_config import BenchConfig, make_plan
-from a2c_jax.experiment.bench_report import print_bench, write_bench
+from a2c_jax.experiment import comparison, parsing, sweeping
 from a2c_jax.experiment.command_configs import EvaluateConfig, PlotConfig, ReplayConfig
 from a2c_jax.experiment.comparison_report import comparison_table, write_comparison
 from a2c_jax.experiment.config import TrainConfig
@@ -141,7 +139,7 @@ def prepare_sweep(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
             with written("sweep"):
                 paths = write_sweep(folder, result)
         console.print(sweep_table(result))
-        _print_files(console, paths)
+        print_files(console, paths)
         # The best was chosen by these seeds: others tell whether it is any good.
         fresh = max(prepared[2].seeds) + 1
         console.print(
@@ -149,33 +147,6 @@ def prepare_sweep(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
             soft_wrap=True,
             highlight=False,
         )
-        return EXIT + stopped if stopped else 0
-
-    return work
-
-
-def prepare_bench(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
-    """Measures speed, memory and compiling, beside other programs.
-
-    Raises:
-        ValueError: one sentence, if the input is bad or a peer does not run.
-    """
-    config = parsing.parse(BenchConfig, "bench", flags)
-    plan = make_plan(config)
-    folder = stack.enter_context(open_folder(config.out, config.overwrite, "bench", config.name))
-    versions = bench.check_peers(plan)
-
-    def work() -> int:
-        console = Console()
-        with deferred_interrupt(own_process=True) as interrupted:
-            record = bench.measure(plan, versions, console.print, interrupted)
-            stopped = 0 if record["finished"] else interrupted()
-            if not record["sizes"] and stopped:
-                raise Interrupted(stopped)
-            with written("measurements"):
-                paths = write_bench(folder, record)
-        print_bench(console, record)
-        _print_files(console, paths)
         return EXIT + stopped if stopped else 0
 
     return work
@@ -198,7 +169,7 @@ def prepare_evaluate(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
             paths = write_evaluation(folder, evaluated)
         console = Console()
         console.print(evaluation_table(describe_evaluation(evaluated)))
-        _print_files(console, paths)
+        print_files(console, paths)
         return 0
 
     return work
@@ -222,7 +193,7 @@ def prepare_plot(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
             paths, figures = plot_runs(runs, folder, config.format)
         console = Console()
         console.print(statistics_table(figures))
-        _print_files(console, paths)
+        print_files(console, paths)
         return 0
 
     return work
@@ -247,7 +218,7 @@ def prepare_replay(flags: Sequence[str], stack: contextlib.ExitStack) -> Work:
         recording = record_run(run, seeds, config.num_episodes, greedy, config.seed)
         with written("replay"):
             paths = write_replay(folder, run, recording, greedy=greedy, gif=config.gif)
-        _print_files(Console(), paths)
+        print_files(Console(), paths)
         return 0
 
     return work
@@ -271,7 +242,8 @@ def written(what: str) -> Iterator[None]:
         raise WriteError(f"the {what} could not be written: {error}.") from error
 
 
-def _print_files(console: Console, paths: Sequence[Path]) -> None:
+def print_files(console: Console, paths: Sequence[Path]) -> None:
+    """Names the files that a command has written."""
     names = ", ".join(path.name for path in paths)
     console.print(f"Files: {paths[0].parent}: {names}", soft_wrap=True, highlight=False)
 
@@ -283,6 +255,5 @@ COMMANDS: dict[str, tuple[Prepare, str]] = {
     "replay": (prepare_replay, "write a page that plays episodes of a run"),
     "sweep": (prepare_sweep, "train at many settings times seeds in one program"),
     "compare": (prepare_compare, "train several methods at equal environment steps"),
-    "bench": (prepare_bench, "measure speed, memory and compiling, beside other programs"),
 }
 """What prepares a command, and what it does in a line."""

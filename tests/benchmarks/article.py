@@ -17,7 +17,7 @@ from pathlib import Path
 
 EPISODES = 3_000
 ROOT = Path(__file__).parent.parent.parent
-TORCH_LOOP = ROOT / "a2c_jax" / "experiment" / "yardsticks" / "article_torch.py"
+TORCH_LOOP = Path(__file__).parent / "yardsticks" / "article_torch.py"
 
 
 def ours(num_seeds, as_printed):

@@ -38,7 +38,7 @@ SETTINGS = {
 
 def make(network_name, num_seeds):
     """The algorithm of the bench command."""
-    from a2c_jax.experiment.bench_sides import Size, make_algorithm
+    from bench_sides import Size, make_algorithm
 
     return make_algorithm(Size(num_seeds, NUM_ENVS, NUM_STEPS), network_name)
 

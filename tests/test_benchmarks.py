@@ -1,4 +1,4 @@
-"""The command ``bench``: what it measures and writes, and what it refuses. No time decides."""
+"""The benchmark ``bench.py``: what it measures and writes, and what it refuses. No time decides."""
 
 import contextlib
 import itertools
@@ -11,28 +11,24 @@ import sys
 import time
 from pathlib import Path
 
+import bench
+import bench_child
+import bench_config
+import bench_flops
+import bench_measure
+import bench_processes
+import bench_report
+import bench_rounds
+import bench_sides
+import bench_workers
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import psutil
 import pytest
+from bench_config import BenchConfig, Peer, Size, make_plan
+from bench_workers import PeerError, ProcessError, Stopped, start_worker
 from rich.console import Console
-
-from a2c_jax.experiment import (
-    bench,
-    bench_child,
-    bench_config,
-    bench_flops,
-    bench_processes,
-    bench_report,
-    bench_rounds,
-    bench_sides,
-    bench_workers,
-    cli,
-)
-from a2c_jax.experiment.bench_config import BenchConfig, Peer, Size, make_plan
-from a2c_jax.experiment.bench_workers import PeerError, ProcessError, Stopped, start_worker
-from a2c_jax.experiment.yardsticks import plain_a2c
 
 TINY = Size(2, 2, 3)
 SPOKEN = f"""\
@@ -103,7 +99,7 @@ def test_bad_input_is_refused_in_a_sentence_before_anything_is_done(
     flags, sentence, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["bench", *flags]) == 2
+    assert bench.main([*flags]) == 2
     message = capsys.readouterr().err
     assert message.startswith("a2c-jax: ")
     assert sentence in message
@@ -114,7 +110,7 @@ def test_a_peer_that_cannot_run_is_told_before_measuring_begins(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dies.py").write_text(DIES)
     monkeypatch.setitem(bench_config.PEERS, "rejax", str(tmp_path / "dies.py"))
-    assert cli.main(["bench", "--peer", f"rejax={sys.executable}"]) == 2
+    assert bench.main(["--peer", f"rejax={sys.executable}"]) == 2
     message = capsys.readouterr().err
     assert "has died with exit code 1; make its environment as dies.py says" in message
     assert message.rstrip().endswith("No module named nothing")
@@ -323,7 +319,7 @@ def quick(monkeypatch):
         return bench_child.stages(size, network, num_updates, runs)
 
     monkeypatch.setattr(bench_processes, "_train_in_child", train_here)
-    monkeypatch.setattr(bench, "compiling_afresh", contextlib.nullcontext)
+    monkeypatch.setattr(bench_measure, "compiling_afresh", contextlib.nullcontext)
     monkeypatch.setattr(bench_processes, "MODULES", ("json",))
     monkeypatch.setattr(bench_sides, "_FIRST_STEPS_IN_JAX", 12)
 
@@ -337,7 +333,7 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, quick, ca
         f"rejax={sys.executable}", "--scaling", "--scaling-seeds", "1", "3",
     ]  # fmt: skip
     out = tmp_path / "out"
-    assert cli.main(["bench", *flags, "--out", str(out)]) == 0
+    assert bench.main([*flags, "--out", str(out)]) == 0
     screen = capsys.readouterr().out
     assert "steps a second" in screen
     assert "2,2,3" in screen
@@ -363,12 +359,12 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, quick, ca
     assert size["process"]["peak_memory_bytes"] > 10e6
     assert [row["num_seeds"] for row in record["scaling"]] == [1, 3]
     assert all(len(row["seconds_per_seed"]) == 2 for row in record["scaling"])
-    assert cli.main(["bench", "--out", str(out)]) == 2
+    assert bench.main(["--out", str(out)]) == 2
     assert "is not empty; give another folder" in capsys.readouterr().err
 
 
 def test_nothing_is_compiled_from_a_cache():
-    with bench.compiling_afresh():
+    with bench_measure.compiling_afresh():
         assert not jax.config.jax_enable_compilation_cache
     assert jax.config.jax_enable_compilation_cache
 
@@ -381,12 +377,12 @@ def test_a_measurement_that_fails_does_not_take_the_others(monkeypatch, quick, c
     size |= {"flops_per_second": 1.0, "fraction_of_matmul": 0.5}
     monkeypatch.setattr(bench_processes, "_train_in_child", too_large)
     monkeypatch.setattr(
-        bench,
+        bench_measure,
         "measure_rounds",
         lambda *_: size | {"sides": {"a2c_jax": {"num_updates": 2}}},
     )
     plan = make_plan(BenchConfig(sizes=("1,2,3",), scaling=True, scaling_seeds=(1,)))
-    record = bench.measure(plan, {}, print, never)
+    record = bench_measure.measure(plan, {}, print, never)
     assert record["finished"] is True
     assert bench_report.failures(record) == ["died.", "it was killed.", "it was killed."]
     record["sizes"][0]["sides"] = {}
@@ -402,8 +398,8 @@ def test_what_was_measured_before_a_stop_is_kept(monkeypatch, quick):
             raise Stopped
         return {"num_seeds": 1}
 
-    monkeypatch.setattr(bench, "measure_size", measure_size)
-    record = bench.measure(plan, {}, print, never)
+    monkeypatch.setattr(bench_measure, "measure_size", measure_size)
+    record = bench_measure.measure(plan, {}, print, never)
     assert record["finished"] is False
     assert record["sizes"] == [{"num_seeds": 1}]
     assert "load_average_after" in record
@@ -418,9 +414,10 @@ def test_ctrl_c_ends_the_peer_and_leaves_nothing(tmp_path):
     )
     program = (
         "import sys\n"
-        "from a2c_jax.experiment import bench_config, cli\n"
+        f"sys.path.insert(0, {str(bench_config.YARDSTICKS.parent)!r})\n"
+        "import bench, bench_config\n"
         f"bench_config.PEERS['rejax'] = {str(tmp_path / 'hangs.py')!r}\n"
-        f"sys.exit(cli.main(['bench', '--peer', 'rejax={sys.executable}']))\n"
+        f"sys.exit(bench.main(['--peer', 'rejax={sys.executable}']))\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.PIPE, text=True
@@ -496,7 +493,3 @@ def test_a_process_that_fails_is_no_measurement():
         bench_workers.run_process(
             [sys.executable, "-c", "import sys; sys.exit('broken')"], dict(os.environ), never
         )
-
-
-def test_the_yardsticks_are_where_an_installed_package_has_them():
-    assert Path(plain_a2c.__file__).parent == bench_config.YARDSTICKS

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from bench_config import NetworkName, Peer, Size
+from bench_workers import ShouldStop, run_process, start_worker
 
 import a2c_jax
-from a2c_jax.experiment.bench_config import NetworkName, Peer, Size
-from a2c_jax.experiment.bench_workers import ShouldStop, run_process, start_worker
 
+_CHILD = Path(__file__).with_name("bench_child.py")
 MODULES = ("a2c_jax", "a2c_jax.experiment.cli")
 SMALL_RUN = ("--num-seeds", "4", "--total-steps", "2000")
 NO_CACHE = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
@@ -92,7 +93,7 @@ def _train_in_child(
     stop: ShouldStop,
 ) -> dict[str, Any]:
     task = {"size": size, "network": network, "num_updates": num_updates, "runs": runs}
-    command = [sys.executable, "-m", "a2c_jax.experiment.bench_child", json.dumps(task)]
+    command = [sys.executable, str(_CHILD), json.dumps(task)]
     answer: dict[str, Any] = json.loads(run_process(command, own_environment(changes), stop))
     return answer
 

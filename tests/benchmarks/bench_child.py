@@ -1,4 +1,4 @@
-"""One measurement in a process of its own: ``python -m a2c_jax.experiment.bench_child TASK``.
+"""One measurement in a process of its own: ``bench_child.py TASK``.
 
 TASK is JSON: a ``size``, a ``network``, ``num_updates``, and ``runs``, how often to train. It
 prints JSON: seconds of tracing, compiling and every run, and the most memory that it had.
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from bench_config import Size
+from bench_sides import make_algorithm
 
-from a2c_jax.experiment.bench_config import Size
-from a2c_jax.experiment.bench_sides import make_algorithm
 from a2c_jax.parallel import join_groups, over_seeds, run_groups, seed_layout, split_groups
 from a2c_jax.train import train
 

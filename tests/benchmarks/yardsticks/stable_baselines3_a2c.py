@@ -55,9 +55,9 @@ class Solved(BaseCallback):
 
     def _on_step(self) -> bool:
         episodes = self.model.ep_info_buffer
-        if self.steps is None and len(episodes) == 100:  # noqa: PLR2004
+        if self.steps is None and len(episodes) == 100:
             mean = sum(episode["r"] for episode in episodes) / 100
-            self.steps = self.num_timesteps if mean >= 475.0 else None  # noqa: PLR2004
+            self.steps = self.num_timesteps if mean >= 475.0 else None
         return True
 
 

@@ -8,15 +8,15 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 
+import bench_processes
 import jax
+from bench_config import Plan, Size
+from bench_machine import describe_bench, load_average
+from bench_rounds import Record, Say, measure_rounds, spread
+from bench_sides import OURS, peer_side
+from bench_workers import PeerError, ProcessError, ShouldStop, Stopped
 
 from a2c_jax import presets
-from a2c_jax.experiment import bench_processes
-from a2c_jax.experiment.bench_config import Plan, Size
-from a2c_jax.experiment.bench_machine import describe_bench, load_average
-from a2c_jax.experiment.bench_rounds import Record, Say, measure_rounds, spread
-from a2c_jax.experiment.bench_sides import OURS, peer_side
-from a2c_jax.experiment.bench_workers import PeerError, ProcessError, ShouldStop, Stopped
 
 _TINY = Size(1, 2, 4)
 _IMPORTS, _STARTS = 3, 3  # how often

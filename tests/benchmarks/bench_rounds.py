@@ -8,9 +8,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from a2c_jax.experiment.bench_config import Plan, Size
-from a2c_jax.experiment.bench_flops import LAYERS, flops_per_step, matmul_flops_per_second
-from a2c_jax.experiment.bench_sides import (
+from bench_config import Plan, Size
+from bench_flops import LAYERS, flops_per_step, matmul_flops_per_second
+from bench_sides import (
     OURS,
     PLAIN,
     Open,
@@ -20,7 +20,7 @@ from a2c_jax.experiment.bench_sides import (
     peer_side,
     plain_side,
 )
-from a2c_jax.experiment.bench_workers import PeerError, ShouldStop, Stopped
+from bench_workers import PeerError, ShouldStop, Stopped
 
 Record = dict[str, Any]
 Say = Callable[[str], None]

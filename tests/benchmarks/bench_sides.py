@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import jax
 import optax
+from bench_config import NetworkName, Peer, Size
+from bench_workers import ShouldStop, start_worker
 
 from a2c_jax.algorithms.actor_critic import actor_critic
 from a2c_jax.environments import make_env
-from a2c_jax.experiment.bench_config import NetworkName, Peer, Size
-from a2c_jax.experiment.bench_workers import ShouldStop, start_worker
 from a2c_jax.networks import article_network, mlp_actor_critic
 from a2c_jax.parallel import train_seeds
 from a2c_jax.types import Algorithm
@@ -79,7 +79,7 @@ def plain_side(size: Size, network: NetworkName) -> Open:
 
     def make(num_updates: int) -> Callable[[jax.Array], Any]:
         # It imports gymnax's own make, which starts JAX's back end.
-        from a2c_jax.experiment.yardsticks.plain_a2c import make_train
+        from yardsticks.plain_a2c import make_train
 
         return jax.jit(jax.vmap(make_train(size.num_envs, size.num_steps, num_updates, network)))
 

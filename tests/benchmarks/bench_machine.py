@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 import psutil
+from bench_config import Plan
 
-from a2c_jax.experiment.bench_config import Plan
 from a2c_jax.experiment.describe import describe_machine
 
 _CPU_INFO = Path("/proc/cpuinfo")

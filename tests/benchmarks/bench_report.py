@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench_sides import OURS
 from rich.console import Console
 from rich.table import Table
 
-from a2c_jax.experiment.bench_sides import OURS
 from a2c_jax.experiment.files import json_writer, write_together
 
 NAME = "bench.json"

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
-from a2c_jax.experiment.bench_config import Peer
+from bench_config import Peer
 
 ShouldStop = Callable[[], object]
 
