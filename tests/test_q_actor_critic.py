@@ -205,3 +205,15 @@ def test_an_environment_without_discrete_actions_is_refused(cartpole):
     network = a2c.mlp_q_actor_critic(cartpole)
     with pytest.raises(ValueError, match=r"^CartPole-v1 has the action space Box.*; use actor_cr"):
         a2c.q_actor_critic(continuous, network, optax.adam(1e-3), num_envs=2, num_steps=3)
+
+
+def test_episodes_that_begin_at_one_start_draw_actions_of_their_own():
+    env = a2c.make_env("CartPole-v1", max_steps_in_episode=2)
+    agent = action_values(a2c.mlp_q_actor_critic(env, (4,)), 2)
+    collector = sarsa_rollouts(env, agent, num_envs=4, num_steps=20, num_resets=1)
+    state = agent.init(jax.random.key(0))
+    actors = collector.init(jax.random.key(1), state)
+    transitions = collector.collect(jax.random.key(2), state, actors)[1].transitions
+    first = transitions.action[1:][transitions.truncated[:-1]]
+    assert first.size == 36
+    assert 0.1 < first.mean() < 0.9

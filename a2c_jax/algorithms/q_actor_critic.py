@@ -121,8 +121,9 @@ def sarsa_rollouts(
 
         def follow(noise: RolloutNoise, transition: Transition, after: Actors) -> tuple:
             _, next_action = agent.act(state, (), transition.next_obs, noise.action)
-            start, first_action = noise.start
-            start = Actors(*start_of(start, pool), first_action)
+            row, first_actions = noise.start
+            env_state, obs = start_of(row, pool)
+            start = Actors(env_state, obs, first_actions)
             ended = transition.terminated | transition.truncated
             after = select(ended, start, after._replace(memory=next_action))
             return after, (transition, next_action)
