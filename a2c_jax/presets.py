@@ -165,7 +165,17 @@ article_as_printed = ArticlePreset(defects=AS_PRINTED)
 """The same with all that is wrong in the printed code."""
 
 PRESETS: dict[str, Preset | ArticlePreset] = {
-    name: value for name, value in globals().items() if isinstance(value, Preset | ArticlePreset)
+    "default": default,
+    "general": general,
+    "acrobot": acrobot,
+    "mountain_car": mountain_car,
+    "catch": catch,
+    "breakout": breakout,
+    "space_invaders": space_invaders,
+    "stable_baselines3": stable_baselines3,
+    "article": article,
+    "article_as_printed": article_as_printed,
+    "article_rollouts": article_rollouts,
 }
 """The presets by name."""
 
