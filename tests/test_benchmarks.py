@@ -427,7 +427,7 @@ def test_ctrl_c_ends_the_peer_and_leaves_nothing(tmp_path):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=180)
     assert process.returncode == 130
     assert errors == "a2c-jax: interrupted; nothing was written.\n"
     assert not (tmp_path / "runs").exists()
