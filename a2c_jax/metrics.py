@@ -107,7 +107,7 @@ def learning_curve(
     which none finished is missing (NaN).
 
     Where an update is an episode (:func:`a2c_jax.article`), ``steps_per_update`` is its time
-    limit and the steps are upper bounds; ``cumsum(metrics.episode_length_sum)`` counts them.
+    limit and the steps are upper bounds; ``cumsum(metrics.steps)`` counts them.
 
     Args:
         metrics: of a training run, ``[..., num_updates]``; leading axes (seeds) are kept.

@@ -1,6 +1,7 @@
 """Staleness on a problem that can be followed by hand, and on CartPole by a plain loop."""
 
 import collections
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -136,7 +137,9 @@ def test_the_rounds_of_one_worker_are_those_of_a2c(cartpole):
     loss = a2c.combined_loss(0.99, a2c.n_step, value_coef=0.5, entropy_coef=0.0)
     synchronous = a2c.actor_critic(cartpole, network, optimizer, num_envs=4, num_steps=5)
     for shared in (True, False):
-        descent = asynchronous(1, a2c.random_order, shared)
+        descent = functools.partial(
+            asynchronous, num_workers=1, order=a2c.random_order, shared_statistics=shared
+        )
         rounds = a2c.learner(agent, collector, loss, optimizer, descent)
         ours, theirs = (
             jax.jit(lambda key, one=one: a2c.train(one, key, 10))(jax.random.key(3))

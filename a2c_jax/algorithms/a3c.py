@@ -38,6 +38,7 @@ from a2c_jax.types import (
     Estimator,
     Key,
     Loss,
+    LossTerms,
     Memory,
     Metrics,
     Network,
@@ -109,7 +110,12 @@ def a3c(
     descent: DescentFn = synchronous
     acting = agent
     if num_workers > 1:
-        descent = asynchronous(num_workers, order, shared_statistics)
+        descent = functools.partial(
+            asynchronous,
+            num_workers=num_workers,
+            order=order,
+            shared_statistics=shared_statistics,
+        )
         acting = workers(agent, num_workers)
     collector = rollouts(env, acting, num_workers * num_envs, num_steps, num_resets)
     return learner(agent, collector, loss, optimizer, descent)
@@ -139,55 +145,55 @@ def workers(agent: Agent, num_workers: int) -> Agent:
     return agent._replace(act=act)
 
 
-def asynchronous(num_workers: int, order: Order, shared_statistics: bool) -> DescentFn:
+def asynchronous(
+    agent: Agent,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    *,
+    num_workers: int,
+    order: Order,
+    shared_statistics: bool,
+) -> Descent:
     """A descent in which W gradients, taken at W copies, are applied one after another."""
 
-    def make(agent: Agent, loss: Loss, optimizer: optax.GradientTransformation) -> Descent:
-        def init(state: AgentState) -> AsynchronousState:
-            opt_state = optimizer.init(state.params)
-            return AsynchronousState(
-                opt_state if shared_statistics else _copies(opt_state, num_workers),
-                _copies(state.params, num_workers),
-            )
-
-        def descend(
-            key: Key,
-            state: AgentState,
-            opt_state: AsynchronousState,
-            rollout: Rollout,
-            finished: FinishedEpisodes,
-        ) -> tuple[AgentState, AsynchronousState, Metrics]:
-            own = Rollout(
-                by_worker(rollout.transitions, num_workers, axis=1),
-                by_worker(rollout.memory, num_workers, axis=0),
-                by_worker(rollout.where, num_workers, axis=1),
-            )
-            grads, terms = jax.vmap(
-                lambda params, rollout: gradient(
-                    agent, loss, state._replace(params=params), rollout
-                )
-            )(opt_state.copies, own)
-            params, after = _apply_in_turn(
-                optimizer,
-                state.params,
-                opt_state,
-                grads,
-                order(stream(key, Stream.ARRIVAL), num_workers),
-                shared_statistics,
-            )
-            metrics = jax.vmap(functools.partial(update_metrics, finished))(
-                terms, jax.vmap(optax.tree.norm)(grads), own.where
-            )
-            mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
-            return state._replace(params=params), after, mean
-
-        return Descent(
-            init=init,
-            acting=lambda state, opt_state: state._replace(params=opt_state.copies),
-            descend=descend,
+    def init(state: AgentState) -> AsynchronousState:
+        opt_state = optimizer.init(state.params)
+        return AsynchronousState(
+            opt_state if shared_statistics else _copies(opt_state, num_workers),
+            _copies(state.params, num_workers),
         )
 
-    return make
+    def descend(
+        key: Key,
+        state: AgentState,
+        opt_state: AsynchronousState,
+        rollout: Rollout,
+        finished: FinishedEpisodes,
+    ) -> tuple[AgentState, AsynchronousState, Metrics]:
+        def at_copy(params: Params, rollout: Rollout) -> tuple[Params, LossTerms]:
+            return gradient(agent, loss, state._replace(params=params), rollout)
+
+        own = Rollout(
+            by_worker(rollout.transitions, num_workers, axis=1),
+            by_worker(rollout.memory, num_workers, axis=0),
+            by_worker(rollout.where, num_workers, axis=1),
+        )
+        grads, terms = jax.vmap(at_copy)(opt_state.copies, own)
+        arrival = order(stream(key, Stream.ARRIVAL), num_workers)
+        params, after = _apply_in_turn(
+            optimizer, state.params, opt_state, grads, arrival, shared_statistics
+        )
+        metrics = jax.vmap(functools.partial(update_metrics, finished))(
+            terms, jax.vmap(optax.tree.norm)(grads), own.where
+        )
+        mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
+        return state._replace(params=params), after, mean
+
+    return Descent(
+        init=init,
+        acting=lambda state, opt_state: state._replace(params=opt_state.copies),
+        descend=descend,
+    )
 
 
 def _apply_in_turn(

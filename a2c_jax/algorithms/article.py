@@ -111,7 +111,7 @@ def article(
     algorithm = learner(agent, collector._replace(collect=collect), loss, optimizer)
 
     def init(key: Key) -> LearnerState:
-        # No environment stands anywhere between two episodes: their stream is that of the updates.
+        # No environment continues between two episodes, so the updates have its stream.
         return algorithm.init(key)._replace(key=stream(key, Stream.ENVIRONMENTS))
 
     return algorithm._replace(init=init)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Format = Literal["png", "svg"]
 
-# Told apart by colour-blind readers (Okabe & Ito).
+# Colours that colour-blind readers can distinguish (Okabe & Ito).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 BLUE, ORANGE = COLORS[:2]
 _LINES = ("-", "--", ":", "-.")
@@ -60,8 +60,8 @@ def save(
     axes.margins(x=0.01)
     axes.set_title(textwrap.fill(axes.get_title(), _MAX_CHARACTERS))
     _place_legend(figure, axes, heading)
-    # Text as text: small, and it can be searched for. An SVG's names are drawn by chance and
-    # its date is today's, unless told otherwise.
+    # Text stays text: smaller, and searchable. By default an SVG holds random names and today's
+    # date.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "a2c_jax"}):
         figure.savefig(file, format=format, metadata={"Date": None} if format == "svg" else None)
 

@@ -1,6 +1,6 @@
 """Checkpoints: named arrays and what they are of, saved by Orbax and verified when read.
 
-Orbax writes a checkpoint beside its place and then renames it, so that it is whole or not there.
+Orbax writes a checkpoint under a temporary name and then renames it: it is complete or absent.
 It holds no checksums that cover every array; ours do.
 """
 
@@ -116,7 +116,7 @@ def load(folder: Path, number: int) -> Checkpoint:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what saves that did not come to their end have left."""
+    """Removes the files of saves that were interrupted."""
     if folder.is_dir():
         for path in folder.iterdir():
             if path.is_dir() and _UNFINISHED in path.name:
