@@ -148,6 +148,11 @@ def test_a_run_that_resumes_from_a_checkpoint_is_the_whole_run_bit_for_bit(make,
     joined = jax.tree.map(lambda *x: np.concatenate(x), first.metrics, second.metrics)
     assert_identical(joined, whole.metrics)
     assert all(np.isfinite(leaf).all() for leaf in whole.metrics)
+    assert whole.state.update == 2 * k
+    repeated = part(first.state._replace(update=state.update))
+    assert not np.array_equal(repeated.metrics.policy_loss, second.metrics.policy_loss), (
+        "an update's random numbers are those of its number"
+    )
     moved = optax.tree.norm(optax.tree.sub(whole.state.params, state.params))
     assert moved > 1e-3
     assert (np.asarray(whole.metrics.steps) <= algorithm.steps_per_update).all()
