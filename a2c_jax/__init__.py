@@ -93,6 +93,6 @@ from a2c_jax.algorithms.article import (
 )
 from a2c_jax.train import run as run, train as train
 from a2c_jax.evaluate import evaluate as evaluate
-from a2c_jax.parallel import process_share as process_share, train_seeds as train_seeds
+from a2c_jax.parallel import train_seeds as train_seeds
 from a2c_jax.sharding import split_network as split_network, train_split as train_split
 from a2c_jax import diagnostics as diagnostics, presets as presets

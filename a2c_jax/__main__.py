@@ -2,6 +2,6 @@
 
 import sys
 
-from a2c_jax.experiment.cli import main
+from a2c_jax.experiment.cli.main import main
 
 sys.exit(main())

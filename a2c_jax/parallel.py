@@ -75,8 +75,8 @@ def train_seeds(
 
     A seed's result depends, bit for bit, on its key, the batch size, the device and the
     versions alone: not on the other seeds, nor on their number or order. Nothing is to be
-    gained by another batch size on a CPU. In a program of several processes it trains what it
-    is given, on this process's devices; see :func:`process_share`.
+    gained by another batch size on a CPU. In a program of several processes each trains the
+    keys that it is given, on its own devices.
 
     Args:
         algorithm: what to train; not built from traced values.
@@ -98,28 +98,6 @@ def train_seeds(
     layout = seed_layout(check_keys(keys), batch_size, devices)
     program = _train_program(algorithm, num_updates, layout._replace(num_seeds=0))
     return join_groups(run_groups(program, split_groups(keys, layout)), layout)
-
-
-def process_share(keys: Key) -> Key:
-    """This process's keys, of a program that runs in several: contiguous, the first the most.
-
-    After ``jax.distributed.initialize()``, ``train_seeds(algorithm, process_share(keys), n)``
-    trains every seed in one of the processes, to the bit as one process alone would on a CPU,
-    and elsewhere at the same ``batch_size``.
-
-    Args:
-        keys: one for each seed, ``[S]``, the same in all processes.
-
-    Raises:
-        ValueError: if there are fewer keys than processes.
-    """
-    count, number = jax.process_count(), jax.process_index()
-    if len(keys) < count:
-        raise ValueError(
-            f"keys holds {len(keys)} keys for {count} processes; give at least one to each."
-        )
-    share = np.array_split(np.arange(len(keys)), count)[number]
-    return keys[share[0] : share[-1] + 1]
 
 
 def seed_layout(

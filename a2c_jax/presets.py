@@ -28,6 +28,7 @@ from a2c_jax.settings import (
     num_updates as num_updates,
     replace as replace,
     setting_names as setting_names,
+    setting_type as setting_type,
 )
 from a2c_jax.types import Environment, Network
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import optax
 
@@ -202,6 +202,12 @@ def setting_names(settings: Preset | ArticlePreset) -> list[str]:
 def get_setting(settings: Preset | ArticlePreset, name: str) -> Any:
     """The value of a setting, which may be the method's own."""
     return getattr(settings if name in _fields(settings) else _method(settings), name)
+
+
+def setting_type(settings: Preset | ArticlePreset, name: str) -> Any:
+    """The declared type of a setting, which may be the method's own."""
+    owner = settings if name in _fields(settings) else _method(settings)
+    return get_type_hints(type(owner))[name]
 
 
 def replace(settings: SettingsT, **changes: Any) -> SettingsT:

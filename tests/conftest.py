@@ -17,7 +17,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-from a2c_jax.experiment.startup import use_one_kernel_loops  # noqa: E402
+from a2c_jax.experiment.cli.startup import use_one_kernel_loops  # noqa: E402
 
 # As on the command line, whose runs are compared with ours to the bit.
 use_one_kernel_loops()

@@ -1,6 +1,7 @@
-"""A module of the core imports only from modules above it, and the core knows no upper floor."""
+"""A module imports only from those above it, and the core knows no upper floor."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ CORE = [
     "algorithms.actor_critic", "algorithms.q_actor_critic", "algorithms.a3c",
     "algorithms.article", "algorithms", "methods", "settings", "presets", "train", "evaluate",
     "diagnostics", "parallel", "sharding",
+]  # fmt: skip
+
+# Rooms of the upper floor, in this order: a folder, or a module on its own.
+ROOMS = [
+    "errors", "files", "config", "statistics", "tables", "figures", "run", "sweeps", "comparison",
+    "replay", "cli",
 ]  # fmt: skip
 
 
@@ -46,6 +53,26 @@ def test_every_module_of_the_core_has_its_place():
 def test_imports_run_downwards(name):
     for other in imported(path_of(name)):
         assert CORE.index(other) < CORE.index(name), f"{name} imports {other}"
+
+
+def room_of(name):
+    """The room of a dotted name after ``a2c_jax.``; None for the core."""
+    words = name.split(".")
+    return words[1] if words[0] == "experiment" and len(words) > 1 else None
+
+
+def test_rooms_of_the_upper_floor_import_only_from_those_above():
+    graph = {}
+    for path in (PACKAGE / "experiment").rglob("*.py"):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        room = room_of(name)
+        if room is None:  # the floor's own list of names
+            continue
+        graph[name] = set(imported(path))
+        for other in graph[name]:
+            if room_of(other) is not None:
+                assert ROOMS.index(room_of(other)) <= ROOMS.index(room), f"{name} imports {other}"
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
 
 
 def test_the_core_does_not_compile_print_or_touch_the_disk():

@@ -11,8 +11,8 @@ from scipy import stats
 
 import a2c_jax as a2c
 from a2c_jax import presets
-from a2c_jax.experiment import cli
-from a2c_jax.experiment.statistics import final_returns, steps_to_solve
+from a2c_jax.experiment.cli import main as cli
+from a2c_jax.experiment.statistics.learning import final_returns, steps_to_solve
 
 pytestmark = pytest.mark.slow
 DATA = Path(__file__).parent / "data"

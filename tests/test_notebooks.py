@@ -28,7 +28,7 @@ SMALL = {
     },
 }
 # The critics of the measurement are fitted for longer than the whole of a small training.
-HASTE = "from a2c_jax.experiment import gradients\ngradients._CRITIC_UPDATES = 20\n"
+HASTE = "from a2c_jax.experiment.comparison import gradients\ngradients._CRITIC_UPDATES = 20\n"
 
 
 def read(name):

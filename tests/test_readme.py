@@ -1,41 +1,34 @@
-"""The README's code and commands run as they stand, though smaller where they would take long."""
+"""The README's code and commands are executed, with smaller numbers where they would take long."""
 
 import re
 import shlex
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from a2c_jax.experiment import cli
+from a2c_jax import experiment
+from a2c_jax.experiment.cli import main as cli
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 TINY = ["--total-steps", "400", "--num-seeds", "2", "--hidden-sizes", "8"]
-# What makes each command quick; in the README's order, since some go on with others' files.
+# The flags that make each command quick, in the README's order: some read the files of others.
 COMMANDS = {
     "a2c-jax train --num-seeds 1024 --seed 100000": TINY,
-    "a2c-jax train --name evening --num-seeds 256": TINY,
+    "a2c-jax train --num-seeds 256 --name evening": TINY,
     "a2c-jax train --resume runs/evening": [],
+    "a2c-jax join runs/part-0 runs/part-1 --name both": [],
     "a2c-jax evaluate runs/evening": [],
     "a2c-jax plot runs/evening": [],
-    "a2c-jax replay runs/evening --gif": [],
+    "a2c-jax replay runs/evening": [],
     "a2c-jax sweep --over learning-rate=1e-4:1e-2:8:log discount=0.95,0.98,0.99 "
-    "--total-steps 100000 --name rates": TINY,
-    "a2c-jax sweep --over learning-rate=1e-4:1e-2:log --draws 20 --total-steps 100000": TINY,
-    "a2c-jax train --config runs/rates/best.json --seed 100 --total-steps 300000": TINY,
-    "a2c-jax train --num-seeds 256 --name many --distributed --coordinator host0:8476 "
-    "--num-processes 2 --process-id 0": ["--num-processes", "1", *TINY],
-    "a2c-jax train --resume runs/many --distributed --num-processes 1": [],
-    "a2c-jax train --preset NAME": ["--help"],
-    "a2c-jax train --preset NAME --help": [],
-    "a2c-jax train --env NAME": ["--help"],
-    "a2c-jax train --env Acrobot-v1 --num-seeds 32 --seed 100000": TINY,
-    "a2c-jax train --num-seeds 4 --seed 100 --num-envs 16 --learning-rate 3e-3 "
-    "--out runs/mine": TINY,
-    "a2c-jax compare --gradient-episodes 300": [
+    "--name rates": TINY,
+    "a2c-jax compare --algorithms reinforce a2c gae": [
         *TINY, "--gradient-episodes", "0", "--algorithms", "a2c", "gae"
     ],
-    "a2c-jax train --preset article": ["--num-episodes", "12", "--hidden-sizes", "8"],
+    "a2c-jax train --preset NAME --help": [],
 }  # fmt: skip
 
 
@@ -43,27 +36,41 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
+def run(line, smaller):
+    return cli.main([*shlex.split(line.replace("NAME", "article"))[1:], *smaller])
+
+
+def in_slurm_task(line, task):
+    """The line after the shell of a task of a Slurm array has expanded it."""
+    line = line.replace("$((128 * SLURM_ARRAY_TASK_ID))", str(128 * task))
+    return line.replace("$SLURM_ARRAY_TASK_ID", str(task))
+
+
+def test_the_readme_is_short_and_its_links_lead_to_files():
+    assert README.count("\n") <= 160
+    for path in re.findall(r"\]\(([^)]*)\)", README):
+        assert (ROOT / path).is_file(), path
+
+
 def test_the_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks("python"):
         exec(block, names)
-    assert names["returns"].shape == (4, 100)
-    assert names["run"].summary["num_updates"] == 1000
-    assert names["low"] <= names["high"]
-    assert names["swept"].scores.shape == (4,)
-    assert names["sweep"].metrics.value_loss.shape == (3, 4, 100)
-    assert names["transitions"].obs.shape == (32, 4, 4)
-    assert names["stats"].returns.shape == (10,)
-    assert names["more"].metrics.value_loss.shape == (8, 100)
-    curve = np.nanmax(names["curve"])
-    assert curve > 100, "it learns"
-    _, metrics = names["mine"].step(names["mine"].init(names["keys"][0]))
+    assert names["curve"].shape[0] == 8
+    assert np.nanmax(names["curve"]) > 100, "it learns"
+    mine = names["mine"]
+    _, metrics = jax.jit(lambda key: mine.step(mine.init(key)))(names["keys"][0])
     assert np.isfinite(metrics.value_loss)
+    assert names["run"].summary["num_updates"] == 1000
+    assert names["run"].metrics.episode_return_sum.shape == (4, 1000)
+    assert names["returns"].shape == (4, 100)
 
 
 def test_every_command_of_the_readme_is_executed_here():
-    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    lines = [
+        line.split("  #")[0].rstrip() for block in blocks("bash") for line in block.splitlines()
+    ]
     assert lines[:2] == ["pip install -e . && a2c-jax train", "pip install -e '.[test]' && pytest"]
     inline = re.findall(r"`(a2c-jax [^`]*)`", README)
     assert {*lines[2:], *inline} == COMMANDS.keys()
@@ -71,16 +78,20 @@ def test_every_command_of_the_readme_is_executed_here():
 
 def test_the_commands_run_one_after_another(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    part, join = blocks("sh")[0].splitlines()
+    for task in range(2):
+        assert run(in_slurm_task(part, task), TINY) == 0, capsys.readouterr().err
+    assert join == "a2c-jax join runs/part-* --name many"  # as below, with a pattern
     for line, smaller in COMMANDS.items():
-        arguments = [*shlex.split(line)[1:], *smaller]
-        if "--help" in arguments:
+        if line.endswith("--help"):
             with pytest.raises(SystemExit) as end:
-                cli.main([word.replace("NAME", "article") for word in arguments])
+                run(line, smaller)
             assert end.value.code == 0
         else:
-            assert cli.main(arguments) == 0, capsys.readouterr().err
+            assert run(line, smaller) == 0, capsys.readouterr().err
+    assert experiment.load_run("runs/both").job.seeds == (0, 1, 128, 129)
     made = {path.relative_to(tmp_path / "runs").as_posix() for path in tmp_path.glob("runs/*/*")}
     assert made >= {
-        "evening/replay.gif", "evening/plots", "evening/evaluation.json", "rates/heat_map.png",
-        "rates/best.json", "mine/learning_curve.png",
+        "evening/learning_curve.png", "evening/evaluation.json", "evening/plots",
+        "evening/replay.html", "rates/heat_map.png", "rates/best.json",
     }  # fmt: skip

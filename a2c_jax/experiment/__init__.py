@@ -10,10 +10,22 @@
 :func:`record_run` take it from there. :func:`sweep` trains at many settings at once.
 """
 
-from a2c_jax.experiment.comparison import Comparison, compare, default_comparison, resolve_all
-from a2c_jax.experiment.comparison_report import write_comparison
-from a2c_jax.experiment.config import TrainConfig, configure
-from a2c_jax.experiment.inference import (
+from a2c_jax.experiment.comparison.compare import (
+    Comparison,
+    compare,
+    default_comparison,
+    resolve_all,
+)
+from a2c_jax.experiment.comparison.report import write_comparison
+from a2c_jax.experiment.config.config import TrainConfig, configure
+from a2c_jax.experiment.errors import BadInput, WriteError
+from a2c_jax.experiment.replay.replay import record_run, write_replay
+from a2c_jax.experiment.run.evaluate import EvaluatedRun, evaluate_run, write_evaluation
+from a2c_jax.experiment.run.folder import Run, load_run
+from a2c_jax.experiment.run.join import join_runs
+from a2c_jax.experiment.run.plot import load_runs, plot_runs, statistics_of
+from a2c_jax.experiment.run.train import resume_run, train_run
+from a2c_jax.experiment.statistics.inference import (
     Estimate,
     Profile,
     binomial_interval,
@@ -23,24 +35,19 @@ from a2c_jax.experiment.inference import (
     probability_of_improvement,
     stratified_bootstrap,
 )
-from a2c_jax.experiment.run_distributed import train_distributed
-from a2c_jax.experiment.run_evaluation import EvaluatedRun, evaluate_run, write_evaluation
-from a2c_jax.experiment.run_pictures import load_runs, plot_runs, statistics_of
-from a2c_jax.experiment.run_replay import record_run, write_replay
-from a2c_jax.experiment.run_training import WriteError, resume_run, train_run
-from a2c_jax.experiment.runs import Run, load_run
-from a2c_jax.experiment.statistics import (
+from a2c_jax.experiment.statistics.learning import (
     final_returns,
     recent_returns,
     solve_time_curve,
     steps_to_solve,
     summarize,
 )
-from a2c_jax.experiment.sweep_points import Points, Range, grid, parse_points, random_draws
-from a2c_jax.experiment.sweep_report import write_sweep
-from a2c_jax.experiment.sweeping import Sweep, sweep
+from a2c_jax.experiment.sweeps.points import Points, Range, grid, parse_points, random_draws
+from a2c_jax.experiment.sweeps.report import write_sweep
+from a2c_jax.experiment.sweeps.sweep import Sweep, sweep
 
 __all__ = [
+    "BadInput",
     "Comparison",
     "Estimate",
     "EvaluatedRun",
@@ -60,6 +67,7 @@ __all__ = [
     "final_returns",
     "grid",
     "interquartile_mean",
+    "join_runs",
     "load_run",
     "load_runs",
     "parse_points",
@@ -77,7 +85,6 @@ __all__ = [
     "stratified_bootstrap",
     "summarize",
     "sweep",
-    "train_distributed",
     "train_run",
     "write_comparison",
     "write_evaluation",

@@ -5,11 +5,14 @@ import datetime
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import filelock
+
+from a2c_jax.experiment.errors import BadInput
 
 Writer = Callable[[BinaryIO], object]
 
@@ -18,31 +21,32 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def open_folder(
-    out: Path | str | None, overwrite: bool, kind: str, name: str | None = None
+    out: Path | str | None, shared: bool, kind: str, name: str | None = None
 ) -> Iterator[Path]:
     """Makes and locks a folder for results, and takes it away if nothing was written to it.
 
     Args:
         out: the folder; by default a new one, ``runs/<name>`` or ``runs/<kind>-<time>``.
-        overwrite: whether it may hold something, which is then replaced file by file.
+        shared: whether it may hold other files; those that are written again are replaced.
         kind: what a new one that has no name is called, with the time.
         name: what a new one is called.
 
     Raises:
-        ValueError: if the folder holds something, another run included, and is not to be
-            overwritten; if another process is at work in it; or if it cannot be written to.
+        BadInput: if the folder holds files and is not shared, if another process is at work
+            in it, or if it cannot be written to.
     """
     if name is not None and out is not None:
-        raise ValueError(
+        raise BadInput(
             f"name is {name!r}, but out is given too; name a folder under runs/, or give out, but "
             "not both."
         )
     folder, made = _new_folder(kind, name) if out is None else _make_folder(Path(out))
-    if not (folder / LOCK).exists():  # before a lock is put into a folder of others
-        _check_empty(folder, overwrite)
+    if not shared and not (folder / LOCK).exists():  # no lock goes into a folder of others
+        _check_empty(folder)
     with locked(folder, "out"):
         try:
-            _check_empty(folder, overwrite)
+            if not shared:
+                _check_empty(folder)
             yield folder
         finally:
             _remove_if_empty(folder, made)
@@ -54,7 +58,7 @@ def _make_folder(folder: Path, exist_ok: bool = True) -> tuple[Path, list[Path]]
     try:
         folder.mkdir(parents=True, exist_ok=exist_ok)
     except (FileExistsError, NotADirectoryError) as error:
-        raise ValueError(
+        raise BadInput(
             f"out is {str(folder)!r}, which is a file or in one; give a folder."
         ) from error
     except OSError as error:
@@ -62,16 +66,15 @@ def _make_folder(folder: Path, exist_ok: bool = True) -> tuple[Path, list[Path]]
     return folder, made
 
 
-def _check_empty(folder: Path, overwrite: bool) -> None:
-    if not overwrite and _holds_something(folder):
-        raise ValueError(
-            f"out is {str(folder)!r}, which is not empty; give another folder, or --overwrite to "
-            "replace the run in it."
-        )
+def _check_empty(folder: Path) -> None:
+    if _holds_something(folder):
+        numbered = (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2))
+        free = next(path for path in numbered if not os.path.lexists(path))
+        raise BadInput(f"out is {str(folder)!r}, which is not empty; {str(free)!r} is free.")
 
 
-def _not_writable(argument: str, folder: Path, error: OSError) -> ValueError:
-    return ValueError(
+def _not_writable(argument: str, folder: Path, error: OSError) -> BadInput:
+    return BadInput(
         f"{argument} is {str(folder)!r}, which cannot be written to ({error.strerror}); give "
         "another folder."
     )
@@ -86,13 +89,13 @@ def locked(folder: Path, argument: str) -> Iterator[None]:
         argument: what named it, for the error's sentence.
 
     Raises:
-        ValueError: if another process has locked it, or it cannot be written to.
+        BadInput: if another process has locked it, or it cannot be written to.
     """
     lock = filelock.FileLock(folder / LOCK)
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout as error:
-        raise ValueError(
+        raise BadInput(
             f"{argument} is {str(folder)!r}, in which another process is at work; wait until it "
             "has ended, or give another folder."
         ) from error
@@ -108,14 +111,23 @@ def checked_file_name(argument: str, name: str) -> str:
     """Returns a name that stays in the folder it belongs to.
 
     Raises:
-        ValueError: if it is empty, hidden, or leads elsewhere.
+        BadInput: if it is empty, hidden, or leads elsewhere.
     """
     if not name or name.startswith(".") or any(sign in name for sign in "/\\\0:"):
-        raise ValueError(
+        raise BadInput(
             f"{argument} is {name!r}; give a plain file name, without / \\ : and not beginning "
             "with a dot."
         )
     return name
+
+
+def empty_folder(folder: Path) -> None:
+    """Removes everything in a locked folder, except the lock."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
 
 
 def _holds_something(folder: Path) -> bool:
@@ -150,7 +162,7 @@ def _new_folder(kind: str, name: str | None) -> tuple[Path, list[Path]]:
 def _make_new(folder: Path) -> tuple[Path, list[Path]] | None:
     try:
         return _make_folder(folder, exist_ok=False)
-    except ValueError:
+    except BadInput:
         if folder.exists():  # since just now
             return None
         raise
@@ -166,22 +178,22 @@ def read_json(path: Path, argument: str) -> dict[str, Any]:
     """Reads what :func:`json_writer` has written.
 
     Raises:
-        ValueError: if the file is missing, cut short, or no JSON object.
+        BadInput: if the file is missing, cut short, or no JSON object.
     """
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
-        raise ValueError(
+        raise BadInput(
             f"{argument} is {str(path)!r}, which cannot be read ({error.strerror}); give a file "
             "that is there."
         ) from error
     except ValueError as error:
-        raise ValueError(
+        raise BadInput(
             f"{argument} is {str(path)!r}, which is damaged or no JSON ({error}); give a "
             "whole file."
         ) from error
     if not isinstance(content, dict):
-        raise ValueError(f"{argument} is {str(path)!r}, which is no JSON object; give one that is.")
+        raise BadInput(f"{argument} is {str(path)!r}, which is no JSON object; give one that is.")
     return content
 
 

@@ -38,7 +38,6 @@ class BenchConfig:
             by Stable-Baselines3 with the settings of the preset general, in twice as many steps.
         name: of the new folder under runs/.
         out: the folder for bench.json, wherever it is.
-        overwrite: replace the file in that folder, and no others.
     """
 
     sizes: tuple[str, ...] = ("64,8,16", "1,8,16", "1,64,16", "1,2048,16")
@@ -53,7 +52,6 @@ class BenchConfig:
     solve: bool = False
     name: str | None = None
     out: Path | None = None
-    overwrite: bool = False
 
 
 class Size(NamedTuple):

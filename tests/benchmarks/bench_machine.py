@@ -9,7 +9,7 @@ import jax
 import psutil
 from bench_config import Plan
 
-from a2c_jax.experiment.describe import describe_machine
+from a2c_jax.experiment.config.describe import describe_machine
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")

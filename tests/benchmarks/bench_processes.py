@@ -17,7 +17,7 @@ from bench_workers import ShouldStop, run_process, start_worker
 import a2c_jax
 
 _CHILD = Path(__file__).with_name("bench_child.py")
-MODULES = ("a2c_jax", "a2c_jax.experiment.cli")
+MODULES = ("a2c_jax", "a2c_jax.experiment.cli.main")
 SMALL_RUN = ("--num-seeds", "4", "--total-steps", "2000")
 NO_CACHE = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
 _CACHE_FLAGS = ("JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE", "JAX_ENABLE_COMPILATION_CACHE")

@@ -1,0 +1,1 @@
+"""The command line: parse flags, call a Python function, print its result."""

@@ -1,0 +1,175 @@
+"""The commands: each parses its flags, calls public functions, and prints; returns an exit code."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from a2c_jax.experiment.cli.configs import EvaluateConfig, JoinConfig, PlotConfig, ReplayConfig
+from a2c_jax.experiment.cli.flags import parse, parse_compare, parse_sweep, parse_train
+from a2c_jax.experiment.comparison.compare import compare, measure_gradients, resolve_all
+from a2c_jax.experiment.comparison.report import comparison_table, write_comparison
+from a2c_jax.experiment.errors import refusals, written
+from a2c_jax.experiment.files import open_folder
+from a2c_jax.experiment.replay.replay import checked_seeds, record_run, write_replay
+from a2c_jax.experiment.run.evaluate import (
+    check_episodes,
+    describe_evaluation,
+    evaluate_run,
+    write_evaluation,
+)
+from a2c_jax.experiment.run.folder import load_run
+from a2c_jax.experiment.run.interrupts import EXIT, Interrupted, deferred_interrupt
+from a2c_jax.experiment.run.join import join_runs
+from a2c_jax.experiment.run.plot import load_runs, plot_runs
+from a2c_jax.experiment.run.train import train_run
+from a2c_jax.experiment.sweeps.points import parse_points
+from a2c_jax.experiment.sweeps.report import sweep_table, write_sweep
+from a2c_jax.experiment.sweeps.sweep import check_sweep, sweep
+from a2c_jax.experiment.tables import evaluation_table, result_table, statistics_table
+
+
+def train(flags: Sequence[str]) -> int:
+    """Trains many seeds and writes a run folder, or resumes one."""
+    console = Console()
+    run = train_run(parse_train(flags), console, own_process=True)
+    console.print(result_table(run.summary))
+    _print_line(console, f"Files: {run.folder}")
+    if run.summary["finished"]:
+        return 0
+    _print_line(console, f"Resume with: a2c-jax train --resume {run.folder}")
+    return EXIT + run.signal
+
+
+def join(flags: Sequence[str]) -> int:
+    """Joins runs of different seeds into one."""
+    config = parse(JoinConfig, "join", flags)
+    with written("joined run"):
+        run = join_runs(config.runs, config.out, config.name)
+    console = Console()
+    console.print(result_table(run.summary))
+    _print_line(console, f"Files: {run.folder}")
+    return 0
+
+
+def evaluate(flags: Sequence[str]) -> int:
+    """Plays episodes with the newest policies of a run."""
+    config = parse(EvaluateConfig, "evaluate", flags)
+    with refusals():
+        check_episodes(config.num_episodes, config.seed)
+        run = load_run(config.run)
+    with open_folder(config.out or run.folder, True, "") as folder, written("evaluation"):
+        evaluated = evaluate_run(run, config.num_episodes, not config.sampled, config.seed)
+        paths = write_evaluation(folder, evaluated)
+    console = Console()
+    console.print(evaluation_table(describe_evaluation(evaluated)))
+    print_files(console, paths)
+    return 0
+
+
+def plot(flags: Sequence[str]) -> int:
+    """Draws runs over each other, with statistics of their differences."""
+    config = parse(PlotConfig, "plot", flags)
+    with refusals():
+        runs = load_runs(config.runs)
+    out = config.out
+    if len(runs) == 1 and out is None:
+        out = next(iter(runs.values())).folder / "plots"
+    with open_folder(out, True, "plots") as folder, written("pictures"):
+        paths, figures = plot_runs(runs, folder, config.format)
+    console = Console()
+    console.print(statistics_table(figures))
+    print_files(console, paths)
+    return 0
+
+
+def replay(flags: Sequence[str]) -> int:
+    """Writes a page that plays episodes of the newest policies of a run."""
+    config = parse(ReplayConfig, "replay", flags)
+    with refusals():
+        check_episodes(config.num_episodes, config.seed)
+        run = load_run(config.run)
+        seeds = checked_seeds(run, config.seeds)
+    with open_folder(config.out or run.folder, True, "") as folder, written("replay"):
+        greedy = not config.sampled
+        recording = record_run(run, seeds, config.num_episodes, greedy, config.seed)
+        paths = write_replay(folder, run, recording, greedy=greedy)
+    print_files(Console(), paths)
+    return 0
+
+
+def sweep_settings(flags: Sequence[str]) -> int:
+    """Trains many seeds at many settings in one program."""
+    config, shared = parse_sweep(flags)
+    with refusals():
+        points = parse_points(config.over, config.draws, config.seed)
+        num_seeds = len(check_sweep(shared, points).seeds)
+    console = Console()
+    with (
+        open_folder(config.out, False, f"{config.env}-sweep", config.name) as folder,
+        deferred_interrupt(own_process=True) as interrupted,
+    ):
+        console.print(f"{len(points)} settings × {num_seeds} seeds")
+        result = sweep(shared, points, console, interrupted)
+        stopped = 0 if result.finished else interrupted()
+        with written("sweep"):
+            paths = write_sweep(folder, result)
+    console.print(sweep_table(result))
+    print_files(console, paths)
+    # The best was chosen by these seeds: others tell whether it is any good.
+    fresh = max(result.job.seeds) + 1
+    best = folder / "best.json"
+    _print_line(console, f"Train the best with: a2c-jax train --config {best} --seed {fresh}")
+    return EXIT + stopped if stopped else 0
+
+
+def compare_methods(flags: Sequence[str]) -> int:
+    """Trains several methods at equal environment steps; one table, one figure."""
+    config, suited = parse_compare(flags)
+    with refusals():
+        jobs = resolve_all(config, suited)
+    console = Console()
+    with (
+        open_folder(config.out, False, f"{config.env}-compare", config.name) as folder,
+        deferred_interrupt(own_process=True) as interrupted,
+    ):
+        for name, (_, job) in jobs.items():
+            for notice in job.notices:
+                _print_line(console, f"{name}: {notice}")
+        result = compare(jobs, console, interrupted)
+        if not result.summaries:
+            raise Interrupted(interrupted())
+        with written("comparison"):
+            # What was trained is written before the gradients are measured.
+            write_comparison(folder, config, jobs, result)
+            if config.gradient_episodes and result.finished and not interrupted():
+                console.print("Measuring the variance of the gradients")
+                noise = measure_gradients(config, jobs, interrupted)
+                result = result._replace(noise=noise)
+                write_comparison(folder, config, jobs, result)
+        stopped = interrupted()
+    console.print(comparison_table(result))
+    _print_line(console, f"Files: {folder}")
+    return EXIT + stopped if stopped else 0
+
+
+def _print_line(console: Console, line: str) -> None:
+    console.print(line, soft_wrap=True, highlight=False)
+
+
+def print_files(console: Console, paths: Sequence[Path]) -> None:
+    """Prints the names of files in one folder."""
+    names = ", ".join(path.name for path in paths)
+    _print_line(console, f"Files: {paths[0].parent}: {names}")
+
+
+COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "train": (train, "train many seeds and write a run folder, or resume one"),
+    "join": (join, "make one run of several that differ in their seeds"),
+    "evaluate": (evaluate, "play episodes with the policies of a run"),
+    "plot": (plot, "draw runs over each other, with statistics of their differences"),
+    "replay": (replay, "write a page that plays episodes of a run"),
+    "sweep": (sweep_settings, "train at many settings times seeds in one program"),
+    "compare": (compare_methods, "train several methods at equal environment steps"),
+}
+"""The function of each command, and its purpose in a line."""

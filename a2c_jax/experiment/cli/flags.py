@@ -1,0 +1,144 @@
+"""Flags of the command line, read into configurations."""
+
+import argparse
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from a2c_jax.experiment.cli.configs import SweepConfig
+from a2c_jax.experiment.comparison.compare import CompareConfig, default_comparison
+from a2c_jax.experiment.config.config import (
+    TrainConfig,
+    default_config,
+    starting_preset,
+    with_method,
+)
+from a2c_jax.experiment.config.reading import read_config
+from a2c_jax.experiment.errors import refusals
+from a2c_jax.experiment.run.folder import read_run_config
+from a2c_jax.presets import Preset
+
+
+@refusals()
+def parse_train(flags: Sequence[str]) -> TrainConfig:
+    """Reads the flags of ``train``.
+
+    The preset and the algorithm give the defaults of the others, or a configuration file does,
+    or the run that is to be resumed.
+
+    Raises:
+        BadInput: if there is no such preset, algorithm, file or run.
+        SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
+    """
+    default = _starting_from(
+        given(flags, "--preset", "--algorithm", "--env", "--config", "--resume")
+    )
+    if default.resume is None and _names_seeds(flags):
+        default = dataclasses.replace(default, seeds=None)
+    return parse(TrainConfig[type(default.settings)], "train", flags, default)  # type: ignore[misc]
+
+
+@refusals()
+def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
+    """Reads the flags of ``sweep``: its configuration, and that of every run in it.
+
+    Raises:
+        BadInput, SystemExit: as :func:`parse_train`.
+    """
+    start = _starting_from(given(flags, "--preset", "--algorithm", "--env", "--config"))
+    if _names_seeds(flags):
+        start = dataclasses.replace(start, seeds=None)
+    shared = {
+        field.name: getattr(start, field.name)
+        for field in dataclasses.fields(SweepConfig)
+        if field.name not in ("over", "draws", "name", "out")
+    }
+    default = SweepConfig(**shared)
+    config: SweepConfig = parse(
+        SweepConfig[type(start.settings)],  # type: ignore[misc]
+        "sweep",
+        flags,
+        default,
+    )
+    changes = {name: getattr(config, name) for name in shared}
+    return config, dataclasses.replace(start, **changes)
+
+
+def _names_seeds(flags: Sequence[str]) -> bool:
+    return any(value is not None for value in given(flags, "--num-seeds", "--seed").values())
+
+
+def _starting_from(names: dict[str, str | None]) -> TrainConfig:
+    if names.get("resume") is not None:
+        path = Path(str(names["resume"]))
+        return dataclasses.replace(read_run_config(path, "resume"), resume=path)
+    if names["config"] is None:
+        preset = names["preset"] or starting_preset(names["env"], names["algorithm"])
+        return default_config(preset, names["algorithm"])
+    for name in ("preset", "algorithm"):
+        if names[name] is not None:
+            raise ValueError(
+                f"{name} is {names[name]!r}, but config {names['config']!r} is given too, which "
+                f"says it or leaves it to the environment; leave --{name} out, or change the file."
+            )
+    path = Path(names["config"])
+    return dataclasses.replace(read_config(path, env=names["env"]), config=path)
+
+
+@refusals()
+def parse_compare(flags: Sequence[str]) -> tuple[CompareConfig, dict[str, Preset]]:
+    """Reads the flags of ``compare``: the configuration, and the settings of each method.
+
+    The preset gives the defaults; settings that suit a method replace them, and flags replace
+    both. A flag of one method's own settings is for that method alone.
+
+    Raises:
+        BadInput: if there is no such preset or method.
+        SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
+    """
+    default = default_comparison(given(flags, "--preset")["preset"] or "general")
+    config, _ = _parse_known(CompareConfig, "compare", flags, default)
+    suited, unknown = {}, []
+    for name in config.algorithms:
+        own = dataclasses.replace(default, settings=with_method(default.settings, name))
+        config_of_method, left = _parse_known(CompareConfig, "compare", flags, own)
+        suited[name] = config_of_method.settings
+        unknown.append(set(itertools.pairwise(["", *left])))  # each value with the flag it is of
+    if unknown and set.intersection(*unknown):  # a flag of no method: the parser says which
+        parse(CompareConfig, "compare", flags, default)
+    return config, suited
+
+
+def parse(kind: Any, command: str, flags: Sequence[str], default: Any = None) -> Any:
+    """Reads flags into a dataclass of a kind, where a default may say what is not given.
+
+    Raises:
+        SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
+    """
+    return tyro.cli(kind, **_parser(command, flags, default))
+
+
+def _parse_known(kind: Any, command: str, flags: Sequence[str], default: Any) -> tuple[Any, Any]:
+    """As :func:`parse`, and the flags that are not of this kind."""
+    return tyro.cli(kind, return_unknown_args=True, **_parser(command, flags, default))
+
+
+def _parser(command: str, flags: Sequence[str], default: Any) -> dict[str, Any]:
+    return {
+        "args": list(flags),
+        "prog": f"a2c-jax {command}",
+        "config": (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
+        **({} if default is None else {"default": default}),
+    }
+
+
+def given(flags: Sequence[str], *names: str) -> dict[str, str | None]:
+    """What some flags are, before the others can be read; None where one is not given."""
+    parser = argparse.ArgumentParser("a2c-jax", add_help=False, allow_abbrev=False)
+    for name in names:
+        parser.add_argument(name, default=None)
+    return vars(parser.parse_known_args(flags)[0])

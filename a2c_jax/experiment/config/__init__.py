@@ -1,0 +1,1 @@
+"""Configurations: what a run is configured with, as flags and as JSON."""

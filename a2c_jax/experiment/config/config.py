@@ -1,0 +1,213 @@
+"""Configuration of a training run."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    get_type_hints,
+)
+
+from a2c_jax import presets
+from a2c_jax.methods import METHODS, method_name
+from a2c_jax.presets import FOUND_ON, PRESETS, ArticlePreset, Preset
+
+ConfigT = TypeVar("ConfigT", bound="TaskConfig")
+SettingsT = TypeVar("SettingsT", bound=Preset | ArticlePreset)
+
+PresetName: TypeAlias = str
+MethodName: TypeAlias = str
+if not TYPE_CHECKING:  # for the command line, which offers these names
+    PresetName = Literal[tuple(PRESETS)]
+    MethodName = Literal[tuple(METHODS)]
+
+UNSAVED = "not in config.json"
+FREE = "may change when a run is resumed"
+
+
+def marked(kind: type, mark: str) -> set[str]:
+    """The fields of a configuration whose declaration carries a mark."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name for name, hint in hints.items() if mark in getattr(hint, "__metadata__", ())}
+
+
+def saved_fields(kind: type) -> list[str]:
+    """The fields that ``config.json`` holds by their names."""
+    unsaved = {"settings"} | marked(kind, UNSAVED)
+    return [field.name for field in dataclasses.fields(kind) if field.name not in unsaved]
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskConfig(Generic[SettingsT]):
+    """What training, sweeping and comparing have in common.
+
+    Attributes:
+        settings: single settings of the preset, to be changed.
+        preset: the settings to start from; they are the defaults of the flags below, as
+            --preset NAME --help shows. By default the one that was found for the environment, if
+            there is one and the algorithm is its own, and general for all else.
+        env: name of a gymnax environment; by default the preset's.
+        max_episode_steps: time limit in steps; by default the environment's own, and the
+            article's 200 for its loop.
+        num_seeds: how many seeds, counting up from the first.
+        seed: the first seed.
+        name: of the new folder under runs/; by default environment, kind and time.
+        out: the folder, wherever it is; it must be empty or new.
+    """
+
+    settings: SettingsT = presets.default  # type: ignore[assignment]
+    preset: PresetName = "default"
+    env: str = "CartPole-v1"
+    max_episode_steps: int | None = None
+    num_seeds: int = 16
+    seed: int = 0
+    name: Annotated[str | None, UNSAVED] = None
+    out: Annotated[Path | None, UNSAVED] = None
+
+    def with_settings(self: ConfigT, settings: Any) -> ConfigT:
+        """The same with other settings."""
+        return dataclasses.replace(self, settings=settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(TaskConfig[SettingsT], Generic[SettingsT]):
+    """Trains many seeds at once and writes a run folder.
+
+    Attributes:
+        algorithm: the method; by default the preset's own.
+        seeds: exactly these seeds, instead of a first one and a number.
+        batch_size: seeds that one call of the program trains on a device; by default 8 on a
+            CPU, and elsewhere all of a device's seeds.
+        evaluate_every: updates after which the greedy policy is evaluated, again and again, and
+            at the end; by default never. Training does not depend on it.
+        evaluate_episodes: of each seed in such an evaluation.
+        checkpoint_every: chunks, of a few seconds at most, after which a checkpoint is saved;
+            one is always saved at the end.
+        tensorboard: log to TensorBoard's format too, into the run folder.
+        wandb: log to Weights & Biases too.
+        config: a JSON file to start from instead of a preset, such as a run's config.json or a
+            sweep's best.json.
+        resume: the folder of a run to resume; total_steps (num_episodes) may be raised, and
+            every other setting is the run's.
+    """
+
+    algorithm: MethodName | None = None
+    seeds: tuple[int, ...] | None = None
+    batch_size: int | None = None
+    evaluate_every: int | None = None
+    evaluate_episodes: int = 20
+    checkpoint_every: Annotated[int, FREE] = 5
+    tensorboard: Annotated[bool, FREE] = False
+    wandb: Annotated[bool, FREE] = False
+    config: Annotated[Path | None, UNSAVED] = None
+    resume: Annotated[Path | None, UNSAVED, FREE] = None
+
+
+_NO_BASELINE = {"normalize_advantages": False}  # the mean that is subtracted is one
+
+# Without a value to complete it, a return is cut where the rollout ends: rollouts as long as an
+# episode leave most of them whole.
+_LONG_ROLLOUTS = {"num_envs": 2, "num_steps": 500}
+
+SUITED: dict[str, dict[str, Any]] = {
+    "reinforce": {**_LONG_ROLLOUTS, **_NO_BASELINE},
+    "reinforce-with-baseline": _LONG_ROLLOUTS,
+    "q-actor-critic": {
+        "num_steps": 16,
+        "learning_rate": 5e-3,
+        "final_learning_rate": 0.0,
+        **_NO_BASELINE,
+        # Q is near 1 / (1 - discount) for every action: only an entropy bonus of that size keeps
+        # the policy from becoming certain before the critic tells actions apart.
+        "entropy_coef": 1.0,
+    },
+}
+"""Settings that suit a method on CartPole-v1, in place of the preset's."""
+
+
+def starting_preset(env: str | None, algorithm: str | None) -> PresetName:
+    """The preset for an environment and a method where none is named.
+
+    That is the one that was found for the environment (``default`` for CartPole-v1), if the method
+    is its own, and ``general`` for all else.
+    """
+    env = env or TrainConfig.env
+    found = next((name for name, task in FOUND_ON.items() if task == env), None)
+    if found is None or algorithm not in (None, method_name(PRESETS[found].method)):  # type: ignore[union-attr]
+        return "general"
+    return found
+
+
+def default_config(preset: str, algorithm: str | None) -> TrainConfig:
+    """The configuration that a preset and a method start from.
+
+    Raises:
+        ValueError: if there is no preset or method of that name, or the two exclude each other.
+    """
+    settings = PRESETS[checked_name("preset", preset, PRESETS)]
+    if isinstance(settings, ArticlePreset):
+        if algorithm is not None:
+            raise ValueError(
+                f"algorithm is {algorithm!r}, but preset {preset!r} is an algorithm of its own; "
+                "leave --algorithm out, or give --preset article_rollouts."
+            )
+        return TrainConfig(settings, preset=preset, max_episode_steps=200, num_seeds=1)
+    if algorithm is not None:
+        settings = with_method(settings, algorithm)
+    env = FOUND_ON.get(preset, TrainConfig.env)
+    return TrainConfig(settings, preset=preset, algorithm=algorithm, env=env)
+
+
+def with_method(settings: Preset, algorithm: str) -> Preset:
+    """The settings with a method of that name, and with what suits it.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    method = METHODS[checked_name("algorithm", algorithm, METHODS)]
+    return dataclasses.replace(settings, method=method, **SUITED.get(algorithm, {}))
+
+
+def configure(
+    preset: str | None = None, algorithm: str | None = None, **changes: Any
+) -> TrainConfig:
+    """The configuration of a preset and a method, with changes.
+
+    Args:
+        preset: its name; by default as :func:`starting_preset` says.
+        algorithm: the method's name; by default the preset's own.
+        **changes: fields of :class:`TrainConfig`, or of its settings.
+
+    Raises:
+        ValueError: if there is no such preset, method or field.
+    """
+    preset = preset or starting_preset(changes.get("env"), algorithm)
+    default = default_config(preset, algorithm)
+    fields = {field.name for field in dataclasses.fields(default)}
+    fields -= {"settings", "preset", "algorithm"}
+    settings = set(presets.setting_names(default.settings))
+    for name in changes:
+        checked_name("setting", name, sorted(fields | settings))
+    changed = presets.replace(
+        default.settings, **{name: changes[name] for name in settings & changes.keys()}
+    )
+    return dataclasses.replace(
+        default, settings=changed, **{name: changes[name] for name in fields & changes.keys()}
+    )
+
+
+def checked_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Returns ``name``, or raises ValueError with the names nearest to it."""
+    known = list(known)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(f"There is no {kind} {name!r}; {hint}choose one of: {', '.join(known)}.")
+    return name

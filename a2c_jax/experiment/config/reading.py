@@ -1,0 +1,91 @@
+"""Configurations from JSON."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+
+from a2c_jax.algorithms.article import Defects
+from a2c_jax.experiment.config.config import (
+    TrainConfig,
+    checked_name,
+    default_config,
+    saved_fields,
+    starting_preset,
+)
+from a2c_jax.experiment.config.describe import describe_settings
+from a2c_jax.experiment.files import read_json
+from a2c_jax.presets import ArticlePreset, Preset, replace, setting_type
+
+FORMAT = 5
+_MADE_BY_NAME = ("network", "q_network", "optimizer", "method")
+
+
+def read_config(path: Path, argument: str = "config", env: str | None = None) -> TrainConfig:
+    """Reads a configuration; the preset completes it.
+
+    Args:
+        path: a JSON file, such as the ``config.json`` of a run.
+        argument: the argument that named the file, for error messages.
+        env: environment to train on in place of the file's.
+
+    Raises:
+        ValueError: one sentence, if it is missing, damaged, of another format, or holds an
+            unknown name or a value of the wrong type.
+    """
+    content = read_json(path, argument)
+    try:
+        return _to_config(content, env)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{argument} is {str(path)!r}, in which {error}") from error
+
+
+def _to_config(content: dict[str, Any], env: str | None) -> TrainConfig:
+    written = content.get("format", FORMAT)
+    if written != FORMAT:
+        raise ValueError(f"format is {written}, but this version of a2c_jax reads {FORMAT} alone.")
+    saved = saved_fields(TrainConfig)
+    for key in content:
+        checked_name("setting", key, (*saved, "settings", "format", "about"))
+    names = {"preset": str | None, "algorithm": str | None}  # unknown ones get a better sentence
+    kinds = get_type_hints(TrainConfig) | names
+    values = {key: _typed(key, content[key], kinds[key]) for key in saved if key in content}
+    algorithm = values.pop("algorithm", None)
+    preset = values.pop("preset", None) or starting_preset(env or values.get("env"), algorithm)
+    default = default_config(preset, algorithm)
+    settings = _typed("settings", content.get("settings", {}), dict)
+    return dataclasses.replace(default, settings=_to_settings(settings, default.settings), **values)
+
+
+def _to_settings(
+    content: dict[str, Any], default: Preset | ArticlePreset
+) -> Preset | ArticlePreset:
+    known = describe_settings(default)
+    changes: dict[str, Any] = {}
+    for key, value in content.items():
+        checked_name("setting", key, known)
+        if key in _MADE_BY_NAME:
+            if value != known[key]:
+                raise ValueError(
+                    f"{key} is {value!r}, where the preset has {known[key]!r}; resume it from "
+                    "Python with the settings that made it."
+                )
+        elif key == "defects":
+            switches = _typed(key, value, dict[str, bool])
+            changes[key] = Defects(**{**known[key], **switches})
+        elif key == "max_grad_norm" and value is None:
+            changes[key] = math.inf
+        else:
+            changes[key] = _typed(key, value, setting_type(default, key))
+    return replace(default, **changes)
+
+
+def _typed(key: str, value: Any, kind: Any) -> Any:
+    """Returns a value of JSON as a type, or raises ValueError."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        reason = str(error)
+        raise ValueError(f"{key} is {value!r}; {reason[0].lower()}{reason[1:]}.") from error

@@ -1,0 +1,1 @@
+"""Replays: recorded episodes of trained policies, on one HTML page."""

@@ -1,0 +1,90 @@
+"""A replay of the trained policies of a run on disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from a2c_jax.experiment.files import write_together
+from a2c_jax.experiment.replay.page import replay_page
+from a2c_jax.experiment.replay.recording import Recording, record
+from a2c_jax.experiment.run.evaluate import check_episodes
+from a2c_jax.experiment.run.folder import Run, load_run
+
+_SEEDS = 8  # more make a page of megabytes
+
+
+def record_run(
+    run: Run | Path | str,
+    seeds: Sequence[int] | None = None,
+    num_episodes: int = 2,
+    greedy: bool = True,
+    seed: int = 0,
+) -> Recording:
+    """Plays and records episodes of the newest policies of a run; writes nothing.
+
+    Args:
+        run: a run, or its folder.
+        seeds: which of its seeds; by default the first eight.
+        num_episodes: of each.
+        greedy: the most probable action, else one sampled from the policy.
+        seed: of the episodes.
+
+    Raises:
+        ValueError: if there is no such run or seed, or a number is out of range.
+    """
+    check_episodes(num_episodes, seed)
+    run = run if isinstance(run, Run) else load_run(run)
+    seeds = checked_seeds(run, seeds)
+    rows = np.array([run.job.seeds.index(each) for each in seeds], int)
+    states = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], run.state.agent)
+    key = jax.random.key(seed)
+    return record(run.job.env, run.job.agent, states, seeds, key, num_episodes, greedy)
+
+
+def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:
+    """Returns the seeds, by default the first eight of the run.
+
+    Raises:
+        ValueError: if there are none, or the run has not trained one.
+    """
+    if seeds is None:
+        return run.job.seeds[:_SEEDS]
+    if not seeds:
+        raise ValueError("seeds is empty; name at least one seed of the run.")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds is {tuple(seeds)}; name every seed once.")
+    for each in seeds:
+        if each not in run.job.seeds:
+            known = ", ".join(map(str, run.job.seeds[:_SEEDS]))
+            more = ", …" if len(run.job.seeds) > _SEEDS else ""
+            raise ValueError(f"seeds holds {each}, which the run has not; its are {known}{more}.")
+    return tuple(seeds)
+
+
+def write_replay(
+    folder: Path | str, run: Run, recording: Recording, *, greedy: bool = True
+) -> list[Path]:
+    """Writes ``replay.html``; returns its path in a list.
+
+    Args:
+        folder: where to.
+        run: that was recorded.
+        recording: of it.
+        greedy: how the actions were chosen, to be told on the page.
+
+    Raises:
+        OSError: if it could not be written; an older one is then still there.
+    """
+    folder = Path(folder)
+    name = run.config.algorithm or run.config.preset
+    done = run.summary["num_updates"] * run.job.per_update
+    page = replay_page(
+        recording,
+        title=f"{run.job.env.name}, {name}",
+        note=f"After {done:,} {run.job.unit} of training; "
+        + ("the most probable action at every step." if greedy else "actions sampled."),
+    )
+    write_together(folder, {"replay.html": lambda file: file.write(page.encode())})
+    return [folder / "replay.html"]

@@ -1,0 +1,237 @@
+"""Training in compiled chunks, so that the host can look, save and stop in between."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from a2c_jax.experiment.run.free_memory import check_program
+from a2c_jax.parallel import (
+    Group,
+    SeedLayout,
+    abstract_group,
+    gather_groups,
+    over_seeds,
+    run_groups,
+    split_groups,
+)
+from a2c_jax.train import run
+from a2c_jax.types import Algorithm, Metrics
+
+# A first guess at the environment steps that a device takes in a second, for networks no
+# larger than the default's; larger ones are slower in proportion to a seed's state.
+_STEPS_A_SECOND = {"cpu": 600_000}
+_STEPS_A_SECOND_ELSEWHERE = 50_000_000
+_STATE_BYTES = 80_000
+
+_LONG, _GOOD = 3.0, 1.5  # seconds: a chunk that is too long, and one that is not
+_COMPILES = 1.0  # a shorter one has to be compiled: only if that does not take longer
+_SHORTEST_CALL = 0.01  # seconds: below, calling a program takes longer than running it
+
+
+class Outcome(NamedTuple):
+    """What training in chunks has come to so far.
+
+    Attributes:
+        state: of every seed, in groups as they were trained; see
+            :func:`a2c_jax.parallel.join_groups`.
+        metrics: in NumPy arrays, ``[S, updates done]``.
+        compile_seconds: tracing and compiling.
+        train_seconds: running what was compiled.
+    """
+
+    state: list[Group]
+    metrics: Metrics
+    compile_seconds: float
+    train_seconds: float
+
+    @property
+    def num_updates(self) -> int:
+        """Updates done by every seed."""
+        return self.metrics.episode_count.shape[-1]
+
+
+def train_in_chunks(
+    algorithm: Algorithm,
+    starts: Any,
+    num_updates: int,
+    layout: SeedLayout,
+    *,
+    earlier: Outcome | None = None,
+    chunk_updates: int | None = None,
+    pause_every: int | None = None,
+    on_chunk: Callable[[Outcome], None] = lambda outcome: None,
+    should_stop: Callable[[], object] = lambda: False,
+) -> Outcome:
+    """Trains every seed, in chunks whose results are those of one program, bit for bit.
+
+    Args:
+        algorithm: what to train.
+        starts: what its ``init`` takes: keys, ``[S]``.
+        num_updates: of each seed, in all.
+        layout: of the seeds; see :func:`a2c_jax.parallel.seed_layout`.
+        earlier: what to go on from, instead of the beginning.
+        chunk_updates: updates of a chunk; by default a second or two's worth, shortened
+            when a chunk has taken longer.
+        pause_every: let chunks end at the multiples of so many updates, 2 or more.
+        on_chunk: called after compiling (with no updates done) and after every chunk.
+        should_stop: asked before every chunk; training ends when it answers true.
+
+    Raises:
+        BadInput: if memory does not hold the compiled program.
+    """
+    seed = jax.eval_shape(algorithm.init, jax.tree.map(lambda leaf: leaf[0], starts))
+    group = abstract_group(seed, layout)
+    state_bytes = _bytes(seed)
+    adapt = chunk_updates is None
+    length = chunk_updates or chunk_length(num_updates, algorithm, layout, state_bytes)
+    fewest = _fewest_updates(algorithm, layout, state_bytes)
+    programs: dict[int, Any] = {}
+    compiling = 0.0
+
+    def next_length(done: int) -> int:
+        return _next_length(length, next_pause(done, num_updates, pause_every) - done)
+
+    outcome = earlier
+    if outcome is None:
+        first = next_length(0)
+        outcome, programs[first] = _begin_compiling(algorithm, starts, first, layout, group)
+        compiling = outcome.compile_seconds
+        check_program(programs[first], layout)
+        on_chunk(outcome)
+    room = _room(outcome.metrics, num_updates)
+
+    while outcome.num_updates < num_updates and not should_stop():
+        now = next_length(outcome.num_updates)
+        if now not in programs:
+            start = time.perf_counter()
+            programs[now] = compile_chunk(algorithm, now, layout, group)
+            compiling = time.perf_counter() - start
+            outcome = outcome._replace(compile_seconds=outcome.compile_seconds + compiling)
+            if len(programs) == 1:  # later, what is free lacks what training itself has taken
+                check_program(programs[now], layout)
+                on_chunk(outcome)
+            if should_stop():
+                break
+        before = outcome.train_seconds
+        outcome = _advance(programs[now], outcome, room, layout)
+        on_chunk(outcome)
+        seconds = outcome.train_seconds - before
+        if adapt and seconds > max(_LONG, _COMPILES * compiling):
+            length = max(fewest, int(now * _GOOD / seconds))
+    return outcome
+
+
+def _begin_compiling(
+    algorithm: Algorithm, starts: Any, num_updates: int, layout: SeedLayout, group: Any
+) -> tuple[Outcome, Any]:
+    """The states before the first update, and beside it the first chunk's program.
+
+    Each is compiled by a core of its own, and the one while the other is traced, so the first
+    update comes a second and a half sooner.
+    """
+    start = time.perf_counter()
+    groups = split_groups(starts, layout)
+    with ThreadPoolExecutor(max_workers=1) as other:
+        # Traced here: settings of JAX may hold in one thread only.
+        lowered = over_seeds(algorithm.init, layout).lower(groups[0])
+        compiled = other.submit(lowered.compile)
+        program = compile_chunk(algorithm, num_updates, layout, group)
+        init = compiled.result()
+    states = jax.block_until_ready(run_groups(init, groups))
+    nothing: Any = np.zeros((layout.num_seeds, 0), np.float32)
+    metrics = Metrics(*[nothing] * len(Metrics._fields))
+    return Outcome(states, metrics, time.perf_counter() - start, 0.0), program
+
+
+def chunk_length(
+    num_updates: int, algorithm: Algorithm, layout: SeedLayout, state_bytes: int
+) -> int:
+    """A guess at the updates that take about a second, preferably dividing ``num_updates``.
+
+    A last chunk of another length would have to be compiled for itself.
+    """
+    rate = _steps_a_second(layout, state_bytes) * len(layout.devices)
+    longest = max(
+        int(rate // (algorithm.steps_per_update * layout.num_seeds)),
+        _fewest_updates(algorithm, layout, state_bytes),
+    )
+    longest = min(num_updates, longest)
+    for length in range(longest, longest // 2, -1):
+        if num_updates % length == 0 and length > 1:
+            return length
+    return longest
+
+
+def next_pause(done: int, num_updates: int, pause_every: int | None) -> int:
+    """The update at which the next pause is: at a multiple, or at the end.
+
+    Never a single update from here or from the end: `run` may round that differently.
+    """
+    if pause_every is None:
+        return num_updates
+    pause = -(-(done + 2) // pause_every) * pause_every
+    return pause if pause < num_updates - 1 else num_updates
+
+
+def _fewest_updates(algorithm: Algorithm, layout: SeedLayout, state_bytes: int) -> int:
+    steps = algorithm.steps_per_update * min(layout.batch_size, layout.num_seeds)
+    return max(2, int(_SHORTEST_CALL * _steps_a_second(layout, state_bytes) / steps))
+
+
+def _steps_a_second(layout: SeedLayout, state_bytes: int) -> float:
+    rate = _STEPS_A_SECOND.get(layout.devices[0].platform, _STEPS_A_SECOND_ELSEWHERE)
+    return rate * min(1.0, _STATE_BYTES / state_bytes)
+
+
+def _next_length(length: int, remaining: int) -> int:
+    # Never leaves a single update for the last chunk: `run` may round that differently.
+    return remaining if remaining <= length + 1 else length
+
+
+def _bytes(seed: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(seed))
+
+
+def compile_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Any) -> Any:
+    """Compiles so many updates of a group of seeds.
+
+    Args:
+        algorithm: what to train.
+        num_updates: of the chunk.
+        layout: of the seeds.
+        group: of their states, as arrays or as shapes.
+    """
+    chunk = over_seeds(lambda state: run(algorithm, state, num_updates), layout)
+    return chunk.lower(group).compile()
+
+
+def _room(metrics: Metrics, num_updates: int) -> Metrics:
+    """Arrays for the metrics of the whole run, filled so far as it has come."""
+
+    def enlarge(field: Any) -> Any:
+        whole = np.empty((field.shape[0], max(num_updates, field.shape[1])), np.float32)
+        whole[:, : field.shape[1]] = field
+        return whole
+
+    return jax.tree.map(enlarge, metrics)
+
+
+def _advance(program: Any, outcome: Outcome, room: Metrics, layout: SeedLayout) -> Outcome:
+    start = time.perf_counter()
+    results = run_groups(program, outcome.state)
+    states = [Group(result.number, result.tree.state) for result in results]
+    fresh = gather_groups([Group(result.number, result.tree.metrics) for result in results], layout)
+    done = outcome.num_updates
+    end = done + fresh.episode_count.shape[1]
+    for whole, new in zip(room, fresh, strict=True):
+        np.asarray(whole)[:, done:end] = np.asarray(new)
+    jax.block_until_ready(states)
+    return outcome._replace(
+        state=states,
+        metrics=jax.tree.map(lambda whole: whole[:, :end], room),
+        train_seconds=outcome.train_seconds + time.perf_counter() - start,
+    )

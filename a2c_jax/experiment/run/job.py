@@ -1,0 +1,153 @@
+"""Builds a job from a configuration and validates it."""
+
+import collections
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from a2c_jax import checks, presets
+from a2c_jax.environments import make_env
+from a2c_jax.experiment.config.config import TrainConfig, default_config, saved_fields
+from a2c_jax.experiment.config.describe import describe_machine, describe_settings
+from a2c_jax.experiment.config.reading import FORMAT
+from a2c_jax.parallel import SeedLayout, check_keys, seed_layout
+from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.types import Agent, Algorithm, Environment, Key
+
+
+class Job(NamedTuple):
+    """A validated configuration, with everything it takes to train.
+
+    Attributes:
+        unit: what progress is counted in: environment steps, or episodes for the article's
+            loop, whose updates take a different number of steps each.
+        per_update: of that unit, in each update of a seed.
+        num_envs: environments that a seed steps in parallel.
+    """
+
+    env: Environment
+    agent: Agent
+    algorithm: Algorithm
+    seeds: tuple[int, ...]
+    keys: Key
+    layout: SeedLayout
+    num_updates: int
+    notices: tuple[str, ...]
+    unit: Literal["steps", "episodes"]
+    per_update: int
+    num_envs: int
+
+    @property
+    def units_per_seed(self) -> int:
+        """Environment steps, or episodes, of each seed that are really run."""
+        return self.num_updates * self.per_update
+
+
+def make_job(config: TrainConfig) -> Job:
+    """Builds a job from a configuration and validates it; compiles and writes nothing.
+
+    Raises:
+        ValueError: one sentence that names the setting, its value and the remedy.
+    """
+    _check_settings(config)
+    seeds = resolve_seeds(config.num_seeds, config.seed, config.seeds)
+    env = resolve_env(config.env, config.max_episode_steps)
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+    settings = config.settings
+    num_updates = presets.num_updates(settings)
+    algorithm = presets.build(settings, env)
+    if isinstance(settings, ArticlePreset):
+        per_update, num_envs = 1, 1
+        notices: tuple[str, ...] = ()
+    else:
+        per_update = algorithm.steps_per_update
+        num_envs = per_update // settings.num_steps
+        notices = _notices(settings.total_steps, num_updates, per_update)
+    return Job(
+        env=env,
+        agent=presets.make_agent(settings, env),
+        algorithm=algorithm,
+        seeds=seeds,
+        keys=keys,
+        layout=seed_layout(check_keys(keys), config.batch_size),
+        num_updates=num_updates,
+        notices=notices,
+        unit="episodes" if isinstance(settings, ArticlePreset) else "steps",
+        per_update=per_update,
+        num_envs=num_envs,
+    )
+
+
+def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
+    """A configuration as ``config.json`` holds it, and under ``about`` what results from it."""
+    return {
+        "format": FORMAT,
+        **{name: getattr(config, name) for name in saved_fields(type(config))},
+        "settings": describe_settings(config.settings),
+        "about": {
+            "seeds": list(job.seeds),
+            "max_episode_steps": job.env.max_episode_steps,
+            "num_updates": job.num_updates,
+            f"{job.unit}_per_seed": job.units_per_seed,
+            "seeds_in_a_call": job.layout.batch_size,
+            **describe_machine(job.layout.devices),
+        },
+    }
+
+
+def resolve_env(name: str, max_episode_steps: int | None) -> Environment:
+    """Makes the environment, with a time limit if one is given.
+
+    Raises:
+        ValueError: as :func:`a2c_jax.make_env` does, or if the limit is below 1.
+    """
+    if max_episode_steps is None:
+        return make_env(name)
+    limit = checks.positive_int("max_episode_steps", max_episode_steps)
+    return make_env(name, max_steps_in_episode=limit)
+
+
+def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The seeds themselves.
+
+    Raises:
+        ValueError: if there are none, or one is out of range or named twice.
+    """
+    count = checks.positive_int("num_seeds", num_seeds)
+    if seeds is None:
+        seeds = tuple(range(seed, seed + count))
+    if not seeds:
+        raise ValueError("seeds is empty; name at least one seed.")
+    for number in seeds:
+        if not 0 <= number < 2**32:
+            raise ValueError(f"seed is {number}; give a whole number from 0 to 4294967295.")
+    number, times = collections.Counter(seeds).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"seeds holds {number} more than once; name every seed once.")
+    return seeds
+
+
+def _check_settings(config: TrainConfig) -> None:
+    settings = config.settings
+    expected = default_config(config.preset, config.algorithm).settings
+    if type(settings) is not type(expected):
+        raise ValueError(
+            f"preset is {config.preset!r}, but settings is a {type(settings).__name__}; make the "
+            "configuration with default_config(preset, algorithm)."
+        )
+    if isinstance(settings, Preset) and type(settings.method) is not type(expected.method):
+        raise ValueError(
+            f"algorithm is {config.algorithm!r}, but the settings are of another method; make "
+            "the configuration with default_config(preset, algorithm)."
+        )
+
+
+def _notices(total_steps: int, num_updates: int, per_update: int) -> tuple[str, ...]:
+    run = num_updates * per_update
+    if run == total_steps:
+        return ()
+    return (
+        f"total_steps={total_steps:,} is no multiple of the {per_update:,} steps of an update: "
+        f"{run:,} steps ({num_updates:,} updates) are run.",
+    )

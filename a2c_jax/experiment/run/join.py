@@ -1,0 +1,139 @@
+"""Joins runs of different seeds into one: how several machines train one run.
+
+Seeds are independent, so that any scheduler can train ranges of them into folders of their own.
+The joined run is, bit for bit, the run that a single process would have made of all the seeds.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.errors import refusals
+from a2c_jax.experiment.files import empty_folder, json_writer, open_folder, write_together
+from a2c_jax.experiment.run import saving
+from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.evaluation import Evaluations
+from a2c_jax.experiment.run.folder import CONFIG, Run, load_run, write_results
+from a2c_jax.experiment.run.job import Job, describe_config, make_job
+from a2c_jax.experiment.run.log import LOG
+from a2c_jax.experiment.run.saving import Saver
+from a2c_jax.experiment.run.series import SeriesEnd
+from a2c_jax.parallel import Group, SeedLayout
+from a2c_jax.types import Metrics
+
+
+def join_runs(
+    folders: Sequence[Path | str], out: Path | str | None = None, name: str | None = None
+) -> Run:
+    """Joins runs into a new one of all their seeds; the runs stay as they are.
+
+    Args:
+        folders: of the runs, whose seeds the joined run has in this order.
+        out: folder of the joined run; by default a new one under ``runs/``.
+        name: of that new folder.
+
+    Raises:
+        BadInput: if there are fewer than two runs, one cannot be loaded, they differ in a
+            setting or in their number of updates, or two of them have trained the same seed.
+        OSError: if the joined run could not be written; nothing is left of it.
+    """
+    with refusals():
+        runs = _load_all(folders)
+        config, job = _joined_job(runs)
+    with open_folder(out, False, f"{config.env}-joined", name) as folder:
+        try:
+            return _write(folder, config, job, runs)
+        except BaseException:
+            empty_folder(folder)
+            raise
+
+
+def _load_all(folders: Sequence[Path | str]) -> list[Run]:
+    if len(folders) < 2:  # noqa: PLR2004
+        raise ValueError(f"runs holds {len(folders)} folders; give at least two runs to join.")
+    runs = [load_run(folder) for folder in folders]
+    first = runs[0]
+    for run in runs[1:]:
+        expected, given = _identity(first), _identity(run)
+        for key, value in expected.items():
+            if given[key] != value:
+                raise ValueError(
+                    f"runs holds {str(run.folder)!r}, where {key} is {given[key]!r}, and "
+                    f"{str(first.folder)!r}, where it is {value!r}; join runs that differ in "
+                    "their seeds alone."
+                )
+    return runs
+
+
+def _joined_job(runs: Sequence[Run]) -> tuple[TrainConfig, Job]:
+    seeds = tuple(seed for run in runs for seed in run.job.seeds)
+    config = dataclasses.replace(runs[0].config, seeds=seeds, resume=None)
+    return config, make_job(config)
+
+
+def _write(folder: Path, config: TrainConfig, job: Job, runs: Sequence[Run]) -> Run:
+    description = describe_config(config, job)
+    description["about"]["joined"] = [str(run.folder) for run in runs]
+    # As one group: states are saved and loaded without a device.
+    number = len(job.seeds)
+    job = job._replace(layout=SeedLayout(number, number, job.layout.devices[:1]))
+    outcome, evaluations = _outcome(runs), _evaluations(runs)
+    write_together(
+        folder,
+        {
+            CONFIG: json_writer(description),
+            LOG: lambda file: file.write(_log(runs).encode()),
+        },
+    )
+    saver = Saver(folder, job, saving.identity_of(description), 0, SeriesEnd(0, 0))
+    saver.save(outcome, evaluations)
+    summary = write_results(folder, config, job, outcome, evaluations)
+    state = saving.joined_state(outcome, job)
+    return Run(folder, config, job, outcome.metrics, evaluations, state, summary)
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    identity = saving.identity_of(describe_config(run.config, run.job))
+    del identity["seeds"]
+    evaluated = run.evaluations.updates.tolist()
+    return {**identity, "num_updates": run.summary["num_updates"], "evaluations": evaluated}
+
+
+def _outcome(runs: Sequence[Run]) -> Outcome:
+    state = jax.tree.map(_concatenate, *(run.state for run in runs))
+    number: Any = np.asarray([sum(len(run.job.seeds) for run in runs)])
+    metrics = Metrics(*map(_concatenate, *(run.metrics for run in runs)))
+    # The runs may have been trained side by side: the longest is what a user has waited for.
+    compiling, training = (
+        max(run.summary[name] for run in runs) for name in ("compile_seconds", "train_seconds")
+    )
+    return Outcome([Group(number, state)], metrics, compiling, training)
+
+
+def _evaluations(runs: Sequence[Run]) -> Evaluations:
+    _, returns, lengths = (
+        list(field) for field in zip(*(run.evaluations for run in runs), strict=True)
+    )
+    updates = runs[0].evaluations.updates
+    return Evaluations(updates, _concatenate(*returns), _concatenate(*lengths))
+
+
+def _concatenate(*leaves: Any) -> Any:
+    if jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+        return jax.numpy.concatenate(leaves)
+    return np.concatenate([np.asarray(leaf) for leaf in leaves])
+
+
+def _log(runs: Sequence[Run]) -> str:
+    lines = []
+    for run in runs:
+        path = run.folder / LOG
+        for line in path.read_text().splitlines() if path.is_file() else []:
+            lines.append({"run": run.folder.name, **json.loads(line)})
+    return "".join(json.dumps(line) + "\n" for line in lines)

@@ -1,0 +1,190 @@
+"""What happened in each chunk, as JSON lines, and for TensorBoard and Weights & Biases."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.files import write_together
+from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.evaluation import Evaluations
+from a2c_jax.experiment.run.job import Job
+
+LOG = "log.jsonl"
+
+Figures = dict[str, float | None]
+
+
+class Logger(Protocol):
+    """Takes the figures of one chunk after another."""
+
+    def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
+        """Logs figures after so many environment steps, or episodes, of each seed."""
+
+    def close(self) -> None:
+        """Ends the log."""
+
+
+def chunk_figures(job: Job, outcome: Outcome, evaluations: Evaluations, since: int) -> Figures:
+    """Means over all seeds and over the updates since an earlier one; None where there is none.
+
+    Args:
+        job: says what an update is.
+        outcome: where training stands.
+        evaluations: the last of which is told if it was made since.
+        since: the number of updates told already.
+    """
+    chunk = jax.tree.map(lambda field: field[:, since:], outcome.metrics)
+    episodes = float(np.sum(chunk.episode_count))
+    figures: Figures = {
+        "update": outcome.num_updates,
+        job.unit: outcome.num_updates * job.per_update,
+        "train_seconds": outcome.train_seconds,
+        "episodes": episodes,
+        "episode_return": _mean(np.sum(chunk.episode_return_sum), episodes),
+        "episode_length": _mean(np.sum(chunk.episode_length_sum), episodes),
+    }
+    for name in ("policy_loss", "value_loss", "entropy", "grad_norm", "explained_variance"):
+        value = float(np.mean(np.asarray(getattr(chunk, name)), dtype=np.float64))
+        figures[name] = value if np.isfinite(value) else None
+    if len(evaluations.updates) and evaluations.updates[-1] > since:
+        figures["evaluation_return"] = float(np.mean(evaluations.returns[:, -1]))
+        figures["evaluation_length"] = float(np.mean(evaluations.lengths[:, -1]))
+    return figures
+
+
+def _mean(total: Any, number: float) -> float | None:
+    return float(total) / number if number else None
+
+
+class JsonLines:
+    """One JSON object in a line for each chunk; part of the run, so that an error stops it."""
+
+    def __init__(self, path: Path, num_updates: int) -> None:
+        """Opens the log, and drops lines of updates that are going to be done again."""
+        kept = []
+        if num_updates and path.exists():
+            lines = path.read_text(errors="replace").splitlines(keepends=True)
+            kept = [line for line in lines if _update(line) <= num_updates]
+        write_together(path.parent, {path.name: lambda file: file.write("".join(kept).encode())})
+        self._file = path.open("a")
+
+    def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
+        """Writes a line, and hands it to the system at once."""
+        self._file.write(json.dumps(figures, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _update(line: str) -> float:
+    try:
+        return json.loads(line)["update"]
+    except (ValueError, KeyError, TypeError):  # the process was killed while it wrote
+        return float("inf")
+
+
+class TensorBoard:
+    """Scalars in TensorBoard's format, in the run's folder ``tensorboard``."""
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
+        """Writes every figure that there is."""
+        for name, value in figures.items():
+            if value is not None:
+                self._writer.add_scalar(name, value, steps)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run of Weights & Biases, named as the run's folder, in the project ``a2c_jax``."""
+
+    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+        import wandb
+
+        self._run = wandb.init(
+            project="a2c_jax", name=folder.name, dir=str(folder), config=dict(description)
+        )
+
+    def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
+        """Sends every figure that there is."""
+        self._run.log({name: value for name, value in figures.items() if value is not None})
+
+    def close(self) -> None:
+        """Ends the run."""
+        self._run.finish()
+
+
+class Guarded:
+    """A logger whose failure is told once and never stops training."""
+
+    def __init__(
+        self, name: str, make: Callable[[], Logger], tell: Callable[[str], None], extra: str = ""
+    ) -> None:
+        self._name, self._tell, self._extra = name, tell, extra
+        self._logger: Logger | None = None
+        self._try(lambda: setattr(self, "_logger", make()))
+
+    def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
+        """Logs, if the logger still works."""
+        if (logger := self._logger) is not None:
+            self._try(lambda: logger.log(steps, figures))
+
+    def close(self) -> None:
+        """Closes it."""
+        if (logger := self._logger) is not None:
+            self._try(logger.close)
+
+    def _try(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # whatever it is, the run is worth more than its log
+            self._logger = None
+            missing = isinstance(error, ImportError) and self._extra
+            remedy = f" (pip install -e '.[{self._extra}]')" if missing else ""
+            self._tell(f"No more {self._name}: {error}{remedy}. Training goes on.")
+
+
+def open_loggers(
+    config: TrainConfig,
+    folder: Path,
+    description: Mapping[str, Any],
+    num_updates: int,
+    tell: Callable[[str], None],
+) -> list[Logger]:
+    """The loggers that a configuration asks for.
+
+    Args:
+        config: what the run was told.
+        folder: of the run.
+        description: from :func:`describe_config`.
+        num_updates: done and saved already.
+        tell: shows a sentence.
+
+    Raises:
+        OSError: if the JSON lines cannot be written.
+    """
+    loggers: list[Logger] = [JsonLines(folder / LOG, num_updates)]
+    if config.tensorboard:
+        loggers.append(Guarded("TensorBoard", lambda: TensorBoard(folder), tell, "tensorboard"))
+    if config.wandb:
+        loggers.append(
+            Guarded(
+                "Weights & Biases", lambda: WeightsAndBiases(folder, description), tell, "wandb"
+            )
+        )
+    return loggers

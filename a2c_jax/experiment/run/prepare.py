@@ -1,0 +1,191 @@
+"""Checking what a run is told, new or resumed, before anything is compiled or written."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from a2c_jax import checks, presets
+from a2c_jax.experiment.config.config import FREE, TrainConfig, marked
+from a2c_jax.experiment.config.describe import describe_machine
+from a2c_jax.experiment.files import locked, open_folder, read_json
+from a2c_jax.experiment.run import saving
+from a2c_jax.experiment.run.folder import CONFIG, read_run_config
+from a2c_jax.experiment.run.job import Job, describe_config, make_job
+from a2c_jax.experiment.run.memory import check_memory
+from a2c_jax.experiment.run.saving import Restored
+from a2c_jax.presets import ArticlePreset, Preset, get_setting, setting_names
+
+
+class Prepared(NamedTuple):
+    """A run that has been checked and whose folder is locked: nothing can be wrong any more.
+
+    Attributes:
+        config: what it was told.
+        job: what that comes to.
+        folder: of the run.
+        description: for its ``config.json``.
+        restored: what it goes on from; None from the beginning.
+        notices: what its user should know.
+    """
+
+    config: TrainConfig
+    job: Job
+    folder: Path
+    description: dict[str, Any]
+    restored: Restored | None
+    notices: tuple[str, ...]
+
+
+def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
+    """Checks a configuration and opens its folder; compiles and writes nothing.
+
+    Args:
+        config: the configuration.
+        stack: keeps the folder locked until it is closed.
+
+    Raises:
+        ValueError: one sentence that names the setting, its value and the remedy.
+    """
+    check_run_settings(config)
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"JAX runs over {jax.process_count()} processes here, and a run is written by one; "
+            "train other seeds in each process, without jax.distributed.initialize(), and join "
+            "the runs with a2c-jax join."
+        )
+    if config.resume is not None:
+        return _prepare_resumed(config, Path(config.resume), stack)
+    job = make_job(config)
+    check_memory(job)
+    kind = f"{config.env}-{config.algorithm or config.preset}"
+    folder = stack.enter_context(open_folder(config.out, False, kind, config.name))
+    return Prepared(config, job, folder, describe_config(config, job), None, job.notices)
+
+
+def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitStack) -> Prepared:
+    read_run_config(folder, "resume")  # there is a run to lock
+    stack.enter_context(locked(folder, "resume"))
+    told = read_run_config(folder, "resume")
+    earlier = read_json(folder / CONFIG, "resume").get("about", {})
+    check_same(config, told)
+    job = make_job(dataclasses.replace(config, batch_size=earlier.get("seeds_in_a_call")))
+    check_memory(job)
+    description = describe_config(config, job)
+    restored = saving.restore(folder, job, saving.identity_of(description))
+    done = restored.outcome.num_updates if restored else 0
+    check_length(config, job, done)
+    notices = [*job.notices, *_resumed_notices(config, told, job, done, earlier, description)]
+    description = describe_resumed(description, earlier, job, done)
+    return Prepared(config, job, folder, description, restored, tuple(notices))
+
+
+def describe_resumed(
+    description: dict[str, Any], earlier: dict[str, Any], job: Job, done: int
+) -> dict[str, Any]:
+    """The description of a run that is gone on with: begun where it was, and resumed here."""
+    now = describe_machine(job.layout.devices)
+    kept = {name: earlier[name] for name in (*now, "joined") if name in earlier}
+    resumed = [*earlier.get("resumed", []), {"num_updates": done, **now}]
+    return {**description, "about": {**description["about"], **kept, "resumed": resumed}}
+
+
+def check_run_settings(config: TrainConfig) -> None:
+    """Checks the settings of a run that are not the algorithm's.
+
+    Raises:
+        ValueError: one sentence that names the setting, its value and the remedy.
+    """
+    if config.checkpoint_every < 0:
+        raise ValueError(
+            f"checkpoint_every is {config.checkpoint_every}; give a whole number of chunks, or 0 "
+            "to save only at the end."
+        )
+    checks.positive_int("evaluate_episodes", config.evaluate_episodes)
+    if config.evaluate_every is not None and config.evaluate_every < 2:  # noqa: PLR2004
+        raise ValueError(
+            f"evaluate_every is {config.evaluate_every}; give a whole number of updates of at "
+            "least 2."
+        )
+
+
+def check_same(config: TrainConfig, told: TrainConfig) -> None:
+    """Refuses to go on with other settings than the run's; only its length may grow.
+
+    Raises:
+        ValueError: which settings differ.
+    """
+    free = {"settings"} | marked(TrainConfig, FREE)
+    fixed = [field.name for field in dataclasses.fields(told) if field.name not in free]
+    pairs = [(name, getattr(config, name), getattr(told, name)) for name in fixed]
+    if type(config.settings) is type(told.settings):
+        pairs += [
+            (name, get_setting(config.settings, name), get_setting(told.settings, name))
+            for name in setting_names(told.settings)
+        ]
+    differing = [
+        f"{name} is {now!r} and was {before!r}"
+        for name, now, before in pairs
+        if now != before and name != length_setting(told.settings)
+    ]
+    if differing:
+        raise ValueError(
+            f"resume is {str(config.resume)!r}, but {', '.join(differing)}; leave that out, or "
+            "train anew with --config and the run's config.json."
+        )
+
+
+def check_length(config: TrainConfig, job: Job, done: int) -> None:
+    """Refuses to make a run shorter than it is.
+
+    Raises:
+        ValueError: how far it has come.
+    """
+    if job.num_updates < done or job.num_updates == done + 1:
+        name = length_setting(config.settings)
+        raise ValueError(
+            f"{name} is {getattr(config.settings, name)}, and the run has done "
+            f"{done * job.per_update} {job.unit}; give at least {(done + 2) * job.per_update}, or "
+            "leave it out."
+        )
+
+
+def length_setting(settings: Preset | ArticlePreset) -> str:
+    """The setting that says how long a run is."""
+    return "num_episodes" if isinstance(settings, ArticlePreset) else "total_steps"
+
+
+def _resumed_notices(
+    config: TrainConfig,
+    told: TrainConfig,
+    job: Job,
+    done: int,
+    earlier: dict[str, Any],
+    description: dict[str, Any],
+) -> list[str]:
+    position = f"{done * job.per_update:,} of {job.units_per_seed:,} {job.unit}"
+    notices = [f"Going on with {config.resume} after {position}."]
+    if done >= job.num_updates:
+        flag = length_setting(config.settings).replace("_", "-")
+        notices = [f"{config.resume} is finished: {position}. Raise --{flag} to go on."]
+    settings = config.settings
+    if (
+        not isinstance(settings, ArticlePreset)
+        and settings.final_learning_rate != settings.learning_rate
+        and presets.num_updates(settings) != presets.num_updates(told.settings)
+    ):
+        notices.append(
+            "From here on the learning rate falls as in a run of the new length; with a constant "
+            "one the result would be that of an undisturbed run."
+        )
+    differing = [
+        f"{key} {earlier.get(kind, {}).get(key)} then, {value} now"
+        for kind in ("versions", "device")
+        for key, value in description["about"][kind].items()
+        if earlier.get(kind, {}).get(key) != value
+    ]
+    if differing:
+        notices.append(f"Numbers may differ in their last bits: {', '.join(differing)}.")
+    return notices

@@ -1,0 +1,47 @@
+"""The figures of a run: which there are, and what goes into them."""
+
+import functools
+
+from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.figures.curves import draw_episodes, draw_learning_curve
+from a2c_jax.experiment.files import Writer
+from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.job import Job
+from a2c_jax.experiment.statistics.learning import solved_threshold
+from a2c_jax.metrics import learning_curve
+
+
+def run_figures(config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Writer]:
+    """The files of a run's figures by name, each a function that writes it."""
+    if job.unit == "episodes":
+        return _article_figures(config.preset, job, outcome)
+    steps, returns = learning_curve(outcome.metrics, job.algorithm, num_points(job, outcome))
+    method = f", {config.algorithm}" if config.algorithm else ""
+    draw = functools.partial(
+        draw_learning_curve,
+        steps=steps,
+        returns=returns,
+        title=f"{job.env.name}, preset {config.preset}{method}",
+        threshold=solved_threshold(job.env),
+    )
+    return {"learning_curve.png": draw}
+
+
+def num_points(job: Job, outcome: Outcome) -> int:
+    """Points of a learning curve such that few of them are empty.
+
+    In as many steps as its time limit, every environment finishes an episode; a short run has
+    20 points all the same.
+    """
+    steps = outcome.num_updates * job.algorithm.steps_per_update
+    return max(20, min(100, steps // (job.env.max_episode_steps * job.num_envs)))
+
+
+def _article_figures(preset: str, job: Job, outcome: Outcome) -> dict[str, Writer]:
+    title = f"{job.env.name} with a limit of {job.env.max_episode_steps} steps, preset {preset}"
+    draw = functools.partial(draw_episodes, title=title)
+    metrics = outcome.metrics
+    return {
+        "rewards.png": functools.partial(draw, values=metrics.episode_return_sum, label="reward"),
+        "lengths.png": functools.partial(draw, values=metrics.episode_length_sum, label="length"),
+    }

@@ -1,0 +1,218 @@
+"""Saving a run as it goes on, and finding it again."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from a2c_jax.experiment.config.config import FREE, TrainConfig, marked, saved_fields
+from a2c_jax.experiment.run import checkpoints, series
+from a2c_jax.experiment.run.checkpoints import Checkpoint
+from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.evaluation import Evaluations
+from a2c_jax.experiment.run.job import Job
+from a2c_jax.experiment.run.series import SeriesEnd
+from a2c_jax.parallel import gather_groups, split_groups
+
+_SERIES = "metrics.f32"
+_STATE, _EVALUATIONS = "state.", "evaluations."
+
+
+class Restored(NamedTuple):
+    """A run as a checkpoint has it.
+
+    Attributes:
+        state: of every seed, ``[S, ...]``, in NumPy arrays and keys.
+        outcome: where training stands, but for its state.
+        evaluations: found so far.
+        series_end: of the metrics' file.
+    """
+
+    state: Any
+    outcome: Outcome
+    evaluations: Evaluations
+    series_end: SeriesEnd
+
+
+class Saver:
+    """Saves checkpoints of a run, and remembers what has been saved."""
+
+    def __init__(
+        self, folder: Path, job: Job, identity: dict[str, Any], every: int, end: SeriesEnd
+    ) -> None:
+        self._folder, self._job, self._identity = folder / checkpoints.FOLDER, job, identity
+        self._every, self._end = every, end
+        self._chunks = 0
+
+    @property
+    def num_updates(self) -> int:
+        """Updates that are safe on the disk."""
+        return self._end.num_updates
+
+    def after_chunk(self, outcome: Outcome, evaluations: Evaluations) -> None:
+        """Counts chunks, and saves when it is time."""
+        self._chunks += outcome.num_updates > 0
+        if self._every and self._chunks and self._chunks % self._every == 0:
+            self.save(outcome, evaluations)
+
+    def save(self, outcome: Outcome, evaluations: Evaluations) -> None:
+        """Saves where training stands, unless that has been done.
+
+        Raises:
+            OSError: if it could not be written; what was saved before stays.
+        """
+        if outcome.num_updates == self._end.num_updates:
+            return
+        self._folder.mkdir(exist_ok=True)
+        end = series.append(self._folder / _SERIES, self._end, outcome.metrics)
+        state = named_arrays(joined_state(outcome, self._job))
+        arrays = {
+            **{_STATE + name: array for name, array in state.items()},
+            **{_EVALUATIONS + name: array for name, array in evaluations._asdict().items()},
+        }
+        about = {
+            "run": self._identity,
+            "metrics": end._asdict(),
+            "compile_seconds": outcome.compile_seconds,
+            "train_seconds": outcome.train_seconds,
+        }
+        checkpoints.save(self._folder, end.num_updates, Checkpoint(arrays, about))
+        self._end = end
+
+
+def identity_of(description: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint must share with the run that resumes from it.
+
+    Args:
+        description: of the run, from :func:`describe_config`.
+    """
+    fixed = {*saved_fields(TrainConfig)} - marked(TrainConfig, FREE) - {"num_seeds", "seed"}
+    identity = {name: description[name] for name in description if name in fixed}
+    identity |= {name: description["about"][name] for name in ("max_episode_steps", "seeds")}
+    identity |= description["settings"]
+    lengths = ("total_steps", "num_episodes")
+    identity = {name: value for name, value in identity.items() if name not in lengths}
+    return json.loads(json.dumps(identity))  # as a checkpoint returns it: lists, no tuples
+
+
+def restore(folder: Path, job: Job, identity: dict[str, Any]) -> Restored | None:
+    """Loads the newest checkpoint of a run; None if nothing has been saved yet.
+
+    Raises:
+        ValueError: if it is damaged or not of this run: what is wrong with it, and which
+            older one loads.
+    """
+    numbers = checkpoints.saved(folder / checkpoints.FOLDER)[::-1]
+    if not numbers:
+        return None
+    newest, *older = numbers
+    try:
+        return _restore_one(folder / checkpoints.FOLDER, newest, job, identity)
+    except ValueError as error:
+        wrong = error
+    for number in older:
+        try:
+            _restore_one(folder / checkpoints.FOLDER, number, job, identity)
+        except ValueError:
+            continue
+        remedy = f"move that folder away to go on from checkpoint {number}, which loads."
+        break
+    else:
+        remedy = "no older one loads; train anew, with --config and the run's config.json."
+    place = folder / checkpoints.FOLDER / str(newest)
+    raise ValueError(f"The checkpoint {str(place)!r} cannot be used: {wrong}; {remedy}") from wrong
+
+
+def _restore_one(folder: Path, number: int, job: Job, identity: dict[str, Any]) -> Restored:
+    checkpoint = checkpoints.load(folder, number)
+    _check_identity(checkpoint.about["run"], identity)
+    arrays = {
+        name.removeprefix(_STATE): array
+        for name, array in checkpoint.arrays.items()
+        if name.startswith(_STATE)
+    }
+    template = jax.eval_shape(jax.vmap(job.algorithm.init), job.keys)
+    state = from_arrays(arrays, template)
+    end = SeriesEnd(**checkpoint.about["metrics"])
+    metrics = series.read(folder / _SERIES, end, len(job.seeds))
+    evaluations = Evaluations(
+        **{name: checkpoint.arrays[_EVALUATIONS + name] for name in Evaluations._fields}
+    )
+    seconds = (checkpoint.about["compile_seconds"], checkpoint.about["train_seconds"])
+    return Restored(state, Outcome([], metrics, *seconds), evaluations, end)
+
+
+def go_on(restored: Restored, job: Job) -> Outcome:
+    """Puts the state back onto the devices."""
+    return restored.outcome._replace(state=split_groups(restored.state, job.layout))
+
+
+def joined_state(outcome: Outcome, job: Job) -> Any:
+    """The state of every seed, ``[S, ...]``."""
+    return gather_groups(outcome.state, job.layout)
+
+
+def named_arrays(state: Any) -> dict[str, np.ndarray]:
+    """The leaves of a tree by their paths, keys as their data."""
+    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
+    return {_name(path): np.asarray(_data(leaf)) for path, leaf in leaves}
+
+
+def from_arrays(arrays: dict[str, np.ndarray], template: Any) -> Any:
+    """The tree of the template's structure that :func:`named_arrays` made arrays of.
+
+    Raises:
+        ValueError: if an array is missing, one too many, or of another shape or type.
+    """
+    leaves, tree = jax.tree_util.tree_flatten_with_path(template)
+    names = [_name(path) for path, _ in leaves]
+    if set(names) != arrays.keys():
+        name = sorted(set(names) ^ arrays.keys())[0]
+        raise ValueError(f"it is of another network or optimizer: only one of the two has {name}")
+    return jax.tree.unflatten(
+        tree,
+        [_like(name, arrays[name], leaf) for name, (_, leaf) in zip(names, leaves, strict=True)],
+    )
+
+
+def _like(name: str, array: np.ndarray, like: Any) -> Any:
+    expected = jax.eval_shape(_data, like)
+    if (array.shape, array.dtype) != (expected.shape, expected.dtype):
+        raise ValueError(
+            f"it is of another network or environment: {name} has shape {array.shape}, and not "
+            f"{expected.shape}"
+        )
+    if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(array))
+    return array
+
+
+def _data(leaf: Any) -> Any:
+    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _check_identity(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    for name, value in expected.items():
+        if found.get(name) == value:
+            continue
+        kind = {
+            "env": "environment", "max_episode_steps": "environment", "seeds": "seeds",
+            "network": "network", "q_network": "network", "hidden_sizes": "network",
+        }.get(name, "settings")  # fmt: skip
+        raise ValueError(
+            f"it is of {'' if kind in ('seeds', 'settings') else 'an'}other {kind}: {name} is "
+            f"{_short(found.get(name))}, and the run's is {_short(value)}"
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"  # noqa: PLR2004

@@ -1,0 +1,169 @@
+"""Training as a run on disk: begun, saved on the way, gone on with, and finished."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.errors import WriteError, refusals
+from a2c_jax.experiment.files import empty_folder, json_writer, write_together
+from a2c_jax.experiment.run import checkpoints, saving
+from a2c_jax.experiment.run.chunks import Outcome, train_in_chunks
+from a2c_jax.experiment.run.evaluation import Evaluator, no_evaluations
+from a2c_jax.experiment.run.folder import CONFIG, Run, read_run_config, write_results
+from a2c_jax.experiment.run.interrupts import Interrupted, deferred_interrupt
+from a2c_jax.experiment.run.log import Logger, chunk_figures, open_loggers
+from a2c_jax.experiment.run.prepare import Prepared, length_setting, prepare
+from a2c_jax.experiment.run.progress import Reporter
+from a2c_jax.experiment.run.saving import Saver
+from a2c_jax.experiment.run.series import SeriesEnd
+
+
+def train_run(
+    config: TrainConfig, console: Console | None = None, own_process: bool = False
+) -> Run:
+    """Trains a configuration into a run folder; ``a2c-jax train``.
+
+    Ctrl-C and SIGTERM end it after the current chunk, with everything saved; a second one ends
+    it at once.
+
+    Args:
+        config: see :func:`a2c_jax.experiment.configure`; with ``resume`` it resumes a run.
+        console: where progress is shown; by default nowhere.
+        own_process: whether a second signal may end the process.
+
+    Raises:
+        BadInput: one sentence, if the configuration is bad; nothing has been written then.
+        WriteError: if a file could not be written; the run resumes from what was saved.
+        KeyboardInterrupt: if it was interrupted before anything was trained.
+    """
+    with contextlib.ExitStack() as stack:
+        with refusals():
+            prepared = prepare(config, stack)
+        interrupted = stack.enter_context(deferred_interrupt(own_process=own_process))
+        return carry_out(prepared, console or Console(quiet=True), interrupted)
+
+
+def resume_run(folder: Path | str, total: int | None = None, console: Console | None = None) -> Run:
+    """Resumes a run to its end; the numbers are those of an undisturbed run, bit for bit.
+
+    Args:
+        folder: of the run.
+        total: environment steps of each seed (episodes, for the article's loop) in all; by
+            default as configured.
+        console: where progress is shown; by default nowhere.
+
+    Raises:
+        BadInput, WriteError, KeyboardInterrupt: as :func:`train_run`.
+    """
+    with refusals():
+        config = dataclasses.replace(read_run_config(Path(folder), "resume"), resume=Path(folder))
+    if total is not None:
+        name = length_setting(config.settings)
+        config = dataclasses.replace(
+            config, settings=dataclasses.replace(config.settings, **{name: total})
+        )
+    return train_run(config, console)
+
+
+def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], int]) -> Run:
+    """Trains a prepared run, saves it on the way, and writes what it came to.
+
+    Args:
+        prepared: from :func:`prepare`.
+        console: where progress is shown.
+        should_stop: asked before every chunk; a number above 0, of the signal, stops it.
+
+    Raises:
+        WriteError: if the disk gave out.
+        KeyboardInterrupt: if it stopped before anything was trained; nothing is left of it.
+    """
+    config, job, folder, description, restored, notices = prepared
+    for notice in notices:
+        console.print(notice, soft_wrap=True)
+    end = restored.series_end if restored else SeriesEnd(0, 0)
+    found = restored.evaluations if restored else no_evaluations(len(job.seeds))
+    evaluator = Evaluator(job, config.evaluate_every, config.evaluate_episodes, found)
+    saver = Saver(folder, job, saving.identity_of(description), config.checkpoint_every, end)
+    with _told_what_is_safe(folder, saver), contextlib.ExitStack() as stack:
+        loggers = _open_files(prepared, console, stack)
+        reporter = stack.enter_context(Reporter(console, job, end.num_updates))
+        told = end.num_updates
+
+        def on_chunk(outcome: Outcome) -> None:
+            nonlocal told
+            reporter.report(outcome)
+            if outcome.num_updates == told:
+                return
+            evaluator.after_chunk(outcome)
+            figures = chunk_figures(job, outcome, evaluator.found, told)
+            for logger in loggers:
+                logger.log(outcome.num_updates * job.per_update, figures)
+            told = outcome.num_updates
+            saver.after_chunk(outcome, evaluator.found)
+
+        with _nothing_left_of_nothing(prepared, saver, stack):
+            outcome = train_in_chunks(
+                job.algorithm,
+                job.keys,
+                job.num_updates,
+                job.layout,
+                earlier=saving.go_on(restored, job) if restored else None,
+                pause_every=config.evaluate_every,
+                on_chunk=on_chunk,
+                should_stop=should_stop,
+            )
+            if outcome.num_updates == 0:
+                raise Interrupted(should_stop())
+        saver.save(outcome, evaluator.found)
+        summary = write_results(folder, config, job, outcome, evaluator.found)
+    state = saving.joined_state(outcome, job)
+    return Run(folder, config, job, outcome.metrics, evaluator.found, state, summary, should_stop())
+
+
+def _open_files(prepared: Prepared, console: Console, stack: contextlib.ExitStack) -> list[Logger]:
+    checkpoints.remove_unfinished(prepared.folder / checkpoints.FOLDER)
+    write_together(prepared.folder, {CONFIG: json_writer(prepared.description)})
+    done = prepared.restored.outcome.num_updates if prepared.restored else 0
+    loggers = open_loggers(
+        prepared.config,
+        prepared.folder,
+        prepared.description,
+        done,
+        lambda sentence: console.print(sentence, soft_wrap=True, highlight=False),
+    )
+    for logger in loggers:
+        stack.callback(logger.close)
+    return loggers
+
+
+@contextlib.contextmanager
+def _told_what_is_safe(folder: Path, saver: Saver) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        safe = (
+            f"it is saved up to update {saver.num_updates:,}: make room or give permission, then "
+            f"go on with --resume {folder}"
+            if saver.num_updates
+            else "nothing of it was saved yet"
+        )
+        raise WriteError(f"the run could not be written ({error}); {safe}.") from error
+
+
+@contextlib.contextmanager
+def _nothing_left_of_nothing(
+    prepared: Prepared, saver: Saver, stack: contextlib.ExitStack
+) -> Iterator[None]:
+    """Takes the files of a new run away again if it ends before anything of it has been saved."""
+    try:
+        yield
+    except BaseException:
+        if saver.num_updates == 0 and prepared.config.resume is None:
+            with contextlib.suppress(OSError):  # a log that cannot be written out
+                stack.close()
+            empty_folder(prepared.folder)
+        raise

@@ -1,0 +1,1 @@
+"""Sweeps: settings times seeds in one compiled program."""

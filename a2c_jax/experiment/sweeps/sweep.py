@@ -1,0 +1,210 @@
+"""Sweeps: settings times seeds, as one compiled program."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from a2c_jax import presets
+from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.errors import refusals
+from a2c_jax.experiment.run.chunks import train_in_chunks
+from a2c_jax.experiment.run.interrupts import Interrupted
+from a2c_jax.experiment.run.job import Job, make_job
+from a2c_jax.experiment.run.memory import check_memory
+from a2c_jax.experiment.run.progress import Reporter
+from a2c_jax.experiment.run.result_figures import num_points
+from a2c_jax.experiment.statistics.inference import interquartile_mean
+from a2c_jax.experiment.statistics.learning import final_returns, solved_threshold, steps_to_solve
+from a2c_jax.experiment.sweeps.points import Points, check_points, settings_at
+from a2c_jax.metrics import learning_curve
+from a2c_jax.parallel import seed_layout
+from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.types import Algorithm, Environment, Key, Metrics
+
+Values = dict[str, Any]
+
+
+class Sweep(NamedTuple):
+    """What a sweep has come to, in NumPy arrays: P points, S seeds.
+
+    Attributes:
+        config: what every point shares.
+        job: that as one run; its seeds are those of every point.
+        points: what was tried.
+        final_returns: mean of each seed's last 100 episodes, ``[P, S]``; NaN if none finished.
+        mean_returns: mean over all of its episodes, ``[P, S]``.
+        time_to_solve: in steps, or episodes, ``[P, S]``; infinite where a seed never did, and
+            None without a threshold.
+        position: steps or episodes at the points of the curves, ``[K]``.
+        curves: mean returns of each seed on the way, ``[P, S, K]``.
+        num_updates: done by every seed.
+        compile_seconds: tracing and compiling.
+        train_seconds: running.
+    """
+
+    config: TrainConfig
+    job: Job
+    points: Points
+    final_returns: np.ndarray
+    mean_returns: np.ndarray
+    time_to_solve: np.ndarray | None
+    position: np.ndarray
+    curves: np.ndarray
+    num_updates: int
+    compile_seconds: float
+    train_seconds: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether all updates were done."""
+        return self.num_updates == self.job.num_updates
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Interquartile mean over seeds of the final returns, ``[P]``; -inf where one has none."""
+        return _over_seeds(self.final_returns)
+
+    @property
+    def ranking(self) -> np.ndarray:
+        """The points, best first, ``[P]``; among equal scores the one that learned sooner."""
+        return np.lexsort([-_over_seeds(self.mean_returns), -np.round(self.scores, 6)])
+
+    @property
+    def best(self) -> TrainConfig:
+        """The configuration of the best point."""
+        return self.config_at(int(self.ranking[0]))
+
+    def config_at(self, point: int) -> TrainConfig:
+        """The configuration of one point."""
+        values = {name: float(each[point]) for name, each in self.points.values.items()}
+        return self.config.with_settings(settings_at(self.config.settings, values))
+
+
+def sweep(
+    config: TrainConfig,
+    points: Points,
+    console: Console | None = None,
+    should_stop: Callable[[], int] = lambda: 0,
+) -> Sweep:
+    """Trains all seeds at all points, in one program that takes the settings as inputs.
+
+    Every point has the same seeds, so that differences are due to the settings. A point's
+    numbers are those of a run of its own up to the last bits, since that one has its settings
+    compiled in.
+
+    Args:
+        config: what all points share; see :func:`a2c_jax.experiment.configure`.
+        points: from :func:`grid` or :func:`random_draws`.
+        console: where progress is shown; by default nowhere.
+        should_stop: asked before every chunk; training ends when it answers true.
+
+    Raises:
+        ValueError: one sentence, if a setting or a value is bad or does not fit into memory.
+        KeyboardInterrupt: if it was stopped before anything was trained.
+    """
+    with refusals():
+        job = check_sweep(config, points)
+    whole = _job_of_all(config, points, job)
+    with Reporter(console or Console(quiet=True), whole) as reporter:
+        outcome = train_in_chunks(
+            whole.algorithm,
+            whole.keys,
+            whole.num_updates,
+            whole.layout,
+            on_chunk=reporter.report,
+            should_stop=should_stop,
+        )
+    if outcome.num_updates == 0:
+        raise Interrupted(should_stop())
+    metrics = outcome.metrics
+    shape = (len(points), len(job.seeds))
+    position, curves = learning_curve(metrics, job.algorithm, num_points(job, outcome))
+    return Sweep(
+        config=config,
+        job=job,
+        points=points,
+        final_returns=final_returns(metrics).reshape(shape),
+        mean_returns=_mean_returns(metrics).reshape(shape),
+        time_to_solve=_time_to_solve(metrics, job, shape),
+        position=position // job.algorithm.steps_per_update * job.per_update,
+        curves=curves.reshape(*shape, -1),
+        num_updates=outcome.num_updates,
+        compile_seconds=outcome.compile_seconds,
+        train_seconds=outcome.train_seconds,
+    )
+
+
+def check_sweep(config: TrainConfig, points: Points) -> Job:
+    """Checks a sweep, and returns the job of its seeds; compiles and writes nothing.
+
+    Raises:
+        ValueError: as :func:`sweep` does.
+    """
+    job = make_job(config)
+    check_points(config, points)
+    check_memory(_job_of_all(config, points, job), len(points))
+    return job
+
+
+def swept_algorithm(settings: Preset | ArticlePreset, env: Environment) -> Algorithm:
+    """An algorithm that begins with a key and values of settings, and keeps them in its state.
+
+    ``init((key, values)) -> (values, state)``; ``step`` builds the algorithm of the values, which
+    are traced, so that one program serves all of them.
+
+    Args:
+        settings: those that are not swept.
+        env: the environment.
+    """
+
+    def at(values: Values) -> Algorithm:
+        return presets.build(settings_at(settings, values), env)
+
+    def init(start: tuple[Key, Values]) -> tuple[Values, Any]:
+        key, values = start
+        return values, at(values).init(key)
+
+    def step(state: tuple[Values, Any]) -> tuple[tuple[Values, Any], Metrics]:
+        values, inner = state
+        inner, metrics = at(values).step(inner)
+        return (values, inner), metrics
+
+    return Algorithm(init, step, presets.build(settings, env).steps_per_update)  # type: ignore[arg-type]
+
+
+def _job_of_all(config: TrainConfig, points: Points, job: Job) -> Job:
+    """All points times all seeds as one job; a point's seeds stand together."""
+    num_points, num_seeds = len(points), len(job.seeds)
+    values = {
+        name: np.repeat(np.asarray(each, np.float32), num_seeds)
+        for name, each in points.values.items()
+    }
+    keys = job.keys[np.tile(np.arange(num_seeds), num_points)]
+    starts: Any = (keys, values)
+    return job._replace(
+        algorithm=swept_algorithm(config.settings, job.env),
+        seeds=job.seeds * num_points,
+        keys=starts,
+        layout=seed_layout(num_points * num_seeds, config.batch_size),
+    )
+
+
+def _over_seeds(values: np.ndarray) -> np.ndarray:
+    known = np.isfinite(values)
+    means = interquartile_mean(np.where(known, values, 0.0), axis=1)
+    return np.where(known.all(axis=1), means, -np.inf)
+
+
+def _mean_returns(metrics: Metrics) -> np.ndarray:
+    episodes = np.sum(metrics.episode_count, axis=1, dtype=np.float64)
+    total = np.sum(metrics.episode_return_sum, axis=1, dtype=np.float64)
+    return np.divide(total, episodes, out=np.full_like(total, np.nan), where=episodes > 0)
+
+
+def _time_to_solve(metrics: Metrics, job: Job, shape: tuple[int, int]) -> np.ndarray | None:
+    threshold = solved_threshold(job.env)
+    if threshold is None:
+        return None
+    return steps_to_solve(metrics, job.per_update, threshold).reshape(shape)

@@ -1,0 +1,193 @@
+"""What every algorithm must do; a new one is an entry in ``ALGORITHMS``."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from comparing import assert_identical
+from probe_agents import remembering
+
+import a2c_jax as a2c
+from a2c_jax.experiment.run import checkpoints
+from a2c_jax.experiment.run.checkpoints import Checkpoint
+from a2c_jax.experiment.run.saving import from_arrays, named_arrays
+
+SHARED = {"num_envs": 2, "num_steps": 3, "entropy_coef": 0.01}
+
+
+def small(env, make=a2c.mlp_actor_critic):
+    return make(env, hidden_sizes=(8,))
+
+
+def cartpole(limit=20):
+    return a2c.make_env("CartPole-v1", max_steps_in_episode=limit)
+
+
+def a2c_of(env, rate, discount, **settings):
+    return a2c.actor_critic(
+        env, small(env), optax.adam(rate), discount=discount, **(SHARED | settings)
+    )
+
+
+def q_of(rate, discount, **settings):
+    env = cartpole()
+    network = small(env, a2c.mlp_q_actor_critic)
+    settings = SHARED | settings
+    return a2c.q_actor_critic(env, network, optax.adam(rate), discount=discount, **settings)
+
+
+def a3c_of(rate, discount, **settings):
+    env = cartpole()
+    return a2c.a3c(
+        env, small(env), optax.adam(rate), discount=discount, num_workers=3, **SHARED, **settings
+    )
+
+
+def article_of(rate, discount, defects=a2c.CORRECTED):
+    env = cartpole()
+    optimizer = optax.adam(rate)
+    return a2c.article(env, small(env), optimizer, discount=discount, defects=defects)
+
+
+def whole_episodes_of(rate, discount):
+    env = cartpole()
+    agent = a2c.feed_forward(small(env), a2c.categorical(2))
+    loss = a2c.combined_loss(discount, a2c.n_step, value_coef=0.5, entropy_coef=0.01)
+    return a2c.learner(agent, a2c.episodes(env, agent, 3), loss, optax.adam(rate))
+
+
+def switches(limit=10):
+    """Two switches and a dial, of an observation that is a tree."""
+
+    def observe(state, time):
+        return {"state": state, "time": time.astype(jnp.float32)[None] / limit}
+
+    def reset(key):
+        state, time = jax.random.normal(key, (2,)), jnp.zeros((), jnp.int32)
+        return (state, time), observe(state, time)
+
+    def step(key, env_state, action):
+        state, time = env_state
+        state, time = state + 0.1 * (action - 1), time + 1
+        return a2c.Timestep(
+            (state, time), observe(state, time), -jnp.sum(jnp.square(state)),
+            jnp.any(jnp.abs(state) > 3), time >= limit,
+        )  # fmt: skip
+
+    observation = jax.eval_shape(reset, jax.random.key(0))[1]
+    space = a2c.MultiDiscrete((3, 2))
+    return a2c.Environment("switches", reset, step, observation, space, limit)
+
+
+def of_a_tree(rate, discount):
+    def flat(obs):
+        return jnp.concatenate([obs["state"], obs["time"]], -1)
+
+    network = a2c.Network(
+        init=lambda key: jax.random.normal(key, (3, 6)) * 0.1,
+        policy=lambda params, obs: flat(obs) @ params[:, :5],
+        value=lambda params, obs: flat(obs) @ params[:, 5],
+    )
+    return a2c.actor_critic(switches(), network, optax.adam(rate), discount=discount, **SHARED)
+
+
+# Each makes an algorithm of a rate and a discount, which may be traced.
+ALGORITHMS = {
+    "actor_critic": lambda rate, discount: a2c_of(cartpole(), rate, discount),
+    "normalized gae": lambda rate, discount: a2c_of(
+        cartpole(), rate, discount, estimator=a2c.normalized_advantages(a2c.gae(0.9))
+    ),
+    "a pool of resets": lambda rate, discount: a2c_of(cartpole(5), rate, discount, num_resets=2),
+    "gaussian": lambda rate, discount: a2c_of(a2c.make_env("Pendulum-v1"), rate, discount),
+    "several actions, a tree of observations": of_a_tree,
+    "an agent that remembers": lambda rate, discount: a2c.actor_critic(
+        cartpole(5), remembering(cartpole(5)), optax.adam(rate), discount=discount, **SHARED
+    ),
+    "a3c of agents that remember": lambda rate, discount: a2c.a3c(
+        cartpole(5),
+        remembering(cartpole(5)),
+        optax.adam(rate),
+        discount=discount,
+        num_workers=2,
+        **SHARED,
+    ),
+    "whole episodes": whole_episodes_of,
+    "q_actor_critic": q_of,
+    "expected q_actor_critic": lambda rate, discount: q_of(rate, discount, expected=True),
+    "q with a pool of resets": lambda rate, discount: q_of(rate, discount, num_resets=2),
+    "a3c": a3c_of,
+    "a3c, random order, own statistics": lambda rate, discount: a3c_of(
+        rate, discount, order=a2c.random_order, shared_statistics=False
+    ),
+    "article": article_of,
+    "article as printed": lambda rate, discount: article_of(rate, discount, a2c.AS_PRINTED),
+}
+
+
+@pytest.fixture(scope="module", params=ALGORITHMS)
+def make(request):
+    return ALGORITHMS[request.param]
+
+
+def through_a_checkpoint(state, folder):
+    """The state after it has been written to files and read again."""
+    checkpoints.save(folder, 1, Checkpoint(named_arrays(state), {}))
+    return from_arrays(checkpoints.load(folder, 1).arrays, state)
+
+
+@pytest.mark.parametrize("k", [2, 7])
+def test_a_run_that_resumes_from_a_checkpoint_is_the_whole_run_bit_for_bit(make, k, tmp_path):
+    algorithm = make(1e-2, 0.99)
+    state = jax.jit(algorithm.init)(jax.random.key(0))
+    part = jax.jit(lambda state: a2c.run(algorithm, state, k))
+    whole = jax.jit(lambda state: a2c.run(algorithm, state, 2 * k))(state)
+    first = part(state)
+    second = part(through_a_checkpoint(first.state, tmp_path))
+    assert_identical(second.state, whole.state)
+    joined = jax.tree.map(lambda *x: np.concatenate(x), first.metrics, second.metrics)
+    assert_identical(joined, whole.metrics)
+    assert all(np.isfinite(leaf).all() for leaf in whole.metrics)
+    assert whole.state.update == 2 * k
+    repeated = part(first.state._replace(update=state.update))
+    assert not np.array_equal(repeated.metrics.policy_loss, second.metrics.policy_loss), (
+        "an update's random numbers are those of its number"
+    )
+    moved = optax.tree.norm(optax.tree.sub(whole.state.params, state.params))
+    assert moved > 1e-3
+    assert (np.asarray(whole.metrics.steps) <= algorithm.steps_per_update).all()
+    assert (np.asarray(whole.metrics.steps) >= 1).all()
+
+
+def test_one_trace_serves_every_key_rate_and_discount_and_seeds_are_the_single_runs(make):
+    traces = []
+
+    @jax.jit
+    def train(keys, rate, discount):
+        traces.append(1)
+        return jax.vmap(lambda key: a2c.train(make(rate, discount), key, 3))(keys)
+
+    keys = jax.random.split(jax.random.key(1), 2)
+    results = [train(keys, rate, 0.9 + rate) for rate in (1e-3, 2e-3)]
+    assert len(traces) == 1
+    assert not np.array_equal(*(result.metrics.value_loss for result in results))
+    assert not np.array_equal(*results[0].metrics.value_loss)
+    single = jax.jit(lambda key: a2c.train(make(1e-3, 0.901), key, 3))(keys[1])
+    second = jax.tree.map(lambda leaf: leaf[1], results[0])
+    for one, alone in (
+        (second.metrics, single.metrics),
+        (second.state.params, single.state.params),
+    ):
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-3, 1e-4), one, alone)
+
+
+def test_an_update_maps_the_states_types_to_themselves(make):
+    algorithm = make(1e-2, 0.99)
+    before = jax.eval_shape(algorithm.init, jax.random.key(0))
+    after, metrics = jax.eval_shape(algorithm.step, before)
+    assert jax.tree.structure(after) == jax.tree.structure(before)
+    for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        assert (x.shape, x.dtype) == (y.shape, y.dtype)
+    assert all(leaf.shape == () and leaf.dtype == jnp.float32 for leaf in metrics)
+    assert isinstance(before, a2c.LearnerState)
+    assert isinstance(before.agent, a2c.AgentState)

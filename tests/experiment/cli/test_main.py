@@ -1,0 +1,265 @@
+"""The command line, with real files and real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from a2c_jax import presets
+from a2c_jax.experiment import files
+from a2c_jax.experiment.cli import flags as parsing, main as cli
+from a2c_jax.experiment.config.config import SUITED
+from a2c_jax.experiment.run import train as run_training
+from a2c_jax.methods import METHODS
+
+COMMAND = [sys.executable, "-m", "a2c_jax"]
+SMALL = [
+    "train", "--num-seeds", "3", "--total-steps", "2000", "--hidden-sizes", "8",
+]  # fmt: skip
+FILES = {
+    "config.json", "metrics.npz", "summary.json", "learning_curve.png", "log.jsonl", "checkpoints",
+    ".lock",
+}  # fmt: skip
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "deep" / "run"
+    assert cli.main([*SMALL, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_a_run_folder_holds_what_it_promises(run):
+    assert {path.name for path in run.iterdir()} == FILES
+    config = read(run, "config.json")
+    assert config["about"]["seeds"] == [0, 1, 2]
+    assert config["settings"]["learning_rate"] == presets.default.learning_rate
+    assert config["settings"]["total_steps"] == 2000
+    assert config["about"]["versions"].keys() >= {"a2c_jax", "jax", "jaxlib", "gymnax", "python"}
+    assert config["about"]["device"]["platform"] == "cpu"
+    assert (config["batch_size"], config["about"]["seeds_in_a_call"]) == (None, 8)
+    assert config["settings"]["optimizer"]["name"] == "rmsprop"
+    with np.load(run / "metrics.npz") as metrics:
+        assert metrics["seeds"].tolist() == [0, 1, 2]
+        assert metrics["steps"].tolist() == list(range(40, 2001, 40))
+        assert metrics["episode_return_sum"].shape == (3, 50)
+        assert np.isfinite(metrics["value_loss"]).all()
+    summary = read(run, "summary.json")
+    assert summary["finished"] is True
+    assert summary["num_seeds"] == 3
+    assert summary["fraction_solved"] == 0.0
+    assert summary["median_steps_to_solve"] is None
+    assert (run / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_is_repeated_bit_for_bit_by_a_process_of_its_own(run, tmp_path):
+    command = [*COMMAND, *SMALL, "--out", str(tmp_path / "again")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with np.load(run / "metrics.npz") as ours, np.load(tmp_path / "again/metrics.npz") as again:
+        for name in ours.files:
+            np.testing.assert_array_equal(ours[name], again[name])
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_full_folder_is_refused_and_left_alone(run, capsys):
+    before = contents(run)
+    assert cli.main([*SMALL, "--out", str(run)]) == 2
+    assert f"is not empty; {str(run) + '-2'!r} is free." in capsys.readouterr().err
+    assert before == contents(run)
+
+
+def test_a_folder_that_another_run_has_claimed_is_refused(tmp_path, capsys):
+    with files.open_folder(tmp_path / "run", False, "a name"):
+        assert cli.main([*SMALL, "--out", str(tmp_path / "run")]) == 2
+    assert "in which another process is at work; wait" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "nothing was written, so it is gone"
+
+
+def test_two_runs_started_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with (
+        files.open_folder(None, False, "name") as first,
+        files.open_folder(None, False, "name") as second,
+    ):
+        assert first != second
+        assert first.name.startswith("name-")
+
+
+def test_an_error_in_training_is_not_mistaken_for_bad_input(tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(run_training, "train_in_chunks", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        cli.main([*SMALL, "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--env", "CartPol-v1"], "the nearest names are: CartPole-v1"),
+        (
+            ["--env", "Pendulum-v1", "--algorithm", "q-actor-critic"],
+            "Pendulum-v1 has the action space Box",
+        ),
+        (
+            ["--preset", "defualt"],
+            "There is no preset 'defualt'; did you mean default? choose one of: default, general",
+        ),
+        (
+            ["--algorithm", "gea"],
+            "There is no algorithm 'gea'; did you mean gae? choose one of: reinforce, rein",
+        ),
+        (["--preset", "article", "--algorithm", "gae"], "preset 'article' is an algorithm of its"),
+        (["--preset", "article", "--num-episodes", "0"], "num_episodes is 0; give"),
+        (["--preset", "article", "--learning-rate", "0"], "learning_rate is 0.0; give"),
+        (["--preset", "article", "--discount", "2"], "discount is 2.0; give"),
+        (["--algorithm", "a3c", "--num-workers", "0"], "num_workers is 0; give"),
+        (["--algorithm", "gae", "--gae-lambda", "-1"], "gae_lambda is -1.0; give"),
+        (["--num-envs", "0"], "num_envs is 0"),
+        (["--num-steps", "0"], "num_steps is 0"),
+        (["--num-seeds", "0"], "num_seeds is 0"),
+        (["--seeds", "4", "4"], "seeds holds 4 more than once"),
+        (["--discount", "1.2"], "discount is 1.2"),
+        (["--seeds"], "seeds is empty"),
+        (["--num-envs", "1", "--num-steps", "1"], "a single advantage"),
+        (["--max-episode-steps", "3000000000"], "max_steps_in_episode is 3000000000"),
+        (["--out", "x" * 300], "cannot be written to (File name too long)"),
+        (["--learning-rate", "nan"], "learning_rate is nan"),
+        (["--learning-rate", "0"], "learning_rate is 0.0"),
+        (["--total-steps", "7"], "total_steps is 7"),
+        (["--out", "/dev/null"], "which is a file or in one"),
+        (["--out", "/proc/nowhere/run"], "cannot be written to"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(flags, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *flags]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir()), "something was written"
+
+
+def test_unknown_flags_and_commands_exit_2(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["train", "--no-such-flag"])
+    assert exit_.value.code == 2
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["train", "--gae-lambda", "0.9"])
+    assert exit_.value.code == 2
+    assert "--gae-lambda" in capsys.readouterr().err, "a flag of another method is unknown, too"
+    assert cli.main(["trian"]) == 2
+    assert "no command 'trian'" in capsys.readouterr().err
+
+
+def test_help(capsys):
+    assert cli.main([]) == 0
+    assert "train" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["train", "--preset", "article", "--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    assert "0.0003" in text, "the preset's own rate is shown as the default"
+    assert "--detached-critic" in text
+    assert "--num-steps" not in text, "the article's loop has no rollouts"
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_the_parts_of_a_method_are_no_flags(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    assert "--uses" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_algorithm_brings_what_suits_it_and_flags_come_before_that(name):
+    settings = parsing.parse_train(["--algorithm", name]).settings
+    assert settings.method == METHODS[name]
+    for setting, value in SUITED.get(name, {}).items():
+        assert getattr(settings, setting) == value
+    flags = ["--algorithm", name, "--num-steps", "7", "--learning-rate", "1e-5"]
+    changed = parsing.parse_train(flags).settings
+    assert (changed.num_steps, changed.learning_rate) == (7, 1e-5)
+    assert changed.num_envs == settings.num_envs
+
+
+@pytest.mark.parametrize(
+    ("name", "steps_per_update"), [("reinforce", 1000), ("q-actor-critic", 128), ("a3c", 160)]
+)
+def test_an_algorithm_runs_from_end_to_end(name, steps_per_update, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*SMALL, "--algorithm", name]) == 0
+    (folder,) = (tmp_path / "runs").glob(f"CartPole-v1-{name}-*")
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert read(folder, "config.json")["settings"]["method"] == name
+    with np.load(folder / "metrics.npz") as metrics:
+        steps = np.arange(steps_per_update, 2001, steps_per_update)
+        np.testing.assert_array_equal(metrics["steps"], steps)
+        assert metrics["episode_count"].sum() > 0
+        assert np.isfinite(metrics["policy_loss"]).all()
+    assert read(folder, "summary.json")["steps_per_seed"] == steps[-1]
+
+
+def test_a_total_that_does_not_divide_is_said(tmp_path, capsys):
+    flags = ["train", "--num-seeds", "1", "--total-steps", "1001", "--hidden-sizes", "4"]
+    assert cli.main([*flags, "--out", str(tmp_path / "run")]) == 0
+    assert "1,000 steps (25 updates) are run" in " ".join(capsys.readouterr().out.split())
+
+
+def wait_for(predicate, seconds=120):
+    end = time.monotonic() + seconds
+    while not predicate():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def start_long_run(folder, log):
+    return subprocess.Popen(
+        [*COMMAND, "train", "--total-steps", "400000000", "--num-seeds", "2", "--out", folder],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def test_ctrl_c_keeps_what_is_there_and_exits_130(tmp_path):
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = start_long_run(str(tmp_path / "run"), out)
+    wait_for(lambda: b"Compiled" in log.read_bytes())
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130, log.read_text()
+    assert b"Traceback" not in log.read_bytes()
+    summary = read(tmp_path / "run", "summary.json")
+    assert summary["finished"] is False
+    assert 0 < summary["num_updates"] < 10_000_000
+    with np.load(tmp_path / "run/metrics.npz") as metrics:
+        assert metrics["value_loss"].shape == (2, summary["num_updates"])
+
+
+def test_ctrl_c_before_the_first_chunk_leaves_nothing(tmp_path):
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = start_long_run(str(tmp_path / "run"), out)
+    wait_for((tmp_path / "run").exists)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130, log.read_text()
+    assert b"Traceback" not in log.read_bytes()
+    assert b"nothing was written" in log.read_bytes()
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,411 @@
+"""The comparison of methods: what it trains, what it writes, and what it refuses."""
+
+import contextlib
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from a2c_jax.experiment.cli import commands, main as cli
+from a2c_jax.experiment.cli.flags import parse_compare
+from a2c_jax.experiment.comparison import (
+    compare as comparison,
+    gradients,
+    report as comparison_report,
+)
+from a2c_jax.experiment.comparison.compare import Comparison, compare, resolve_all
+from a2c_jax.experiment.comparison.gradients import StageNoise
+from a2c_jax.experiment.config.config import SUITED
+from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.methods import A3C, GAE, METHODS, QActorCritic
+from a2c_jax.presets import PRESETS
+from a2c_jax.types import Metrics
+
+FILES = {"config.json", "summary.json", "curves.npz", "table.md", "comparison.png", ".lock"}
+NUMBERS = ["--num-seeds", "2", "--total-steps", "4000", "--hidden-sizes", "8"]
+TWO = ["--algorithms", "reinforce", "td-actor-critic", *NUMBERS]
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+def read_table(folder):
+    """The header and the rows of table.md."""
+    header, rule, *rows = (folder / "table.md").read_text().splitlines()
+    assert set(rule) == set("| -")
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in (header, *rows)]
+    return cells[0], cells[1:]
+
+
+def numbers(text):
+    """The numbers in a cell such as ``12.3``, ``4.5 to 6.7`` or ``0.5 ± 0.1``."""
+    return [float(number) for number in text.replace("to", " ").replace("±", " ").split()]
+
+
+def jobs_of(flags):
+    return resolve_all(*parse_compare(flags))
+
+
+def settings_of(flags):
+    return {name: one.settings for name, (one, _) in jobs_of(flags).items()}
+
+
+def test_a_comparison_writes_one_table_and_one_figure(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gradients, "_CRITIC_UPDATES", 4)
+    monkeypatch.setattr(gradients, "SEEDS", 2)
+    monkeypatch.setattr(gradients, "STAGES", (0.1, 0.5))
+    assert cli.main(["compare", *TWO, "--gradient-episodes", "4"]) == 0
+    names = ["reinforce", "td-actor-critic"]
+    (folder,) = (tmp_path / "runs").glob("CartPole-v1-compare-*")
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+
+    config = read(folder, "config.json")
+    assert config["seeds"] == [0, 1]
+    assert config["gradient_episodes"] == 4
+    assert list(config["methods"]) == names
+    for name, settings in config["methods"].items():
+        assert settings["method"] == name
+        assert settings["total_steps"] == 4000
+        assert settings["normalize_advantages"] is False
+    assert [settings["num_steps"] for settings in config["methods"].values()] == [500, 5]
+
+    summary = read(folder, "summary.json")
+    assert summary["finished"] is True
+    assert list(summary["methods"]) == names
+    assert [one["num_updates"] for one in summary["methods"].values()] == [4, 100]
+    assert [one["steps_per_seed"] for one in summary["methods"].values()] == [4000, 4000]
+    assert [stage["steps"] for stage in summary["gradient_variance"]] == [400, 2000]
+
+    with np.load(folder / "curves.npz") as curves:
+        assert set(curves.files) == {f"{n}/{what}" for n in names for what in ("steps", "returns")}
+        for name, points in zip(names, (4, 20), strict=True):
+            steps = np.linspace(4000 / points, 4000, points)
+            np.testing.assert_array_equal(curves[f"{name}/steps"], steps)
+            returns = curves[f"{name}/returns"]
+            assert returns.shape == (2, points)
+            # Each seed's mean over all of its episodes lies between its best and worst point.
+            final = summary["methods"][name]["final_returns"]
+            assert (np.nanmin(returns, axis=1) <= final).all()
+            assert (np.nanmax(returns, axis=1) >= final).all()
+
+    header, rows = read_table(folder)
+    assert [row[0] for row in rows] == names
+    assert "400 steps" in header[5]
+    assert "2,000 steps" in header[6]
+    screen = capsys.readouterr().out
+    for name, final, interval, solved, median, *ratios in rows:
+        one = summary["methods"][name]
+        np.testing.assert_allclose(numbers(final), one["final_return_iqm"], rtol=1e-3)
+        np.testing.assert_allclose(numbers(interval), one["final_return_interval_95"], rtol=1e-3)
+        assert one["fraction_solved"] == 0.0
+        assert (solved, median) == ("0%", "none")
+        assert f"{name}: 2 seeds of 4,000 steps" in screen
+        for cell, stage in zip(ratios, summary["gradient_variance"], strict=True):
+            if name == "reinforce":
+                assert cell == "1"
+            else:
+                ratio, error = numbers(cell)
+                np.testing.assert_allclose(ratio, stage["ratios"][name], rtol=0.06)
+                np.testing.assert_allclose(error, stage["errors"][name], rtol=0.5)
+    assert str(folder.relative_to(tmp_path)) in screen
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--algorithms", "a2c", "a2d"], "There is no algorithm 'a2d'; did you mean a2c? choose"),
+        (["--algorithms", "a2c", "gae", "a2c"], "algorithms holds a2c more than once; name every"),
+        (["--algorithms"], "algorithms is empty; name at least one"),
+        (["--gradient-episodes", "1"], "gradient_episodes is 1; give at least 3, or 0"),
+        (["--gradient-episodes", "2"], "gradient_episodes is 2; give at least 3, or 0"),
+        (["--gradient-episodes", "-3"], "gradient_episodes is -3; give at least 3, or 0"),
+        (["--preset", "article"], "preset is 'article', an algorithm of its own; give --preset"),
+        (["--preset", "article_as_printed"], "'article_as_printed', an algorithm of its own; gi"),
+        (["--preset", "defualt"], "There is no preset 'defualt'; did you mean default? choose"),
+        (["--env", "Pendulum-v1"], "For q-actor-critic: Pendulum-v1 has the "),
+        (["--num-seeds", "0"], "num_seeds is 0; give"),
+        (["--total-steps", "900"], "For reinforce: total_steps is 900, less than the 1000"),
+        (["--discount", "1.5"], "discount is 1.5; give"),
+        (["--algorithms", "gae", "--gae-lambda", "2"], "For gae: gae_lambda is 2.0; give"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(flags, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(comparison, "train_in_chunks", None)
+    assert cli.main(["compare", *flags]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir()), "something was written"
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "flags"),
+    [
+        (["a2c"], ["--gae-lambda", "0.5"]),
+        (["a2c", "gae"], ["--num-workers", "2"]),
+        (["a2c", "gae", "a3c"], ["--num-wrokers", "2"]),
+    ],
+)
+def test_a_flag_of_none_of_the_methods_is_unknown(algorithms, flags, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(comparison, "train_in_chunks", None)
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["compare", *flags, "--algorithms", *algorithms])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert "Unrecognized options" in error
+    assert flags[0] in error
+    assert not list(tmp_path.iterdir()), "something was written"
+
+
+def test_a_full_folder_is_refused_before_anything_is_trained(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert cli.main(["compare", *TWO, "--out", str(tmp_path)]) == 2
+    assert "is not empty; " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("preset", ["general", "stable_baselines3", "article_rollouts"])
+def test_each_method_has_the_preset_with_what_suits_it(preset):
+    settings = settings_of(["--preset", preset])
+    assert list(settings) == list(METHODS)
+    for name, method in METHODS.items():
+        expected = {"method": method, **SUITED.get(name, {})}
+        expected["normalize_advantages"] = False
+        assert settings[name] == dataclasses.replace(PRESETS[preset], **expected)
+
+
+def test_a_setting_that_was_changed_is_changed_for_all_methods():
+    changes = {"num_steps": 20, "learning_rate": 1e-4, "entropy_coef": 0.5}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in changes.items()]
+    plain = settings_of([])
+    for name, settings in settings_of(flags).items():
+        assert settings == dataclasses.replace(plain[name], **changes)
+
+
+def test_normalised_advantages_can_be_asked_for():
+    for settings in settings_of(["--normalize-advantages"]).values():
+        assert settings.normalize_advantages is True
+
+
+def test_a_flag_comes_before_what_suits_a_method_even_with_the_presets_own_value():
+    assert settings_of([])["reinforce"].num_steps == 500
+    flags = ["--num-steps", str(PRESETS["general"].num_steps)]
+    assert settings_of(flags)["reinforce"].num_steps == 5
+
+
+def test_a_setting_of_one_method_can_be_changed_among_others():
+    settings = settings_of(["--algorithms", "a2c", "gae", "--gae-lambda", "0.5"])
+    assert settings["gae"].method.gae_lambda == 0.5
+    assert settings["a2c"] == settings_of(["--algorithms", "a2c"])["a2c"]
+
+
+def test_settings_of_several_methods_are_each_for_its_own():
+    own = ["--num-workers", "3", "--random-order", "--gae-lambda", "0.5", "--expected"]
+    names = ["a2c", "a3c", "gae", "q-actor-critic"]
+    settings = settings_of([*own, "--algorithms", *names])
+    assert settings["a3c"].method == A3C(num_workers=3, random_order=True)
+    assert settings["gae"].method == GAE(gae_lambda=0.5)
+    assert settings["q-actor-critic"].method == QActorCritic(expected=True)
+    assert settings["a2c"] == settings_of(["--algorithms", "a2c"])["a2c"]
+
+
+def test_flags_of_two_methods_may_have_the_same_value():
+    flags = ["--num-workers", "1", "--gae-lambda", "1", "--algorithms", "a3c", "gae"]
+    settings = settings_of(flags)
+    assert settings["a3c"].method.num_workers == 1
+    assert settings["gae"].method.gae_lambda == 1.0
+
+
+@pytest.mark.parametrize("unknown", [["--no-such-flag", "1"], ["stray"]])
+def test_what_is_a_flag_of_no_method_is_refused(unknown, capsys):
+    flags = [*unknown, "--num-workers", "1", "--gae-lambda", "1", "--algorithms", "a3c", "gae"]
+    with pytest.raises(SystemExit):
+        settings_of(flags)
+    assert unknown[0] in capsys.readouterr().err
+
+
+def test_a_total_that_does_not_divide_is_said_for_each_method(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(comparison, "train_in_chunks", trained_at_once)
+    flags = ["--algorithms", "reinforce", "a2c", "--total-steps", "2040"]
+    flags += ["--gradient-episodes", "0", "--out", str(tmp_path / "run")]
+    assert cli.main(["compare", *flags]) == 0
+    screen = capsys.readouterr().out
+    assert "reinforce: total_steps=2,040 is no multiple of the 1,000 steps" in screen
+    assert "a2c: total_steps" not in screen, "2040 are 51 updates of 40 steps"
+
+
+@pytest.mark.parametrize("total_steps", [300_000, 12_345])
+def test_all_methods_have_the_same_seeds_and_steps_up_to_whole_updates(total_steps):
+    jobs = jobs_of(["--total-steps", str(total_steps), "--num-seeds", "3", "--seed", "7"])
+    assert list(jobs) == list(METHODS)
+    for config, job in jobs.values():
+        assert job.seeds == (7, 8, 9)
+        assert config.settings.total_steps == total_steps
+        assert job.unit == "steps"
+        assert total_steps - job.per_update < job.units_per_seed <= total_steps
+
+
+def trained_at_once(algorithm, keys, num_updates, layout, *, should_stop, **ignored):
+    """In place of training: an episode of return 480 in each update, half of them if stopped."""
+    done = num_updates // 2 if should_stop() else num_updates
+    ones = np.ones((len(keys), done), np.float32)
+    return Outcome(
+        [],
+        Metrics(
+            480 * ones, 480 * ones, ones, *[0 * ones] * 5, steps=algorithm.steps_per_update * ones
+        ),
+        1.0,
+        1.0,
+    )
+
+
+def compare_until(words, monkeypatch):
+    """Compares the methods until these words are shown."""
+    monkeypatch.setattr(comparison, "train_in_chunks", trained_at_once)
+    jobs = jobs_of(TWO)
+    console = Console(file=io.StringIO(), width=80)
+    return jobs, compare(jobs, console, lambda: words in console.file.getvalue())
+
+
+def test_an_interrupted_comparison_keeps_the_methods_that_finished(tmp_path, monkeypatch):
+    jobs, result = compare_until("td-actor-critic:", monkeypatch)
+    assert result.finished is False
+    assert list(result.summaries) == list(result.curves) == ["reinforce"]
+    assert result.summaries["reinforce"]["finished"] is True
+
+    config, _ = parse_compare(TWO)
+    comparison_report.write_comparison(tmp_path, config, jobs, result)
+    assert {path.name for path in tmp_path.iterdir()} == FILES - {".lock"}
+    summary = read(tmp_path, "summary.json")
+    assert summary["finished"] is False
+    assert list(summary["methods"]) == ["reinforce"]
+    assert summary["gradient_variance"] == []
+    header, rows = read_table(tmp_path)
+    assert len(header) == 5
+    assert [row[0] for row in rows] == ["reinforce"]
+
+
+def test_a_comparison_interrupted_in_its_first_method_has_nothing(monkeypatch):
+    _, result = compare_until("reinforce:", monkeypatch)
+    assert result == Comparison({}, {}, (), finished=False)
+
+
+def test_a_comparison_interrupted_before_anything_finished_writes_nothing(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        commands, "deferred_interrupt", lambda **_: contextlib.nullcontext(lambda: 2)
+    )
+    assert cli.main(["compare", *TWO, "--out", str(tmp_path / "run")]) == 130
+    assert "interrupted; nothing was written" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_gradient_episodes_leave_the_measurement_out(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(comparison, "train_in_chunks", trained_at_once)
+    monkeypatch.setattr(comparison, "measure_stages", lambda *args: asked.append(args) or ())
+    for episodes in ("0", "50"):
+        flags = ["compare", "--gradient-episodes", episodes, "--out", str(tmp_path / episodes)]
+        assert cli.main(flags) == 0
+        assert len(asked) == (episodes == "50")
+        assert list(read(tmp_path / episodes, "summary.json")["methods"]) == list(METHODS)
+    _, env, settings, preset, num_episodes, _ = asked[0]
+    assert env.name == "CartPole-v1"
+    every = settings_of([])
+    assert settings == {name: every[name] for name in METHODS if name != "a3c"}
+    assert preset == dataclasses.replace(PRESETS["general"], normalize_advantages=False)
+    assert num_episodes == 50
+
+
+@pytest.mark.parametrize("stages", [0, 1])
+def test_a_measurement_interrupted_keeps_the_training_and_the_stages_done(
+    tmp_path, monkeypatch, stages
+):
+    monkeypatch.setattr(comparison, "train_in_chunks", trained_at_once)
+    monkeypatch.setattr(comparison, "measure_stages", lambda *args: stages_of(0.5)[:stages])
+    answers = iter([0] * 3 + [2] * 9)  # asked by each method and before the measurement
+    monkeypatch.setattr(
+        commands, "deferred_interrupt", lambda **_: contextlib.nullcontext(lambda: next(answers))
+    )
+    assert cli.main(["compare", *TWO, "--out", str(tmp_path / "run")]) == 130
+    summary = read(tmp_path / "run", "summary.json")
+    assert summary["finished"] is True
+    assert [stage["name"] for stage in summary["gradient_variance"]] == ["2%"][:stages]
+
+
+def summary_of(**changes):
+    return {
+        "final_return_iqm": 485.26,
+        "final_return_interval_95": [460.04, 499.96],
+        "solved_threshold": 475.0,
+        "fraction_solved": 0.75,
+        "median_steps_to_solve": 123456.0,
+        **changes,
+    }
+
+
+def stages_of(ratio):
+    ratios, errors = dict.fromkeys(METHODS, ratio), dict.fromkeys(METHODS, 0.00321)
+    return tuple(StageNoise(name, 6000, 21.4, ratios, errors) for name in ("2%", "10%", "25%"))
+
+
+def test_the_table_in_words():
+    unsolved = summary_of(median_steps_to_solve=None, fraction_solved=0.0)
+    alone = summary_of(final_return_interval_95=None)
+    nothing = summary_of(final_return_iqm=None, final_return_interval_95=None)
+    no_threshold = summary_of(solved_threshold=None, fraction_solved=None)
+    ways = (summary_of(), unsolved, alone, nothing, no_threshold)
+    summaries = dict(zip(METHODS, ways, strict=False)) | {"a3c": summary_of()}
+    stages = stages_of(0.01234)[:1]
+    del stages[0].ratios["a3c"], stages[0].errors["a3c"]
+    header, *rows = comparison_report.table_rows(Comparison(summaries, {}, stages, True))
+    assert header == [
+        "method", "final return", "95 % interval", "solved", "median steps",
+        "gradient variance after 6,000 steps (return 21)",
+    ]  # fmt: skip
+    ratio = "0.012 ± 0.003"
+    assert rows == [
+        ["reinforce", "485.3", "460 to 500", "75%", "123,456", ratio],
+        ["reinforce-with-baseline", "485.3", "460 to 500", "0%", "none", ratio],
+        ["q-actor-critic", "485.3", "", "75%", "123,456", ratio],
+        ["td-actor-critic", "none", "", "75%", "123,456", ratio],
+        ["a2c", "485.3", "460 to 500", "", "", ratio],
+        ["a3c", "485.3", "460 to 500", "75%", "123,456", "as a2c"],
+    ]
+
+
+def test_the_table_on_the_screen_names_every_method_in_80_columns():
+    console = Console(file=io.StringIO(), width=80)
+    result = Comparison({name: summary_of() for name in METHODS}, {}, stages_of(0.0123), True)
+    console.print(comparison_report.comparison_table(result))
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    firsts = [words[0] for words in lines if words]
+    assert [name for name in METHODS if name in firsts] == list(METHODS)
+
+
+def test_returns_below_zero_and_of_thousands_can_be_read():
+    costs = summary_of(final_return_iqm=-1353.2, final_return_interval_95=[-1470.4, -999.7])
+    result = Comparison({"a2c": costs}, {}, (), True)
+    assert comparison_report.table_rows(result)[1][1:3] == ["-1353", "-1470 to -999.7"]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(comparison_report.comparison_table(result))
+    assert "-1353 -1470 to -1000" in console.file.getvalue()
+
+
+def test_a_ratio_to_a_gradient_that_does_not_vary_loses_nothing(tmp_path):
+    config, suited = parse_compare(TWO)
+    jobs = resolve_all(config, suited)
+    for ratio in (np.inf, np.nan):
+        curves = {"reinforce": (np.array([1, 2]), np.ones((2, 2)))}
+        result = Comparison({"reinforce": summary_of()}, curves, stages_of(ratio), True)
+        comparison_report.write_comparison(tmp_path, config, jobs, result)
+    assert read(tmp_path, "summary.json")["gradient_variance"][0]["ratios"]["reinforce"] is None

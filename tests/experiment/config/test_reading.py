@@ -1,0 +1,84 @@
+"""Configurations written as JSON and read again."""
+
+import dataclasses
+import json
+
+import pytest
+
+from a2c_jax import experiment
+from a2c_jax.experiment.cli.flags import parse_train
+from a2c_jax.experiment.config.config import default_config
+from a2c_jax.experiment.config.reading import read_config
+from a2c_jax.experiment.files import json_writer
+from a2c_jax.experiment.run.job import describe_config, make_job
+from a2c_jax.methods import METHODS
+from a2c_jax.presets import PRESETS
+
+PAIRS = [(preset, None) for preset in PRESETS] + [("default", name) for name in METHODS]
+
+
+def written(config, path):
+    with path.open("wb") as file:
+        json_writer(describe_config(config, make_job(config)))(file)
+    return path
+
+
+@pytest.mark.parametrize(("preset", "algorithm"), PAIRS)
+def test_every_configuration_comes_back(preset, algorithm, tmp_path):
+    config = dataclasses.replace(default_config(preset, algorithm), num_seeds=3)
+    read = read_config(written(config, tmp_path / "config.json"))
+    assert read.settings == config.settings
+    assert (read.preset, read.algorithm, read.env) == (preset, algorithm, config.env)
+    assert read.max_episode_steps == config.max_episode_steps
+    assert (read.seeds, read.num_seeds, read.seed) == (None, 3, 0)
+    assert make_job(read).seeds == (0, 1, 2)
+
+
+def test_changes_come_back(tmp_path):
+    changes = {"env": "Acrobot-v1", "max_episode_steps": 77, "seeds": (4, 9), "batch_size": 3}
+    config = experiment.configure(**changes, discount=0.5, hidden_sizes=(3, 4), max_grad_norm=2)
+    read = read_config(written(config, tmp_path / "config.json"))
+    assert read.settings == config.settings
+    assert {name: getattr(read, name) for name in changes} == changes
+
+
+def test_what_a_file_does_not_hold_is_the_presets(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"preset": "stable_baselines3", "settings": {"discount": 1}}))
+    read = read_config(path)
+    assert read.settings == dataclasses.replace(PRESETS["stable_baselines3"], discount=1.0)
+    assert type(read.settings.discount) is float
+
+
+def test_configure_takes_fields_and_settings_and_refuses_others():
+    config = experiment.configure("article", num_seeds=3, discount=0.9)
+    assert (config.num_seeds, config.settings.discount, config.max_episode_steps) == (3, 0.9, 200)
+    with pytest.raises(ValueError, match="no setting 'learning_rat'; did you mean learning_rate"):
+        experiment.configure(learning_rat=1.0)
+    with pytest.raises(ValueError, match="no setting 'method'"):
+        experiment.configure(method=None)
+
+
+@pytest.mark.parametrize(
+    ("content", "preset"), [({}, "default"), ({"env": "Acrobot-v1"}, "acrobot")]
+)
+def test_a_file_without_a_preset_gets_that_of_its_environment(content, preset, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(content))
+    assert read_config(path).preset == preset
+
+
+def test_a_file_without_one_gets_that_of_the_environment_it_is_used_on(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"settings": {"num_envs": 16}}))
+    config = parse_train(["--config", str(path), "--env", "Catch-bsuite"])
+    assert (config.preset, config.env, config.settings.num_envs) == ("catch", "Catch-bsuite", 16)
+
+
+def test_scales_come_back_as_numbers(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"settings": {"observation_scale": [1, 0.5, 5, 2]}}))
+    assert read_config(path).settings.observation_scale == (1.0, 0.5, 5.0, 2.0)
+    path.write_text(json.dumps({"settings": {"observation_scale": [1, "a"]}}))
+    with pytest.raises(ValueError, match=r"observation_scale is \[1, 'a'\]; give numbers"):
+        read_config(path)

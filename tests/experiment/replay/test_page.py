@@ -1,0 +1,267 @@
+"""The page holds the recording, loads nothing, and its script runs."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import softmax
+
+import a2c_jax as a2c
+from a2c_jax.experiment.replay.page import replay_page
+from a2c_jax.experiment.replay.recording import Recording
+
+
+def made_recording(length=20, components=(4,), num_actions=2, env_name="CartPole-v1"):
+    """Two seeds of two episodes: ``length`` steps to the time limit, and fewer to a fall."""
+    random = np.random.default_rng(0)
+    shape = (2, 2, length)
+    return Recording(
+        env_name=env_name,
+        action_space=a2c.Discrete(num_actions),
+        seeds=(3, 8),
+        observations=random.uniform(-0.2, 0.2, (*shape, *components)),
+        final_observations=random.uniform(-0.2, 0.2, (2, 2, *components)),
+        actions=random.integers(0, num_actions, shape),
+        outputs=random.normal(size=(*shape, num_actions)),
+        values=random.normal(50, 3, shape),
+        rewards=np.ones(shape),
+        lengths=np.array([[length, length - 2], [length - 1, length]]),
+        terminated=np.array([[False, True], [True, False]]),
+    )
+
+
+OTHER = {
+    "image": {"components": (10, 10, 4), "num_actions": 3},
+    "many actions": {"components": (2,), "num_actions": 18},
+    "one number": {"components": (), "num_actions": 2},
+}
+
+
+def data_of(page):
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    return json.loads(text)
+
+
+def test_the_page_holds_the_recording():
+    recording = made_recording()
+    data = data_of(replay_page(recording, title="a title"))
+    assert [seed["seed"] for seed in data["seeds"]] == [3, 8]
+    for s, seed in enumerate(data["seeds"]):
+        for e, episode in enumerate(seed["episodes"]):
+            length = recording.lengths[s, e]
+            seen = np.array(episode["observations"])
+            assert seen.shape == (4, length + 1), "and the state it ended in"
+            np.testing.assert_allclose(
+                seen[:, :-1].T, recording.observations[s, e, :length], rtol=1e-3
+            )
+            np.testing.assert_allclose(seen[:, -1], recording.final_observations[s, e], rtol=1e-3)
+            assert episode["actions"] == recording.actions[s, e, :length].tolist()
+            np.testing.assert_allclose(
+                np.transpose(episode["probabilities"]),
+                softmax(recording.outputs[s, e, :length], axis=-1),
+                rtol=1e-3,
+            )
+            np.testing.assert_allclose(
+                episode["values"], recording.values[s, e, :length], rtol=1e-5
+            )
+            assert episode["rewards"] == [1] * length
+            assert episode["ending"] == (
+                "pole fell" if recording.terminated[s, e] else "time limit"
+            )
+
+
+@pytest.mark.parametrize("other", OTHER.values(), ids=OTHER)
+def test_the_page_of_another_environment_has_no_drawing(other):
+    recording = made_recording(**other, env_name="Other-v0")
+    data = data_of(replay_page(recording, title="a title"))
+    episode = data["seeds"][0]["episodes"][0]
+    assert data["drawing"] is None
+    few = len(recording.final_observations[0, 0].ravel()) <= 8
+    assert (len(data["components"]) > 0) == (len(episode["observations"]) > 0) == few
+    if len(data["actions"]) > 7:
+        taken = recording.actions[0, 0, :, None]
+        expected = np.take_along_axis(softmax(recording.outputs[0, 0], axis=-1), taken, axis=-1)[
+            :, 0
+        ]
+        np.testing.assert_allclose(episode["probabilities"], [expected], rtol=1e-3)
+
+
+def test_the_page_loads_nothing_from_elsewhere():
+    page = replay_page(made_recording(), title="a title")
+    assert "://" not in page
+    assert not re.search(r"<(link|img|iframe|object|embed)\b|@import|url\(|\bsrc=|\bfetch\(", page)
+    assert re.findall(r"<script[^>]*>", page) == [
+        '<script type="application/json" id="data">',
+        "<script>",
+    ]
+
+
+def test_hostile_text_stays_text():
+    hostile = "</title></script><script>alert(1)</script><b>__DATA__ __NOTE__ & \"'\\1"
+    recording = made_recording(env_name=f"CartPole {hostile}")
+    page = replay_page(recording, title=hostile, note=hostile)
+    plain = replay_page(made_recording(), title="a title")
+    assert page.count("<script") == plain.count("<script") == 2
+    assert page.count("</script") == 2
+    assert "<b>__" not in page
+    assert data_of(page)["env"] == recording.env_name
+    escaped = "&lt;/title&gt;&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;&lt;b&gt;__DATA__"
+    assert page.count(escaped) == 3, "the title twice, and the note"
+
+
+def test_numbers_that_are_missing_are_null():
+    recording = made_recording()
+    recording.values[0, 0, 3] = np.nan
+    recording.observations[0, 0, 4, 1] = np.inf
+    episode = data_of(replay_page(recording, title="a title"))["seeds"][0]["episodes"][0]
+    assert [i for i, value in enumerate(episode["values"]) if value is None] == [3]
+    assert [i for i, x in enumerate(episode["observations"][1]) if x is None] == [4]
+
+
+def test_a_page_of_eight_long_episodes_is_small():
+    recording = made_recording(length=500)
+    many = [np.concatenate([array] * 4) for array in recording[3:]]
+    recording = Recording(
+        "CartPole-v1", a2c.Discrete(2), tuple(range(8)), *many
+    )  # of two episodes each
+    assert len(replay_page(recording, title="a title")) < 600_000
+
+
+# The page in a browser
+
+# What a reader would do, and after each of it the step, the return and the action.
+SCRIPT = """
+<pre id="log"></pre><script>
+window.onerror = (message) => { document.getElementById("log").textContent += message + "\\n"; };
+const log = (what) => { document.getElementById("log").textContent += [what,
+  ...["step", "return", "action", "value", "ending"].map(
+    (id) => document.getElementById(id).textContent)].join("|") + "\\n"; };
+const key = (name, more) => document.body.dispatchEvent(
+  new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true, ...more }));
+const choose = (id, value) => { const field = document.getElementById(id); field.value = value;
+  field.dispatchEvent(new Event("change")); };
+log("opened");
+key("ArrowRight"); log("right");
+key("ArrowLeft", { shiftKey: true }); log("ten left");
+key("End"); log("end");
+document.getElementById("back").click(); log("back");
+const scrub = document.getElementById("scrub"); scrub.value = 4;
+scrub.dispatchEvent(new Event("input")); log("scrub");
+choose("seed", 1); log("seed"); choose("episode", 1); log("episode");
+const chart = document.querySelector(".chart canvas"), box = chart.getBoundingClientRect();
+chart.setPointerCapture = () => {};
+chart.dispatchEvent(new PointerEvent("pointerdown",
+  { clientX: box.left + (box.width + 50 - 12) / 2, clientY: box.top + 20 }));
+log("chart");
+// Pictures come seldom while time is a pretence, so they are asked of a clock.
+window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 20);
+key("Home"); key(" "); log(document.getElementById("play").getAttribute("aria-label"));
+setTimeout(() => log("while playing"), 200);
+setTimeout(() => log(document.getElementById("play").getAttribute("aria-label")), 1000);
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Opens a page without a window: ``browser(page, hash, *flags)`` gives its final DOM."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if not found:
+        pytest.skip(f"there is no browser to open the page with: none of {', '.join(names)}")
+    folder = tmp_path_factory.mktemp("browser")
+
+    def run(page, address="", *flags):
+        file = folder / "page.html"
+        file.write_text(page, encoding="utf-8")
+        command = [
+            found, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=6000",
+            "--window-size=900,1200", *flags, file.as_uri() + address,
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+        return done.stdout.decode()
+
+    return run
+
+
+def fields(dom):
+    return dict(re.findall(r'<dd id="(\w+)">(.*?)</dd>', dom))
+
+
+def test_the_page_opens_at_the_step_of_its_address(browser):
+    recording = made_recording()
+    page = replay_page(recording, title="a title")
+    shown = fields(browser(page, "#seed=8&episode=1&step=12", "--dump-dom"))
+    action = recording.actions[1, 1, 12]
+    probability = 100 * softmax(recording.outputs[1, 1, 12])[action]
+    assert shown["step"] == "12 / 20"
+    assert shown["return"] == "12"
+    name, percent = re.fullmatch(r"(\w+) \((.*) %\)", shown["action"]).groups()
+    assert name == ("left", "right")[action]
+    assert float(percent) == pytest.approx(probability, rel=5e-3)
+    assert float(shown["value"]) == pytest.approx(recording.values[1, 1, 12], rel=1e-3)
+    assert shown["ending"] == "time limit"
+
+
+@pytest.mark.parametrize("address", ["", "#seed=99&episode=-1&step=oops", "#step=-4", "#episode=7"])
+def test_a_bad_address_opens_the_beginning(browser, address):
+    shown = fields(browser(replay_page(made_recording(), title="a title"), address, "--dump-dom"))
+    assert shown["step"] == "0 / 20"
+    assert shown["return"] == "0"
+
+
+def test_the_controls_do_what_they_say(browser):
+    page = replay_page(made_recording(), title="a title").replace("</body>", SCRIPT + "</body>")
+    dom = browser(page, "#step=12", "--dump-dom")
+    log = [line.split("|") for line in re.search(r'id="log">(.*?)</pre>', dom, re.S)[1].split("\n")]
+    during = log.pop(-3)
+    assert during[0] == "while playing"
+    assert 5 <= int(during[1].split()[0]) <= 15, "10 steps in 0.2 seconds"
+    assert [line[:2] for line in log[:-1]] == [
+        ["opened", "12 / 20"],
+        ["right", "13 / 20"],
+        ["ten left", "3 / 20"],
+        ["end", "20 / 20"],
+        ["back", "19 / 20"],
+        ["scrub", "4 / 20"],
+        ["seed", "0 / 19"],
+        ["episode", "0 / 20"],
+        ["chart", "10 / 20"],
+        ["Pause", "0 / 20"],
+        ["Play", "20 / 20"],
+    ]
+    assert log[3][1:] == ["20 / 20", "20", "–", "–", "time limit"]
+    assert log[6][-1] == "pole fell"
+
+
+@pytest.mark.parametrize("other", OTHER.values(), ids=OTHER)
+def test_the_page_of_another_environment_runs(browser, other):
+    recording = made_recording(**other, env_name="Other-v0")
+    recording.values[:] = np.nan
+    page = replay_page(recording, title="a title")
+    shown = fields(browser(page, "#step=5", "--dump-dom"))
+    assert shown["step"] == "5 / 20"
+    assert shown["action"].startswith(f"action {recording.actions[0, 0, 5]} (")
+    assert shown["value"] == "–"
+
+
+def test_the_page_is_drawn(browser, tmp_path):
+    page = replay_page(made_recording(), title="a title")
+    pictures = []
+    for flags in ((), ("--force-dark-mode",)):
+        file = tmp_path / "page.png"
+        browser(page, "#step=5", f"--screenshot={file}", *flags)
+        with Image.open(file) as image:
+            pictures.append(np.asarray(image.convert("RGB")))
+    for picture in pictures:
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 200
+        for color in [(0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)]:
+            assert (picture == color).all(axis=-1).sum() > 50, "the lines of the charts"
+    light, dark = (picture[0, 0].mean() for picture in pictures)
+    assert light > 200
+    assert dark < 60

@@ -1,0 +1,154 @@
+"""Checkpoints and the metrics' file: whole, damaged, cut short, unfinished."""
+
+import random
+import shutil
+
+import numpy as np
+import pytest
+from test_metrics import some_metrics
+
+from a2c_jax.experiment.run import checkpoints, series
+from a2c_jax.experiment.run.checkpoints import Checkpoint
+from a2c_jax.experiment.run.series import SeriesEnd
+
+ARRAYS = {
+    "params.kernel": np.arange(600, dtype=np.float32).reshape(3, 200),
+    "key": np.array([[1, 2], [3, 2**32 - 1]], np.uint32),
+    "update": np.array([7, 7, 7], np.int32),
+    "nothing": np.zeros((3, 0), np.float32),
+}
+ABOUT = {"run": {"env": "CartPole-v1", "seeds": [0, 1, 2], "rate": 0.1}, "none": None}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    checkpoints.save(tmp_path, 5, Checkpoint(ARRAYS, ABOUT))
+    return tmp_path
+
+
+def assert_whole(checkpoint):
+    assert checkpoint.about == ABOUT
+    assert checkpoint.arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        assert checkpoint.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(checkpoint.arrays[name], array)
+
+
+def test_a_checkpoint_comes_back_as_it_was(folder):
+    assert checkpoints.saved(folder) == [5]
+    assert_whole(checkpoints.load(folder, 5))
+
+
+def test_the_last_two_are_kept_in_order_of_their_numbers(folder):
+    for number in (40, 100):
+        checkpoints.save(folder, number, Checkpoint(ARRAYS, ABOUT))
+    assert checkpoints.saved(folder) == [40, 100]
+
+
+def test_unfinished_saves_are_no_checkpoints_and_are_removed(folder):
+    (folder / "40.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
+    assert checkpoints.saved(folder) == [5]
+    checkpoints.remove_unfinished(folder)
+    assert [path.name for path in folder.iterdir()] == ["5"]
+    assert checkpoints.saved(folder / "not there") == []
+
+
+@pytest.mark.parametrize("how", ["cut", "flip"])
+def test_a_damaged_file_is_found_wherever_it_is(folder, how):
+    """Whatever happens to whichever file: the right arrays, or a sentence; never wrong arrays."""
+    dice = random.Random(0)
+    whole = folder / "whole"
+    shutil.copytree(folder / "5", whole)
+    refused = []
+    for path in sorted(path for path in whole.rglob("*") if path.is_file()):
+        data = bytearray(path.read_bytes())
+        if how == "cut":
+            data = data[: len(data) // 2]
+        else:
+            data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        target = folder / "5" / path.relative_to(whole)
+        target.write_bytes(data)
+        try:
+            assert_whole(checkpoints.load(folder, 5))
+        except ValueError as error:
+            refused.append(str(error))
+        target.write_bytes(path.read_bytes())
+    assert len(refused) >= 4
+    assert all(text.startswith("it is damaged") and "\n" not in text for text in refused)
+    assert_whole(checkpoints.load(folder, 5))
+
+
+def test_an_array_changed_with_the_means_of_the_format_is_found(folder):
+    changed = dict(ARRAYS, update=np.array([7, 7, 8], np.int32))
+    other = folder / "other"
+    checkpoints.save(other, 5, Checkpoint(changed, ABOUT))
+    shutil.rmtree(other / "5" / "seal")
+    shutil.copytree(folder / "5" / "seal", other / "5" / "seal")
+    with pytest.raises(ValueError, match="it is damaged: the checksum of update is another"):
+        checkpoints.load(other, 5)
+
+
+def test_a_checkpoint_renamed_is_found(folder):
+    (folder / "5").rename(folder / "6")
+    with pytest.raises(ValueError, match="it is checkpoint 5 under another name"):
+        checkpoints.load(folder, 6)
+
+
+def test_what_cannot_be_saved_is_an_os_error_and_leaves_the_older_ones(folder, monkeypatch):
+    monkeypatch.setattr(
+        checkpoints, "_flush", lambda place: (_ for _ in ()).throw(OSError(28, "x"))
+    )
+    for _ in range(2):
+        with pytest.raises(OSError, match="x"):
+            checkpoints.save(folder, 6, Checkpoint(ARRAYS, ABOUT))
+        shutil.rmtree(folder / "6")
+    (folder / "7").write_text("in the way")
+    with pytest.raises(OSError, match="exist"):
+        checkpoints.save(folder, 7, Checkpoint(ARRAYS, ABOUT))
+    assert_whole(checkpoints.load(folder, 5))
+
+
+def metrics(num_updates, seeds=3):
+    dice = np.random.default_rng(1)
+    counts = dice.integers(0, 4, (seeds, 20)).astype(np.float32)
+    whole = some_metrics(counts, dice.normal(size=(seeds, 20)).astype(np.float32))
+    return type(whole)(*(np.asarray(field)[:, :num_updates] for field in whole))
+
+
+def test_metrics_appended_in_pieces_are_read_whole(tmp_path):
+    path, end = tmp_path / "metrics", SeriesEnd(0, 0)
+    for number in (4, 5, 20):
+        end = series.append(path, end, metrics(number))
+        assert end.num_updates == number
+        for ours, expected in zip(series.read(path, end, 3), metrics(number), strict=True):
+            np.testing.assert_array_equal(ours, np.float32(expected))
+    assert path.stat().st_size == 20 * 3 * 9 * 4
+
+
+def test_what_stands_behind_the_end_is_of_no_account_and_is_written_over(tmp_path):
+    path = tmp_path / "metrics"
+    early = series.append(path, SeriesEnd(0, 0), metrics(4))
+    series.append(path, early, metrics(9))
+    np.testing.assert_array_equal(
+        series.read(path, early, 3).episode_count, metrics(4).episode_count
+    )
+    late = series.append(path, early, metrics(20))
+    np.testing.assert_array_equal(
+        series.read(path, late, 3).episode_count, metrics(20).episode_count
+    )
+
+
+def test_damaged_metrics_are_found(tmp_path):
+    path = tmp_path / "metrics"
+    end = series.append(path, SeriesEnd(0, 0), metrics(9))
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[:-1])
+    with pytest.raises(ValueError, match="metrics is cut short: 971 of 972 bytes"):
+        series.read(path, end, 3)
+    data[100] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="metrics is damaged: its checksum is another"):
+        series.read(path, end, 3)
+    path.unlink()
+    with pytest.raises(ValueError, match="metrics cannot be read"):
+        series.read(path, end, 3)

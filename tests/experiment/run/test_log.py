@@ -1,0 +1,143 @@
+"""What is logged of a run, and loggers that fail."""
+
+import json
+import struct
+import sys
+import types
+
+import numpy as np
+import pytest
+from test_metrics import some_metrics
+
+from a2c_jax import experiment
+from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.evaluation import Evaluations
+from a2c_jax.experiment.run.job import make_job
+from a2c_jax.experiment.run.log import (
+    Guarded,
+    JsonLines,
+    TensorBoard,
+    WeightsAndBiases,
+    chunk_figures,
+    open_loggers,
+)
+
+CONFIG = experiment.configure(num_seeds=2)
+
+
+def outcome():
+    counts = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 1.0]], np.float32)
+    sums = np.array([[9.0, 0.0, 30.0], [0.0, 0.0, 60.0]], np.float32)
+    return Outcome([], some_metrics(counts, sums), 4.0, 2.0)
+
+
+def no_evaluations():
+    return Evaluations(np.array([], int), np.zeros((2, 0)), np.zeros((2, 0)))
+
+
+def test_the_figures_are_means_over_the_episodes_since_then():
+    figures = chunk_figures(make_job(CONFIG), outcome(), no_evaluations(), since=1)
+    assert (figures["update"], figures["steps"], figures["episodes"]) == (3, 120, 3.0)
+    assert figures["episode_return"] == 30.0  # 90 over 3 episodes; the first update is left out
+    assert "evaluation_return" not in figures
+    none = outcome()._replace(metrics=some_metrics(np.zeros((2, 3)), np.zeros((2, 3))))
+    nothing = chunk_figures(make_job(CONFIG), none, no_evaluations(), since=0)
+    assert nothing["episode_return"] is None
+
+
+def test_an_evaluation_is_told_once():
+    evaluations = Evaluations(
+        np.array([1, 3]), np.array([[5.0, 7.0], [5.0, 9.0]]), np.array([[1.0, 2.0], [1.0, 4.0]])
+    )
+    figures = chunk_figures(make_job(CONFIG), outcome(), evaluations, since=1)
+    assert (figures["evaluation_return"], figures["evaluation_length"]) == (8.0, 3.0)
+    before = evaluations._replace(updates=np.array([1, 2]))
+    assert "evaluation_return" not in chunk_figures(make_job(CONFIG), outcome(), before, since=2)
+
+
+def test_json_lines_drop_what_will_be_done_again_and_what_is_half_written(tmp_path):
+    path = tmp_path / "log.jsonl"
+    logger = JsonLines(path, 0)
+    for update in (2, 4, 6):
+        logger.log(update, {"update": update, "episode_return": None})
+    logger.close()
+    with path.open("a") as file:
+        file.write('{"update": 1')
+    logger = JsonLines(path, 4)
+    logger.log(5, {"update": 5})
+    logger.close()
+    assert [json.loads(line)["update"] for line in path.read_text().splitlines()] == [2, 4, 5]
+    JsonLines(path, 0).close()
+    assert path.read_text() == ""
+
+
+def scalars(folder):
+    """What stands in TensorBoard's files, read without its library's reader."""
+    event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
+    found = []
+    for path in folder.glob("events.*"):
+        data = path.read_bytes()
+        while data:  # a record: length, its checksum, the event, its checksum
+            (length,) = struct.unpack("<Q", data[:8])
+            event = event_pb2.Event.FromString(data[12 : 12 + length])
+            found += [(v.tag, event.step, v.simple_value) for v in event.summary.value]
+            data = data[16 + length :]
+    return found
+
+
+def test_tensorboard_files_hold_the_figures(tmp_path):
+    logger = TensorBoard(tmp_path)
+    logger.log(40, {"episode_return": 2.5, "entropy": None})
+    logger.log(80, {"episode_return": 3.5})
+    logger.close()
+    found = scalars(tmp_path / "tensorboard")
+    assert found == [("episode_return", 40, 2.5), ("episode_return", 80, 3.5)]
+
+
+def fake_wandb(log):
+    calls = []
+    run = types.SimpleNamespace(log=log or calls.append, finish=lambda: calls.append("finished"))
+    return types.SimpleNamespace(init=lambda **settings: calls.append(settings) or run), calls
+
+
+def test_weights_and_biases_is_told_settings_and_figures(tmp_path, monkeypatch):
+    module, calls = fake_wandb(None)
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    logger = WeightsAndBiases(tmp_path / "evening", {"env": "CartPole-v1"})
+    logger.log(40, {"steps": 40, "episode_return": 2.5, "entropy": None})
+    logger.close()
+    assert calls[0]["name"] == "evening"
+    assert calls[0]["config"] == {"env": "CartPole-v1"}
+    assert calls[1:] == [{"steps": 40, "episode_return": 2.5}, "finished"]
+
+
+def test_a_logger_that_is_missing_or_fails_is_told_once_and_goes(tmp_path, monkeypatch):
+    def fail(figures):
+        raise RuntimeError("no network")
+
+    told = []
+    monkeypatch.setitem(sys.modules, "wandb", fake_wandb(fail)[0])
+    logger = Guarded("Weights & Biases", lambda: WeightsAndBiases(tmp_path, {}), told.append)
+    for _ in range(3):
+        logger.log(1, {"episode_return": 1.0})
+    logger.close()
+    assert told == ["No more Weights & Biases: no network. Training goes on."]
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    logger = Guarded("Weights & Biases", lambda: WeightsAndBiases(tmp_path, {}), told.append)
+    logger.log(1, {})
+    assert len(told) == 2
+
+
+def test_a_run_is_logged_where_it_is_asked_to_be(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    said = []
+    config = experiment.configure(num_seeds=2, tensorboard=True, wandb=True)
+    loggers = open_loggers(config, tmp_path, {}, 0, said.append)
+    for logger in loggers:
+        logger.log(40, {"update": 1, "episode_return": 2.0})
+        logger.close()
+    assert len(said) == 1
+    assert said[0].startswith("No more Weights & Biases")
+    assert said[0].endswith("(pip install -e '.[wandb]'). Training goes on.")
+    assert scalars(tmp_path / "tensorboard")[1] == ("episode_return", 40, 2.0)
+    assert json.loads((tmp_path / "log.jsonl").read_text())["update"] == 1

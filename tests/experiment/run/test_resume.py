@@ -1,0 +1,366 @@
+"""Going on with a run: to the bit, and only with what belongs to it."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from comparing import assert_identical
+
+from a2c_jax import experiment
+from a2c_jax.experiment import files
+from a2c_jax.experiment.cli import flags as parsing, main as cli
+from a2c_jax.experiment.run import train as run_training
+from a2c_jax.experiment.run.job import make_job
+from a2c_jax.experiment.run.train import WriteError
+
+CONSTANT = {"learning_rate": 1e-3, "final_learning_rate": 1e-3}
+SMALL = {"num_seeds": 3, "hidden_sizes": (8,), "total_steps": 800, **CONSTANT}
+
+
+def configure(out, **changes):
+    return experiment.configure(**{**SMALL, **changes}, out=out)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An undisturbed run of 60 updates, evaluated on the way."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    config = configure(out, total_steps=2400, evaluate_every=20, evaluate_episodes=2)
+    return experiment.train_run(config)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A run with two checkpoints, after 10 and 20 updates."""
+    folder = tmp_path_factory.mktemp("saved") / "run"
+    experiment.train_run(configure(folder, total_steps=400))
+    experiment.resume_run(folder, 800)
+    return folder
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(saved, folder)
+    return folder
+
+
+def assert_same_run(ours, theirs):
+    assert_identical(ours.state, theirs.state)
+    assert_identical(ours.metrics, theirs.metrics)
+    assert_identical(ours.evaluations, theirs.evaluations)
+
+
+def test_a_run_raised_again_and_again_is_the_whole_run_bit_for_bit(whole, tmp_path):
+    out = tmp_path / "run"
+    first = configure(out, total_steps=800, evaluate_every=20, evaluate_episodes=2)
+    assert experiment.train_run(first).summary["num_updates"] == 20
+    assert experiment.resume_run(out, 1000).summary["num_updates"] == 25
+    last = experiment.resume_run(out, 2400)
+    assert last.evaluations.updates.tolist() == [20, 25, 40, 60]
+    kept = np.array([0, 2, 3])
+    evaluations = type(last.evaluations)(*(field[..., kept] for field in last.evaluations))
+    assert_same_run(last._replace(evaluations=evaluations), whole)
+    assert_same_run(experiment.load_run(out), last)
+    lines = (out / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["update"] for line in lines] == [20, 25, 40, 60]
+    resumed = json.loads((out / "config.json").read_text())["about"]["resumed"]
+    assert [one["num_updates"] for one in resumed] == [20, 25]
+    with np.load(out / "metrics.npz") as metrics:
+        np.testing.assert_array_equal(metrics["evaluation_returns"], last.evaluations.returns)
+
+
+def test_a_finished_run_resumed_writes_its_results_again(copy, capsys):
+    (copy / "summary.json").unlink()
+    assert cli.main(["train", "--resume", str(copy)]) == 0
+    assert "is finished: 800 of 800 steps. Raise --total-steps to go on." in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert json.loads((copy / "summary.json").read_text())["num_updates"] == 20
+
+
+def test_the_rate_of_a_lengthened_schedule_is_told(tmp_path, capsys):
+    out = tmp_path / "run"
+    experiment.train_run(configure(out, total_steps=400, final_learning_rate=0.0))
+    assert cli.main(["train", "--resume", str(out), "--total-steps", "480"]) == 0
+    assert "the learning rate falls as in a run of the new length" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_a_run_without_a_checkpoint_begins_anew(copy, saved):
+    shutil.rmtree(copy / "checkpoints")
+    with pytest.raises(ValueError, match="which has no checkpoint yet; wait"):
+        experiment.load_run(copy)
+    assert_same_run(experiment.resume_run(copy), experiment.load_run(saved))
+
+
+def test_what_an_interrupted_save_left_is_cleared_away(copy, saved):
+    shutil.copytree(copy / "checkpoints" / "20", copy / "checkpoints" / "30.orbax-checkpoint-tmp")
+    with (copy / "checkpoints" / "metrics.f32").open("ab") as file:
+        file.write(b"more")
+    assert_same_run(experiment.resume_run(copy), experiment.load_run(saved))
+    assert {path.name for path in (copy / "checkpoints").iterdir()} == {"10", "20", "metrics.f32"}
+
+
+def refusal(folder, capsys, *flags):
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert cli.main(["train", "--resume", str(folder), *flags]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {**after, folder / ".lock": b""} == {**before, folder / ".lock": b""}
+    return error
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (
+            ["--learning-rate", "0.1", "--seed", "4"],
+            "but seed is 4 and was 0, learning_rate is 0.1 and was 0.001; leave that out, or",
+        ),
+        (["--env", "Acrobot-v1"], "env is 'Acrobot-v1' and was 'CartPole-v1'; leave"),
+        (["--num-seeds", "4"], "num_seeds is 4 and was 3; leave"),
+        (["--evaluate-every", "10"], "evaluate_every is 10 and was None"),
+        (["--out", "elsewhere"], "and was None; leave that out"),
+        (
+            ["--total-steps", "760"],
+            "total_steps is 760, and the run has done 800 steps; give at least 880",
+        ),
+        (["--total-steps", "840"], "total_steps is 840, and the run has done 800 steps"),
+        (["--total-steps", "0"], "total_steps is 0; give"),
+    ],
+)
+def test_other_settings_are_refused_and_named(copy, capsys, flags, sentence):
+    assert sentence in refusal(copy, capsys, *flags)
+
+
+def test_the_run_s_own_settings_may_be_repeated(copy, saved):
+    flags = ["--num-seeds", "3", "--seed", "0", "--learning-rate", "1e-3", "--total-steps", "800"]
+    assert cli.main(["train", "--resume", str(copy), *flags]) == 0
+    assert_same_run(experiment.load_run(copy), experiment.load_run(saved))
+    config = experiment.configure(**SMALL, resume=copy)
+    assert experiment.train_run(config).summary["num_updates"] == 20
+
+
+def test_a_raise_can_be_taken_back(copy):
+    edit_config(copy, settings={"total_steps": 80_000_000})
+    assert experiment.resume_run(copy, 1600).summary["finished"] is True
+
+
+def test_logging_goes_on_as_it_was_told(copy):
+    edit_config(copy, tensorboard=True, checkpoint_every=3)
+    run = experiment.resume_run(copy, 1200)
+    assert (run.config.tensorboard, run.config.checkpoint_every) == (True, 3)
+    assert (copy / "tensorboard").is_dir()
+
+
+def test_a_configuration_file_s_seeds_give_way_to_those_that_are_given(saved, tmp_path):
+    config = str(saved / "config.json")
+    assert parsing.parse_train(["--config", config]).num_seeds == 3
+    told = parsing.parse_train(["--config", config, "--num-seeds", "5", "--seed", "7"])
+    assert make_job(told).seeds == (7, 8, 9, 10, 11)
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"seeds": [4, 9]}))
+    assert make_job(parsing.parse_train(["--config", str(path)])).seeds == (4, 9)
+    told = parsing.parse_train(["--config", str(path), "--num-seeds", "2"])
+    assert make_job(told).seeds == (0, 1)
+    _, shared = parsing.parse_sweep(["--config", str(path), "--num-seeds", "2"])
+    assert make_job(shared).seeds == (0, 1)
+
+
+def test_a_signal_before_anything_is_trained_has_its_own_exit_code(tmp_path, monkeypatch, capsys):
+    flags = ["--num-seeds", "1", "--hidden-sizes", "8", "--out", str(tmp_path / "run")]
+    for number in (2, 15):
+        never = contextlib.nullcontext(lambda n=number: n)
+        monkeypatch.setattr(run_training, "deferred_interrupt", lambda context=never, **_: context)
+        assert cli.main(["train", *flags]) == 128 + number
+        assert "nothing was written" in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+
+
+def edit_config(folder, **changes):
+    content = json.loads((folder / "config.json").read_text())
+    content["settings"].update(changes.pop("settings", {}))
+    (folder / "config.json").write_text(json.dumps({**content, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {
+                "env": "Acrobot-v1",
+                "max_episode_steps": 500,
+                "settings": {"observation_scale": []},
+            },
+            "it is of another environment: env is 'C",
+        ),
+        ({"settings": {"hidden_sizes": [4]}}, "of another network: hidden_sizes is [8], and the"),
+        (
+            {"seeds": [0, 1, 5]},
+            "it is of other seeds: seeds is [0, 1, 2], and the run's is [0, 1, 5]",
+        ),
+        (
+            {"settings": {"discount": 0.5}},
+            "it is of other settings: discount is 0.99, and the run's",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(copy, capsys, changes, sentence):
+    edit_config(copy, **changes)
+    error = refusal(copy, capsys)
+    assert sentence in error
+    assert "; no older one loads; train anew, with --config" in error
+
+
+def test_a_checkpoint_whose_arrays_do_not_fit_is_refused(saved, copy, monkeypatch):
+    # As if another version made another state out of the same settings.
+    config = experiment.load_run(saved).config
+    other = dataclasses.replace(config.settings, hidden_sizes=(9,))
+    monkeypatch.setattr(run_training.saving, "_check_identity", lambda found, expected: None)
+    with pytest.raises(
+        ValueError, match=r"of another network or environment: agent.params.* has shape"
+    ):
+        experiment.load_run(copy, config.with_settings(other))
+    other = dataclasses.replace(config.settings, hidden_sizes=(8, 8))
+    with pytest.raises(ValueError, match=r"network or optimizer: only one of the two has"):
+        experiment.load_run(copy, config.with_settings(other))
+
+
+def largest_file(folder):
+    return max((path for path in folder.rglob("*") if path.is_file()), key=os.path.getsize)
+
+
+def test_a_damaged_checkpoint_names_the_older_one_and_it_loads(copy, saved, capsys):
+    path = largest_file(copy / "checkpoints" / "20")
+    path.write_bytes(path.read_bytes()[:-100])
+    error = refusal(copy, capsys)
+    assert "checkpoints/20' cannot be used: it is damaged or cut short" in error
+    assert error.endswith("move that folder away to go on from checkpoint 10, which loads.\n")
+    shutil.move(copy / "checkpoints" / "20", copy.with_name("moved away"))
+    assert_same_run(experiment.resume_run(copy), experiment.load_run(saved))
+
+
+def test_a_flipped_byte_is_refused(copy, capsys):
+    path = largest_file(copy / "checkpoints" / "20")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert "it is damaged" in refusal(copy, capsys)
+    (copy / "checkpoints" / "metrics.f32").write_bytes(b"short")
+    assert "no older one loads" in refusal(copy, capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"format": 3, "pres', "is damaged or no JSON"),
+        ("[]", "which is no JSON object"),
+        ('{"format": 99}', "format is 99, but this version of a2c_jax reads 5 alone"),
+        ('{"preset": "x"}', "There is no preset 'x'"),
+        ('{"learning_rate": 1}', "There is no setting 'learning_rate'"),
+        ('{"settings": {"discount": "a"}}', "discount is 'a'; expected `float`, got `str`."),
+        (
+            '{"settings": {"optimizer": {"name": "mine"}}}',
+            "resume it from Python with the settings",
+        ),
+        ('{"settings": []}', "settings is []; expected `object`, got `array`."),
+        ('{"preset": 5}', "preset is 5; expected `str | null`, got `int`."),
+        (
+            '{"algorithm": "q-actor-critic", "settings": {"expected": 1}}',
+            "expected is 1; expected `bool`, got `int`.",
+        ),
+        ('{"settings": {"expected": true}}', "There is no setting 'expected'"),
+        ('{"seeds": [0, 1.5]}', "seeds is [0, 1.5]; expected `int`, got `float`"),
+    ],
+)
+def test_a_configuration_that_is_no_good_is_refused(copy, capsys, text, sentence):
+    (copy / "config.json").write_text(text)
+    assert sentence in refusal(copy, capsys)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
+    assert "which holds no run (no config.json)" in refusal(tmp_path, capsys)
+    for name in ("nowhere", "x" * 300):
+        assert cli.main(["train", "--resume", str(tmp_path / name)]) == 2
+
+
+def test_a_run_at_which_another_process_works_is_refused(copy, capsys):
+    code = "import sys, filelock as f; a = f.FileLock(sys.argv[1]); a.acquire(); print(1); input()"
+    command = [sys.executable, "-c", code, str(copy / ".lock")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "1\n"
+        assert "in which another process is at work" in refusal(copy, capsys)
+        assert cli.main(["evaluate", str(copy)]) == 2
+        other.send_signal(signal.SIGKILL)  # the system takes the lock back
+    capsys.readouterr()
+    with files.locked(copy, "out"):
+        pass
+
+
+def test_a_disk_that_gives_out_ends_the_run_with_what_was_saved(tmp_path):
+    """No file may pass 60 kB: the metrics' file does, after some saves."""
+    folder = tmp_path / "run"
+    flags = ["--num-seeds", "3", "--hidden-sizes", "8", "--total-steps", "60000", "--out",
+             str(folder), "--evaluate-every", "100", "--evaluate-episodes", "1",
+             "--max-episode-steps", "20", "--checkpoint-every", "1"]  # fmt: skip
+    command = shlex.join([sys.executable, "-m", "a2c_jax", "train", *flags])
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 68; {command}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "0"},  # no part of the run
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "the run could not be written ([Errno 27] File too large" in done.stderr
+    assert "saved up to update 600: make room or give permission, then" in done.stderr
+    assert f"--resume {folder}" in done.stderr
+    assert experiment.load_run(folder).summary["num_updates"] == 600
+    assert experiment.resume_run(folder).summary["num_updates"] == 1500
+
+
+def test_any_write_that_fails_is_told_and_leaves_what_was_saved(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "run"
+    monkeypatch.setattr(run_training, "write_results", full)
+    with pytest.raises(WriteError, match=r"No space left on device\); it is saved up to update 20"):
+        experiment.train_run(configure(out))
+    monkeypatch.undo()
+    monkeypatch.setattr(run_training, "open_loggers", full)
+    with pytest.raises(WriteError, match="nothing of it was saved yet"):
+        experiment.train_run(configure(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "", "a\\b", "C:x"])
+def test_names_stay_in_their_folder(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "--name", name]) == 2
+    assert f"name is {name!r}; give a plain file name" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_makes_a_folder_under_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    config = dataclasses.replace(configure(None, total_steps=80), name="evening")
+    run = experiment.train_run(config)
+    assert run.folder.resolve() == tmp_path / "runs" / "evening"
+    assert cli.main(["train", "--name", "evening"]) == 2
+    assert "which is not empty" in capsys.readouterr().err
+    assert cli.main(["train", "--name", "a", "--out", "b"]) == 2
+    assert "not both" in capsys.readouterr().err

@@ -1,0 +1,342 @@
+import itertools
+import math
+
+import gymnasium
+import numpy as np
+import pytest
+from scipy import stats
+from test_metrics import some_metrics
+
+import a2c_jax as a2c
+from a2c_jax.experiment.statistics import inference, learning as statistics
+
+
+def test_thresholds_are_gymnasiums():
+    for spec_name, name, limit in [
+        ("CartPole-v1", "CartPole-v1", 500), ("CartPole-v0", "CartPole-v1", 200),
+        ("Acrobot-v1", "Acrobot-v1", 500), ("MountainCar-v0", "MountainCar-v0", 200),
+    ]:  # fmt: skip
+        env = a2c.make_env(name, max_steps_in_episode=limit)
+        spec = gymnasium.spec(spec_name)
+        assert spec.max_episode_steps == limit
+        assert statistics.solved_threshold(env) == spec.reward_threshold
+    assert statistics.solved_threshold(a2c.make_env("Catch-bsuite")) is None
+
+
+def test_recent_returns_are_those_of_the_last_100_episodes():
+    """Against the list of all episodes, one finishing in each update or none."""
+    rng = np.random.default_rng(0)
+    counts = (rng.random((3, 400)) < 0.6).astype(np.float32)
+    sums = counts * rng.normal(100, 50, (3, 400)).astype(np.float32)
+    means, sizes = statistics.recent_returns(some_metrics(counts, sums))
+    for seed in range(3):
+        episodes = []
+        for update in range(400):
+            if counts[seed, update]:
+                episodes.append(sums[seed, update])
+            assert sizes[seed, update] == min(100, len(episodes))
+            if episodes:
+                np.testing.assert_allclose(means[seed, update], np.mean(episodes[-100:]), rtol=1e-5)
+            else:
+                assert np.isnan(means[seed, update])
+
+
+def recent_by_loop(counts, sums):
+    """Of each update, the shortest stretch ending there that holds 100 episodes."""
+    means, sizes = np.full(counts.shape, np.nan), np.zeros(counts.shape)
+    for seed, update in np.ndindex(counts.shape):
+        number = total = 0.0
+        for earlier in range(update, -1, -1):
+            number += float(counts[seed, earlier])
+            total += float(sums[seed, earlier])
+            if number >= 100:
+                break
+        sizes[seed, update] = number
+        if number:
+            means[seed, update] = total / number
+    return means, sizes
+
+
+@pytest.mark.parametrize("per_update", [0.02, 0.5, 3.0, 40.0, 300.0])
+def test_recent_returns_of_many_seeds_are_those_of_a_slow_loop(per_update):
+    rng = np.random.default_rng(1)
+    # Seeds of very different pace side by side, and one that never finishes an episode.
+    pace = per_update * np.array([1.0, 0.0, 10.0, 0.1, 1.0])[:, None]
+    counts = rng.poisson(pace, (5, 60)).astype(np.float32)
+    counts[0, 20:40] = 0.0
+    sums = counts * rng.integers(-9, 10, (5, 60)).astype(np.float32)
+    metrics = a2c.Metrics(sums, sums, counts, *[sums] * 6)
+    for array in metrics:
+        array.flags.writeable = False
+    means, sizes = statistics.recent_returns(metrics)
+    expected_means, expected_sizes = recent_by_loop(counts, sums)
+    np.testing.assert_array_equal(sizes, expected_sizes)
+    np.testing.assert_array_equal(means, expected_means)
+
+
+def test_steps_to_solve_needs_100_episodes_and_is_infinite_where_never():
+    # Seed 0 is perfect from the first episode on: it counts after 100. Seed 1 never is.
+    # Seed 2 begins at 0 for 10 episodes, then is perfect: (100 - k) * 500 / 100 >= 475 at
+    # k = 5 zeros left among the last 100, after 105 episodes.
+    counts = np.ones((3, 200), np.float32)
+    sums = np.full((3, 200), 500.0, np.float32)
+    sums[1] = 400.0
+    sums[2, :10] = 0.0
+    steps = statistics.steps_to_solve(some_metrics(counts, sums), 40, 475.0)
+    np.testing.assert_array_equal(steps, [100 * 40, np.inf, 105 * 40])
+
+
+def test_interquartile_mean_by_hand():
+    # The middle half of 1 … 8 is 3, 4, 5, 6.
+    assert inference.interquartile_mean(np.arange(1.0, 9.0)) == 4.5
+    assert inference.interquartile_mean(np.array([0.0, 4.0, 5.0, 1e9])) == 4.5
+
+
+def test_the_bootstrap_interval_covers_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        low, high = inference.bootstrap_interval(rng.normal(size=40), resamples=300)
+        covered += low <= 0.0 <= high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_summary_keeps_what_is_missing_as_none():
+    nothing = some_metrics(np.zeros((2, 5)), np.zeros((2, 5)))
+    summary = statistics.summarize(nothing, 40, 475.0)
+    assert summary["final_return_iqm"] is None
+    assert summary["fraction_solved"] == 0.0
+    assert summary["median_steps_to_solve"] is None
+    one_seed = some_metrics(np.ones((1, 120)), np.full((1, 120), 480.0))
+    summary = statistics.summarize(one_seed, 40, 475.0)
+    assert summary["final_return_iqm"] == 480.0
+    assert summary["final_return_interval_95"] is None
+    assert summary["median_steps_to_solve"] == 4000.0
+
+
+def solving_after(updates, num_updates=300):
+    """Seeds that are perfect, and all of whose episodes before count nothing: infinity, never."""
+    counts = np.ones((len(updates), num_updates), np.float32)
+    begin = np.array(updates)[:, None] - 95  # 95 of the last 100 at 500 are 475
+    return some_metrics(counts, np.where(np.arange(num_updates) >= begin, 500.0, 0.0))
+
+
+def test_censored_seeds_are_counted_and_move_the_median_to_none():
+    metrics = solving_after([120, 150, np.inf, np.inf, np.inf])
+    summary = statistics.summarize(metrics, 40, 475.0)
+    assert summary["steps_to_solve"] == [120 * 40.0, 150 * 40.0, None, None, None]
+    assert summary["num_censored"] == 3
+    assert summary["fraction_solved"] == 0.4
+    assert summary["fraction_solved_interval_95"] == pytest.approx(wilson(2, 5))
+    assert summary["median_steps_to_solve"] is None
+    summary = statistics.summarize(solving_after([120, 150, 130, np.inf, np.inf]), 40, 475.0)
+    assert summary["median_steps_to_solve"] == 150 * 40.0
+    without = statistics.summarize(metrics, 40, None)
+    assert without["num_censored"] is None
+    assert without["fraction_solved_interval_95"] is None
+
+
+def test_the_curve_of_solve_times_steps_up_at_each_and_ends_at_the_fraction_solved():
+    times, fractions = statistics.solve_time_curve(np.array([30.0, np.inf, 10.0, 30.0]), 50.0)
+    np.testing.assert_array_equal(times, [0, 10, 30, 50])
+    np.testing.assert_array_equal(fractions, [0, 0.25, 0.75, 0.75])
+    times, fractions = statistics.solve_time_curve(np.array([np.inf, np.inf]), 50.0)
+    np.testing.assert_array_equal([times, fractions], [[0, 50], [0, 0]])
+    times, fractions = statistics.solve_time_curve(np.array([50.0]), 50.0)
+    np.testing.assert_array_equal([times, fractions], [[0, 50], [0, 1]])
+    times, fractions = statistics.solve_time_curve(np.array([20.0, 60.0]), 50.0)
+    np.testing.assert_array_equal([times, fractions], [[0, 20, 50], [0, 0.5, 0.5]])
+
+
+def test_the_curve_of_solve_times_is_kaplan_and_meiers():
+    rng = np.random.default_rng(0)
+    solved_at = rng.integers(1, 60, 40).astype(float)
+    end = 45.0
+    solved_at[solved_at > end] = np.inf
+    censored = np.isinf(solved_at)
+    assert 0 < censored.sum() < 20
+    data = stats.CensoredData(uncensored=solved_at[~censored], right=np.full(censored.sum(), end))
+    left = stats.ecdf(data).sf  # scipy's estimator for right-censored data
+    times, fractions = statistics.solve_time_curve(solved_at, end)
+    np.testing.assert_allclose(fractions, 1.0 - left.evaluate(times), atol=1e-12)
+    grid = np.linspace(0.0, end, 200)
+    stepped = fractions[np.searchsorted(times, grid, side="right") - 1]
+    np.testing.assert_allclose(stepped, 1.0 - left.evaluate(grid), atol=1e-12)
+
+
+def wilson(successes, trials, z=1.959963984540054):
+    p, n = successes / trials, trials
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return middle - half, middle + half
+
+
+@pytest.mark.parametrize("trials", [1, 2, 30, 500])
+def test_the_binomial_interval_is_wilsons(trials):
+    for successes in {0, 1, trials // 2, trials}:
+        low, high = inference.binomial_interval(successes, trials)
+        assert (low, high) == pytest.approx(wilson(successes, trials), abs=1e-12)
+        assert 0.0 <= low < high <= 1.0
+    # At the 68.27 % of one standard deviation z is 1.
+    interval = inference.binomial_interval(trials, trials, stats.chi2(1).cdf(1.0))
+    assert interval == pytest.approx(wilson(trials, trials, 1.0), abs=1e-12)
+
+
+def test_the_stratified_bootstrap_is_that_of_a_loop_with_other_numbers():
+    rng = np.random.default_rng(3)
+    # Strata far apart: resampling across them would be far wider than within.
+    strata = [rng.normal(0, 1, 10), rng.normal(20, 3, 25), rng.normal(9, 1, 7)]
+    loop = []
+    for _ in range(8000):
+        pooled = np.sort(np.concatenate([s[rng.integers(0, len(s), len(s))] for s in strata]))
+        loop.append(pooled[10:-10].mean())  # a quarter of 42, rounded down, at either end
+    low, high = inference.stratified_bootstrap(strata, resamples=8000)
+    # The standard error of a 2.5 % quantile of 8000 normal draws is 0.03 sigma; of the
+    # difference of two 0.042 sigma. Four of these.
+    sigma = np.std(loop)
+    np.testing.assert_allclose([low, high], np.quantile(loop, [0.025, 0.975]), atol=0.17 * sigma)
+    assert inference.stratified_bootstrap(strata, resamples=8000) == (low, high)
+
+
+def test_the_stratified_bootstrap_of_one_stratum_is_the_plain_one():
+    values = np.random.default_rng(4).normal(100, 10, 30)
+    plain = inference.bootstrap_interval(values, resamples=8000)
+    one = inference.stratified_bootstrap([values], resamples=8000)
+    np.testing.assert_allclose(one, plain, atol=0.17 * (plain[1] - plain[0]) / 3.92)
+
+
+def test_the_stratified_interval_of_a_mean_is_the_normal_one_and_covers():
+    rng = np.random.default_rng(5)
+    sizes, spreads, means = (40, 60), (1.0, 5.0), (-30.0, 30.0)
+    truth = np.average(means, weights=sizes)
+    covered, widths, normal_widths = 0, [], []
+    for _ in range(200):
+        strata = [rng.normal(*given) for given in zip(means, spreads, sizes, strict=True)]
+        low, high = inference.stratified_bootstrap(strata, np.mean, resamples=300)
+        covered += low <= truth <= high
+        widths.append(high - low)
+        # Var(mean) = sum (S_i / S)^2 s_i^2 / S_i; nothing of the distance of the strata
+        variance = sum(len(s) * s.var() for s in strata) / sum(sizes) ** 2
+        normal_widths.append(2 * 1.96 * math.sqrt(variance))
+    # 200 of 95 %: 190 +- 3.1; three of these, and some loss as the percentile interval has.
+    assert 0.90 <= covered / 200 <= 0.99
+    np.testing.assert_allclose(np.mean(widths), np.mean(normal_widths), rtol=0.04)
+
+
+def improvement_by_loop(first, second):
+    return np.mean([1.0 * (x > y) + 0.5 * (x == y) for x, y in itertools.product(first, second)])
+
+
+def test_the_probability_of_improvement_is_that_of_all_pairs():
+    rng = np.random.default_rng(6)
+    first = rng.integers(0, 6, 12).astype(float)  # whole numbers tie
+    second = rng.integers(1, 8, 17).astype(float)
+    first[3] = second[5] = second[6] = np.inf
+    found = inference.probability_of_improvement(first, second, resamples=4000)
+    assert found.value == pytest.approx(improvement_by_loop(first, second), abs=1e-12)
+    u = stats.mannwhitneyu(first, second).statistic
+    assert found.value == pytest.approx(u / (12 * 17), abs=1e-12)
+    loop = [improvement_by_loop(rng.choice(first, 12), rng.choice(second, 17)) for _ in range(1000)]
+    # Standard error of a 2.5 % quantile of 1000 normal draws: 0.085 sigma. Four of these.
+    expected = np.quantile(loop, [0.025, 0.975])
+    np.testing.assert_allclose(found[1:], expected, atol=0.36 * np.std(loop))
+    back = inference.probability_of_improvement(second, first)
+    assert back.value == pytest.approx(1.0 - found.value, abs=1e-12)
+
+
+def test_neither_of_two_equal_samples_improves_on_the_other():
+    same = np.random.default_rng(7).normal(size=9)
+    value, low, high = inference.probability_of_improvement(same, same[::-1])
+    assert value == pytest.approx(0.5)
+    assert low < 0.5 < high
+    assert inference.probability_of_improvement(np.ones(3), np.ones(4)) == (0.5, 0.5, 0.5)
+    assert inference.probability_of_improvement(same + 100, same) == (1.0, 1.0, 1.0)
+
+
+def test_the_performance_profile_counts_seeds_strictly_above():
+    rng = np.random.default_rng(8)
+    scores = rng.integers(0, 20, 30).astype(float)
+    scores[[2, 9]] = np.nan, np.inf
+    thresholds = np.array([-np.inf, -1.0, 0.0, 7.0, 7.5, 19.0, np.inf])
+    fractions, low, high = inference.performance_profile(scores, thresholds)
+    loop = [sum(score > threshold for score in scores) / 30 for threshold in thresholds]
+    np.testing.assert_array_equal(fractions, loop)
+    assert fractions[0] == 29 / 30, "nan is above nothing"
+    drawn = scores[rng.integers(0, 30, (20000, 30))]
+    resampled = (drawn[:, :, None] > thresholds).mean(axis=1)
+    bounds = np.quantile(resampled, [0.025, 0.975], axis=0)
+    # Both count seeds: where a percentile lies between two counts, they may differ by one.
+    np.testing.assert_allclose([low, high], bounds, atol=1 / 30 + 1e-9)
+    assert np.isclose([low, high], bounds).mean() > 0.8
+    assert ((low <= fractions) & (fractions <= high)).all()
+
+
+def test_the_performance_profile_of_many_seeds_is_the_distribution():
+    scores = np.random.default_rng(9).exponential(size=20000)
+    thresholds = np.linspace(0.1, 3.0, 20)
+    fractions, low, high = inference.performance_profile(scores, thresholds)
+    truth = np.exp(-thresholds)  # P(X > tau)
+    error = np.sqrt(truth * (1 - truth) / 20000)
+    assert (np.abs(fractions - truth) < 4 * error).all()
+    np.testing.assert_allclose(high - low, 2 * 1.96 * error, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: inference.binomial_interval(3, 2), "successes is 3; give .* 0 to 2"),
+        (lambda: inference.binomial_interval(-1, 2), "successes is -1; give"),
+        (lambda: inference.binomial_interval(0.5, 2), "successes is 0.5; give"),
+        (lambda: inference.binomial_interval(0, 0), "trials is 0; give"),
+        (lambda: inference.binomial_interval(1, 2, 1.0), "confidence is 1.0; give"),
+        (lambda: inference.stratified_bootstrap([]), "scores is empty; give"),
+        (lambda: inference.stratified_bootstrap([np.ones(1)]), r"scores\[0\] has shape .*; give"),
+        (
+            lambda: inference.stratified_bootstrap([np.ones(2), np.array([1.0, np.inf])]),
+            r"scores\[1\]\[1\] is inf; give",
+        ),
+        (
+            lambda: inference.stratified_bootstrap([np.ones(2)], resamples=0),
+            "resamples is 0; give",
+        ),
+        (
+            lambda: inference.probability_of_improvement(np.array([1.0, np.nan]), np.ones(2)),
+            r"first\[1\] is nan; leave out",
+        ),
+        (
+            lambda: inference.probability_of_improvement(np.ones(2), np.ones(0)),
+            r"second has shape \(0,\); give",
+        ),
+        (
+            lambda: inference.performance_profile(np.ones(0), np.ones(2)),
+            r"scores has shape \(0,\); give",
+        ),
+        (
+            lambda: inference.performance_profile(np.ones(2), np.array([np.nan])),
+            "thresholds holds nan; give",
+        ),
+        (lambda: statistics.solve_time_curve(np.ones(2), 0.0), "end is 0.0; give"),
+        (lambda: statistics.solve_time_curve(np.array([np.nan]), 1.0), "holds nan; give"),
+        (lambda: statistics.solve_time_curve(np.ones(0), 1.0), r"has shape \(0,\); give"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(call, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        call()
+    assert str(caught.value).count(". ") == 0
+
+
+def test_the_time_to_solve_is_named_for_its_unit():
+    metrics = some_metrics(np.ones((1, 120)), np.full((1, 120), 480.0))
+    summary = statistics.summarize(metrics, 1, 475.0, "episodes")
+    assert summary["median_episodes_to_solve"] == 100.0
+    assert summary["episodes_to_solve"] == [100.0]
+    assert not [name for name in summary if "steps" in name]
+
+
+@pytest.mark.parametrize(("length", "window"), [(35, 10), (10, 10), (9, 10), (1, 10), (7, 1)])
+def test_the_rolling_mean_is_that_of_a_loop(length, window):
+    values = np.random.default_rng(0).normal(100, 50, (3, length)).astype(np.float32)
+    loop = [[row[max(0, n + 1 - window) : n + 1].mean() for n in range(length)] for row in values]
+    np.testing.assert_allclose(statistics.rolling_mean(values, window), loop, rtol=1e-5)
+    np.testing.assert_allclose(statistics.rolling_mean(values[1], window), loop[1], rtol=1e-5)
