@@ -58,7 +58,7 @@ def rollouts(
 def episodes(env: Environment, agent: Agent, num_envs: int = 1) -> Collector:
     """Collects one whole episode in each of N environments, from a reset to its end.
 
-    A rollout has as many rows T as the time limit allows; ``Rollout.where`` tells those that
+    A rollout has as many rows T as the time limit allows; ``Rollout.where`` marks those that
     belong to the episodes. Nothing continues from one rollout to the next.
 
     Raises:

@@ -74,8 +74,8 @@ def train_seeds(
     """Trains one seed for each key, in batches, on all local devices; compiles once.
 
     A seed's result depends, bit for bit, on its key, the batch size, the device and the
-    versions alone: not on the other seeds, nor on their number or order. Nothing is to be
-    gained by another batch size on a CPU. In a program of several processes each trains the
+    versions alone: not on the other seeds, nor on their number or order. On a CPU another
+    batch size gains nothing. In a program of several processes each trains the
     keys that it is given, on its own devices.
 
     Args:
@@ -162,7 +162,7 @@ def split_groups(tree: Any, layout: SeedLayout) -> list[Group]:
 def run_groups(program: Callable[[Group], Group], groups: Sequence[Group]) -> list[Group]:
     """Calls a program with each group, of which only a few wait for their turn at a time.
 
-    JAX's CPU back end begins many of them at once otherwise, which then share the cores and their
+    Otherwise JAX's CPU back end starts many of them at once, which then share cores and
     caches: 4096 seeds, 256 calls, took 1.8 times as long.
     """
     results: list[Group] = []
@@ -191,7 +191,7 @@ def _group(tree: Any, rows: np.ndarray) -> Group:
 
 
 def join_groups(groups: Sequence[Group], layout: SeedLayout) -> Any:
-    """Puts the results of all groups together, ``[S, ...]``, and drops the filling."""
+    """Joins the results of all groups, ``[S, ...]``, without padding rows."""
     if len(groups) * layout.group_size == layout.num_seeds and len(groups) == 1:
         return groups[0].tree
     return jax.device_put(gather_groups(groups, layout), layout.devices[0])

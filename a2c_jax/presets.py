@@ -1,6 +1,6 @@
 """Named settings, and where they come from.
 
-Change any of them with :func:`replace`; turn them into an algorithm with :func:`build`.
+Change any of them with ``dataclasses.replace``; :func:`build` makes an algorithm of them.
 """
 
 import dataclasses
@@ -22,13 +22,9 @@ from a2c_jax.settings import (
     ArticlePreset as ArticlePreset,
     Preset as Preset,
     build as build,
-    get_setting as get_setting,
     make_agent as make_agent,
     make_network as make_network,
     num_updates as num_updates,
-    replace as replace,
-    setting_names as setting_names,
-    setting_type as setting_type,
 )
 from a2c_jax.types import Environment, Network
 

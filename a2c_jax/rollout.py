@@ -210,7 +210,7 @@ def play(
 ) -> Any:
     """Plays one episode in each of E environments, to the time limit and without resets.
 
-    Returns what ``keep`` keeps of each step, ``[T, E, ...]``; :func:`until_end` tells the rows
+    Returns what ``keep`` keeps of each step, ``[T, E, ...]``; :func:`until_end` marks the rows
     that count.
     """
     noise = draw_noise(run_key, agent.noise, env.max_episode_steps, num_episodes)

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, get_type_hints
 
 import optax
 
@@ -16,7 +15,6 @@ from a2c_jax.networks import article_network, scaled
 from a2c_jax.types import Agent, Algorithm, Environment, Network
 
 OptimizerMaker = Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]
-SettingsT = TypeVar("SettingsT", bound="Preset | ArticlePreset")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +173,7 @@ def make_agent(preset: Preset | ArticlePreset, env: Environment) -> Agent:
     Its state is the ``agent`` of a :class:`a2c_jax.LearnerState`.
     """
     network = make_network(preset, env)
-    if _method(preset).values_actions:
+    if isinstance(preset, Preset) and preset.method.values_actions:
         return action_values(network, checks.discrete(env), expected=True)
     return as_agent(env, network)
 
@@ -191,47 +189,6 @@ def _build_article(preset: ArticlePreset, env: Environment) -> Algorithm:
         entropy_coef=preset.entropy_coef,
         defects=preset.defects,
     )
-
-
-def setting_names(settings: Preset | ArticlePreset) -> list[str]:
-    """The names of all settings, those of the method included, and not the method itself."""
-    own = [field.name for field in dataclasses.fields(settings) if field.name != "method"]
-    return own + [field.name for field in dataclasses.fields(_method(settings))]
-
-
-def get_setting(settings: Preset | ArticlePreset, name: str) -> Any:
-    """The value of a setting, which may be the method's own."""
-    return getattr(settings if name in _fields(settings) else _method(settings), name)
-
-
-def setting_type(settings: Preset | ArticlePreset, name: str) -> Any:
-    """The declared type of a setting, which may be the method's own."""
-    owner = settings if name in _fields(settings) else _method(settings)
-    return get_type_hints(type(owner))[name]
-
-
-def replace(settings: SettingsT, **changes: Any) -> SettingsT:
-    """The settings with changes, of which some may be the method's own.
-
-    As ``dataclasses.replace`` for the others. A new ``method`` comes first.
-
-    Raises:
-        TypeError: if there is no setting of that name.
-    """
-    own = {name: changes.pop(name) for name in list(changes) if name in _fields(settings)}
-    settings = dataclasses.replace(settings, **own)
-    if not changes:
-        return settings
-    method = dataclasses.replace(_method(settings), **changes)
-    return dataclasses.replace(settings, method=method)  # type: ignore[arg-type]
-
-
-def _method(settings: Preset | ArticlePreset) -> Method:
-    return settings.method if isinstance(settings, Preset) else Method()
-
-
-def _fields(record: Any) -> set[str]:
-    return {field.name for field in dataclasses.fields(record)}
 
 
 def _steps_per_update(preset: Preset) -> int:

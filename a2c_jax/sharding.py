@@ -83,7 +83,7 @@ def train_split(
 
     Raises:
         ValueError: if ``num_updates`` is below 1, nothing continues from one update of the
-            algorithm to the next, or the environments cannot be shared out evenly.
+            algorithm to the next, or the environments cannot be split evenly.
     """
     num_updates = checks.positive_int("num_updates", num_updates)
     init, proceed = split_programs(algorithm, num_updates, mesh_of(devices))
@@ -121,7 +121,7 @@ def _check_state(state: Any, num_devices: int) -> None:
     num_envs = state.episodes.returns.shape[0]
     if num_envs % num_devices:
         raise ValueError(
-            f"num_envs is {num_envs}, which {num_devices} devices cannot share out evenly; give a "
+            f"num_envs is {num_envs}, which {num_devices} devices cannot split evenly; give a "
             f"multiple of {num_devices}, or fewer devices."
         )
 

@@ -5,19 +5,20 @@ import os
 import shutil
 import tempfile
 
-# What one test has compiled, the next ones, and the processes that they start, need not. A folder
-# for each worker, since JAX does not write its files at once; empty at the start, so that nothing
-# comes from an earlier version.
-compiled = tempfile.mkdtemp(prefix="a2c-jax-tests-")
-atexit.register(shutil.rmtree, compiled, ignore_errors=True)
-os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+# All workers, and the processes that tests start, share what they compile: made by the first
+# process, so that nothing comes from an earlier version. With a size limit JAX locks the folder.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    compiled = tempfile.mkdtemp(prefix="a2c-jax-tests-")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**32)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
-import jax  # noqa: E402
-import pytest  # noqa: E402
+import jax
+import pytest
 
-from a2c_jax.experiment.cli.startup import use_one_kernel_loops  # noqa: E402
+from a2c_jax.experiment.cli.startup import use_one_kernel_loops
 
 # As on the command line, whose runs are compared with ours to the bit.
 use_one_kernel_loops()
@@ -48,3 +49,11 @@ def small_algorithm(cartpole):
 
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=3, help="how often runs are killed")
+
+
+def pytest_collection_modifyitems(items):
+    """Runs slow tests first, each on its own; then file by file, so that fixtures are made once."""
+    for item in items:
+        is_slow = item.get_closest_marker("slow") is not None
+        item.add_marker(pytest.mark.xdist_group(item.name if is_slow else item.path.name))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -96,7 +96,7 @@ def test_one_scan_steps_environments():
 
 
 def test_no_record_is_asked_for_its_kind():
-    for name in set(CORE) - {"settings"}:  # it reads settings by their names
+    for name in CORE:
         for node in ast.walk(ast.parse(path_of(name).read_text())):
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)

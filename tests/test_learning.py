@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 import a2c_jax as a2c
-from a2c_jax import presets
+from a2c_jax import experiment, presets
 from a2c_jax.experiment.cli import main as cli
 from a2c_jax.experiment.statistics.learning import final_returns, steps_to_solve
 
@@ -33,35 +33,24 @@ def interval(statistic, *samples):
     ).confidence_interval
 
 
-def test_default_preset_solves_cartpole_with_every_seed():
-    algorithm, result = train("CartPole-v1", presets.default, 64)
-    steps = steps_to_solve(result.metrics, algorithm.steps_per_update, 475.0)
-    final = final_returns(result.metrics)
+def test_the_main_job_solves_cartpole_with_every_seed(tmp_path):
+    flags = ["--num-seeds", "48", "--out", str(tmp_path / "run")]
+    assert cli.main(["train", *flags]) == 0
+    run = experiment.load_run(tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["num_seeds"], summary["fraction_solved"]) == (48, 1.0)
+    assert summary["final_return_iqm"] == 500.0
+    steps = steps_to_solve(run.metrics, run.job.per_update, 475.0)
+    final = final_returns(run.metrics)
     low, high = interval(np.median, steps)
-    print(
-        f"solved {np.isfinite(steps).mean():.1%} of {len(steps)} seeds; median {np.median(steps)}"
-    )
-    print(f"[{low}, {high}], slowest {steps.max()}; lowest return at the end {final.min():.1f}")
-    assert np.isfinite(steps).all()
+    print(f"median {np.median(steps)} [{low}, {high}], slowest {steps.max()}")
+    print(f"lowest return at the end {final.min():.1f}")
     # 100 episodes that average 475 are 47,500 steps, so no method can be sooner than that.
     assert np.median(steps) < 52_000
     assert np.all(final >= 475.0)
-
-    env = a2c.make_env("CartPole-v1")
-    network = presets.make_network(presets.default, env)
-    evaluate = jax.jit(
-        jax.vmap(lambda params, key: a2c.evaluate(env, network, params, key, 20))
-    )  # fmt: skip
-    greedy = evaluate(result.state.params, jax.random.split(jax.random.key(1), 64)).returns
+    greedy = experiment.evaluate_run(run, num_episodes=20, seed=1).returns
     print(f"greedy evaluation, lowest seed: {np.mean(greedy, axis=1).min():.1f}")
     assert np.all(np.mean(greedy, axis=1) == 500.0)
-
-
-def test_the_main_job_solves_cartpole_with_all_of_its_16_seeds(tmp_path):
-    assert cli.main(["train", "--out", str(tmp_path / "run")]) == 0
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert (summary["num_seeds"], summary["fraction_solved"]) == (16, 1.0)
-    assert summary["final_return_iqm"] == 500.0
 
 
 def test_stable_baselines3_preset_learns_as_that_library_does():
@@ -69,7 +58,7 @@ def test_stable_baselines3_preset_learns_as_that_library_does():
     their_steps = np.array(list(theirs["steps_to_mean_475_over_100_episodes"].values()), float)
     their_curves = np.array(list(theirs["mean_return_per_5000_steps"].values()), float)
 
-    algorithm, result = train("CartPole-v1", presets.stable_baselines3, 32)
+    algorithm, result = train("CartPole-v1", presets.stable_baselines3, 24)
     our_steps = steps_to_solve(result.metrics, algorithm.steps_per_update, 475.0)
     ends, our_curves = a2c.learning_curve(result.metrics, algorithm, num_points=100)
     np.testing.assert_array_equal(ends, np.arange(1, 101) * 5000)
@@ -108,9 +97,8 @@ def test_other_presets_learn(name, total_steps, least):
     assert np.median(final) > least
 
 
-@pytest.mark.parametrize("name", ["Breakout-MinAtar", "MountainCar-v0"])
-def test_other_environments_run(name):
+def test_an_environment_of_images_runs():
     preset = dataclasses.replace(presets.general, total_steps=20_000)
-    _, result = train(name, preset, 2)
+    _, result = train("Breakout-MinAtar", preset, 2)
     assert all(np.isfinite(array).all() for array in result.metrics)
     assert np.all(result.metrics.episode_count.sum(axis=1) > 0)

@@ -10,7 +10,8 @@ import pytest
 import a2c_jax as a2c
 from a2c_jax import presets
 from a2c_jax.algorithms.article import AS_PRINTED, CORRECTED
-from a2c_jax.methods import GAE, METHODS
+from a2c_jax.experiment.config.settings import replace
+from a2c_jax.methods import METHODS
 
 SMALL = dataclasses.replace(
     presets.general, num_envs=2, num_steps=4, total_steps=64, hidden_sizes=(4,)
@@ -61,7 +62,7 @@ def test_every_method_builds_and_takes_a_step(cartpole, name):
     preset = dataclasses.replace(SMALL, method=METHODS[name])
     workers = 1
     if name == "a3c":
-        preset, workers = presets.replace(preset, num_workers=3), 3
+        preset, workers = replace(preset, num_workers=3), 3
     algorithm = presets.build(preset, cartpole)
     assert algorithm.steps_per_update == workers * 2 * 4
     assert presets.num_updates(preset) == 64 // (workers * 2 * 4)
@@ -97,7 +98,7 @@ def parts_of(cartpole, monkeypatch):
 def test_a_methods_own_settings_reach_its_algorithm_and_no_others_do(
     parts_of, name, changes, expected
 ):
-    parts = parts_of(presets.replace(SMALL, method=METHODS[name], **changes))
+    parts = parts_of(replace(SMALL, method=METHODS[name], **changes))
     shared = {"num_envs", "num_steps", "discount", "value_coef", "entropy_coef"}
     for setting in shared:
         assert parts[setting] == getattr(SMALL, setting)
@@ -122,30 +123,11 @@ def test_every_method_has_its_estimator(parts_of, name, changes, estimator, norm
     ones, values = jnp.ones((4, 1)), jnp.full((4, 1), 0.5)
     values = values.at[2].set(-1.0)
     arrays = (rewards, 0.9 * ones, ones, values, values + 0.25)
-    preset = presets.replace(
-        SMALL, method=METHODS[name], normalize_advantages=normalized, **changes
-    )
+    preset = replace(SMALL, method=METHODS[name], normalize_advantages=normalized, **changes)
     built, plain = parts_of(preset)["estimator"](*arrays), estimator(*arrays)
     expected = a2c.normalize(plain.advantages) if normalized else plain.advantages
     np.testing.assert_array_equal(built.advantages, expected)
     np.testing.assert_array_equal(built.targets, plain.targets)
-
-
-def test_a_setting_can_be_changed_and_read_wherever_it_stands():
-    preset = presets.replace(SMALL, discount=0.5, method=METHODS["gae"], gae_lambda=0.3)
-    assert (preset.discount, preset.method) == (0.5, GAE(gae_lambda=0.3))
-    assert presets.get_setting(preset, "discount") == 0.5
-    assert presets.get_setting(preset, "gae_lambda") == 0.3
-    assert presets.replace(preset, gae_lambda=0.7).method == GAE(gae_lambda=0.7)
-    assert "gae_lambda" in presets.setting_names(preset)
-    assert not {"method", "num_workers"} & {*presets.setting_names(preset)}
-    assert presets.replace(presets.article, num_episodes=7).num_episodes == 7
-
-
-@pytest.mark.parametrize("preset", [SMALL, presets.article])
-def test_a_setting_of_another_method_cannot_be_changed(preset):
-    with pytest.raises(TypeError, match="gae_lambda"):
-        presets.replace(preset, gae_lambda=0.3)
 
 
 def test_rmsprop_keeps_its_epsilon_outside_the_root_as_pytorch_does():
@@ -190,7 +172,7 @@ def test_the_rate_of_a3c_reaches_its_end_at_the_last_step_of_the_optimizer(
         schedules.append(rate)
         return optax.sgd(rate)
 
-    preset = presets.replace(
+    preset = replace(
         SMALL, method=METHODS["a3c"], num_workers=2, shared_statistics=shared_statistics,
         optimizer=optimizer, learning_rate=1e-2, final_learning_rate=1e-3,
     )  # fmt: skip
@@ -243,14 +225,14 @@ def test_settings_outside_their_range_are_named(cartpole, setting, value):
 
 
 def test_lambda_outside_its_range_is_named(cartpole):
-    preset = presets.replace(presets.general, method=METHODS["gae"], gae_lambda=2.0)
+    preset = replace(presets.general, method=METHODS["gae"], gae_lambda=2.0)
     with pytest.raises(ValueError, match=r"^gae_lambda is 2.0; give"):
         presets.build(preset, cartpole)
 
 
 @pytest.mark.parametrize("setting", ["num_workers", "num_envs", "num_steps", "total_steps"])
 def test_numbers_of_a3c_below_1_are_named(cartpole, setting):
-    preset = presets.replace(presets.general, method=METHODS["a3c"], **{setting: 0})
+    preset = replace(presets.general, method=METHODS["a3c"], **{setting: 0})
     with pytest.raises(ValueError, match=f"^{setting} is 0; give"):
         presets.build(preset, cartpole)
 

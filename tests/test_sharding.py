@@ -149,7 +149,7 @@ def test_what_cannot_be_split_is_refused(cartpole, small_algorithm):
     key = jax.random.key(0)
     network = a2c.mlp_actor_critic(cartpole, (8,))
     odd = a2c.actor_critic(cartpole, network, optax.sgd(0.1), num_envs=3, num_steps=2)
-    with pytest.raises(ValueError, match="num_envs is 3, which 2 devices cannot share out evenly"):
+    with pytest.raises(ValueError, match="num_envs is 3, which 2 devices cannot split evenly"):
         a2c.train_split(odd, key, 2)
     with pytest.raises(ValueError, match=r"algorithm has .* without environments that continue"):
         a2c.train_split(a2c.article(cartpole, network, optax.sgd(0.1)), key, 2)

@@ -1,4 +1,4 @@
-"""Folders that one process at a time writes, and files that are whole or not there."""
+"""Folders that one process at a time writes, and files that are complete or absent."""
 
 import contextlib
 import datetime
@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +23,7 @@ LOCK = ".lock"
 def open_folder(
     out: Path | str | None, shared: bool, kind: str, name: str | None = None
 ) -> Iterator[Path]:
-    """Makes and locks a folder for results, and takes it away if nothing was written to it.
+    """Makes and locks a folder for results, and removes it if nothing was written to it.
 
     Args:
         out: the folder; by default a new one, ``runs/<name>`` or ``runs/<kind>-<time>``.
@@ -68,7 +68,8 @@ def _make_folder(folder: Path, exist_ok: bool = True) -> tuple[Path, list[Path]]
 
 def _check_empty(folder: Path) -> None:
     if _holds_something(folder):
-        numbered = (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2))
+        parent, name = folder.absolute().parent, folder.absolute().name or "run"
+        numbered = (parent / f"{name}-{number}" for number in itertools.count(2))
         free = next(path for path in numbered if not os.path.lexists(path))
         raise BadInput(f"out is {str(folder)!r}, which is not empty; {str(free)!r} is free.")
 
@@ -82,11 +83,11 @@ def _not_writable(argument: str, folder: Path, error: OSError) -> BadInput:
 
 @contextlib.contextmanager
 def locked(folder: Path, argument: str) -> Iterator[None]:
-    """Keeps every other process from writing a folder; the system undoes it if this one dies.
+    """Locks a folder against other processes; the system unlocks it if this one dies.
 
     Args:
         folder: it must be there.
-        argument: what named it, for the error's sentence.
+        argument: the argument that named it, for error messages.
 
     Raises:
         BadInput: if another process has locked it, or it cannot be written to.
@@ -96,7 +97,7 @@ def locked(folder: Path, argument: str) -> Iterator[None]:
         lock.acquire(blocking=False)
     except filelock.Timeout as error:
         raise BadInput(
-            f"{argument} is {str(folder)!r}, in which another process is at work; wait until it "
+            f"{argument} is {str(folder)!r}, in which another process is writing; wait until it "
             "has ended, or give another folder."
         ) from error
     except OSError as error:
@@ -121,12 +122,12 @@ def checked_file_name(argument: str, name: str) -> str:
     return name
 
 
-def empty_folder(folder: Path) -> None:
-    """Removes everything in a locked folder, except the lock."""
-    for path in folder.iterdir():
+def remove_files(folder: Path, names: Iterable[str]) -> None:
+    """Removes files and folders by their names, where they are there."""
+    for path in (folder / name for name in names):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name != LOCK:
+        else:
             path.unlink(missing_ok=True)
 
 
@@ -135,7 +136,7 @@ def _holds_something(folder: Path) -> bool:
 
 
 def _is_part(path: Path) -> bool:
-    """Whether a file was being written by a process that was killed."""
+    """Whether a file is the rest of a write that was killed."""
     return path.name.startswith(".") and path.name.endswith(".part")
 
 
@@ -187,7 +188,7 @@ def read_json(path: Path, argument: str) -> dict[str, Any]:
             f"{argument} is {str(path)!r}, which cannot be read ({error.strerror}); give a file "
             "that is there."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(
             f"{argument} is {str(path)!r}, which is damaged or no JSON ({error}); give a "
             "whole file."
@@ -198,7 +199,7 @@ def read_json(path: Path, argument: str) -> dict[str, Any]:
 
 
 def write_together(folder: Path, files: Mapping[str, Writer]) -> None:
-    """Writes all files beside their places, and then, all done, into them; makes the folder."""
+    """Writes all files or none: under temporary names, then renamed; makes the folder."""
     staged: dict[str, Path] = {}
     folder.mkdir(parents=True, exist_ok=True)
     try:

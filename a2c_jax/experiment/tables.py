@@ -7,82 +7,78 @@ from rich.table import Table
 
 
 def result_table(summary: dict[str, Any]) -> Table:
-    """The table at the end of a run."""
-    table = Table(show_header=False, title="Finished" if summary["finished"] else "Interrupted")
-    table.add_row("Seeds", f"{summary['num_seeds']}")
-    unit = summary["unit"]
-    table.add_row(f"{unit.capitalize()} of each seed", f"{summary[f'{unit}_per_seed']:,}")
-    table.add_row("Final return, interquartile mean", final_return(summary))
-    if summary["solved_threshold"] is not None:
-        solved = round(summary["fraction_solved"] * summary["num_seeds"])
-        table.add_row(
-            f"Solved (mean of 100 episodes ≥ {summary['solved_threshold']:g})",
-            f"{solved} of {summary['num_seeds']} ({summary['fraction_solved']:.0%})",
-        )
-        median = summary[f"median_{unit}_to_solve"]
-        table.add_row(
-            f"Median {unit} to solve", "not reached" if median is None else f"{median:,.0f}"
-        )
-    table.add_row("Steps a second, all seeds", f"{summary['steps_per_second']:,.0f}")
-    table.add_row("Compiling", f"{summary['compile_seconds']:.1f} s")
-    table.add_row("Training", f"{summary['train_seconds']:.1f} s")
-    return table
-
-
-def final_return(summary: dict[str, Any]) -> str:
-    """The interquartile mean of the final returns and its interval, in words."""
-    if summary["final_return_iqm"] is None:
-        return "no episode finished"
-    text = f"{summary['final_return_iqm']:.1f}"
-    if summary["final_return_interval_95"] is not None:
-        low, high = summary["final_return_interval_95"]
-        text += f"  (95 % interval {low:.1f} to {high:.1f})"
-    return text
+    """The summary of a run."""
+    unit, threshold, seeds = summary["unit"], summary["solved_threshold"], summary["num_seeds"]
+    rows = {
+        "Seeds": f"{seeds}",
+        f"{unit.capitalize()} of each seed": f"{summary[f'{unit}_per_seed']:,}",
+        "Final return, interquartile mean": _estimate(summary, "final_return"),
+    }
+    if threshold is not None:
+        fraction = summary["fraction_solved"]
+        solved = f"{round(fraction * seeds)} of {seeds} ({fraction:.0%})"
+        rows[f"Solved (mean of 100 episodes ≥ {threshold:g})"] = solved
+        rows[f"Median {unit} to solve"] = median_time(summary[f"median_{unit}_to_solve"])
+    rows["Steps a second, all seeds"] = f"{summary['steps_per_second']:,.0f}"
+    rows["Compiling"] = f"{summary['compile_seconds']:.1f} s"
+    rows["Training"] = f"{summary['train_seconds']:.1f} s"
+    title = "Finished" if summary["finished"] else "Interrupted"
+    return text_table([("", ""), *rows.items()], show_header=False, title=title)
 
 
 def evaluation_table(figures: dict[str, Any]) -> Table:
-    """The figures of :func:`describe_evaluation` for a terminal."""
-    table = Table(show_header=False, title="Greedy" if figures["greedy"] else "Sampled")
-    table.add_row("Seeds", f"{figures['num_seeds']}")
-    table.add_row("Episodes of each", f"{figures['num_episodes']}")
-    text = f"{figures['return_iqm']:.1f}"
-    if figures["return_interval_95"] is not None:
-        low, high = figures["return_interval_95"]
-        text += f"  (95 % interval {low:.1f} to {high:.1f})"
-    table.add_row("Return, interquartile mean over seeds", text)
-    table.add_row("Lowest and highest return of an episode",
-                  f"{figures['lowest_return']:.1f}, {figures['highest_return']:.1f}")  # fmt: skip
-    table.add_row("Mean length", f"{figures['mean_length']:.1f} steps")
-    return table
+    """The result of an evaluation."""
+    lowest, highest = figures["lowest_return"], figures["highest_return"]
+    rows = {
+        "Seeds": f"{figures['num_seeds']}",
+        "Episodes of each": f"{figures['num_episodes']}",
+        "Return, interquartile mean over seeds": _estimate(figures, "return"),
+        "Lowest and highest return of an episode": f"{lowest:.1f}, {highest:.1f}",
+        "Mean length": f"{figures['mean_length']:.1f} steps",
+    }
+    title = "Greedy" if figures["greedy"] else "Sampled"
+    return text_table([("", ""), *rows.items()], show_header=False, title=title)
 
 
 def statistics_table(figures: dict[str, Any]) -> Table:
-    """The statistics for a terminal."""
-    table = Table(title="Runs")
-    for name in ("run", "seeds", "final return", "solved", "median to solve"):
-        table.add_column(name, justify="left" if name == "run" else "right")
-    for name, summary in figures["runs"].items():
-        median = summary[f"median_{summary['unit']}_to_solve"]
-        solved = summary["fraction_solved"]
-        table.add_row(
-            name,
-            f"{summary['num_seeds']}",
-            final_return(summary),
-            "–" if solved is None else f"{solved:.0%}",
-            "–" if solved is None else "not reached" if median is None else f"{median:,.0f}",
-        )
+    """Runs, and the probability that one improves on another."""
+    rows = [["run", "seeds", "final return", "solved", "median to solve"]]
+    for name, run in figures["runs"].items():
+        times = ["–", "–"]
+        if run["fraction_solved"] is not None:
+            median = median_time(run[f"median_{run['unit']}_to_solve"])
+            times = [f"{run['fraction_solved']:.0%}", median]
+        rows.append([name, f"{run['num_seeds']}", _estimate(run, "final_return"), *times])
     for pair in figures["probability_of_improvement"]:
         low, high = pair["interval_95"]
-        table.add_row(
-            f"P({pair['of']} > {pair['over']})",
-            "",
-            f"{pair['probability']:.2f}  ({low:.2f} to {high:.2f})",
-        )
+        estimate = f"{pair['probability']:.2f}  ({low:.2f} to {high:.2f})"
+        rows.append([f"P({pair['of']} > {pair['over']})", "", estimate])
+    return text_table(rows, title="Runs")
+
+
+def median_time(median: float | None) -> str:
+    """The median time to solve; None where fewer than half of the seeds solved the task."""
+    return "not reached" if median is None else f"{median:,.0f}"
+
+
+def text_table(rows: Sequence[Sequence[str]], no_wrap: bool = False, **options: Any) -> Table:
+    """Rows, the first of them a header, as a table for a terminal."""
+    table = Table(**options)
+    for column, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if column else "left", no_wrap=no_wrap)
+    for row in rows[1:]:
+        table.add_row(*row)
     return table
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """Rows, the first of them a header, as a table in Markdown."""
-    header, *others = ["| " + " | ".join(row) + " |" for row in rows]
-    rule = "| " + " | ".join("---" for _ in rows[0]) + " |"
-    return "\n".join([header, rule, *others]) + "\n"
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _estimate(summary: dict[str, Any], name: str) -> str:
+    value, interval = summary[f"{name}_iqm"], summary[f"{name}_interval_95"]
+    if interval is None:
+        return "no episode finished" if value is None else f"{value:.1f}"
+    return f"{value:.1f}  (95 % interval {interval[0]:.1f} to {interval[1]:.1f})"

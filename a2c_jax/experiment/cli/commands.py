@@ -116,7 +116,7 @@ def sweep_settings(flags: Sequence[str]) -> int:
             paths = write_sweep(folder, result)
     console.print(sweep_table(result))
     print_files(console, paths)
-    # The best was chosen by these seeds: others tell whether it is any good.
+    # The best was chosen by these seeds: only others show how good it is.
     fresh = max(result.job.seeds) + 1
     best = folder / "best.json"
     _print_line(console, f"Train the best with: a2c-jax train --config {best} --seed {fresh}")
@@ -154,7 +154,7 @@ def compare_methods(flags: Sequence[str]) -> int:
 
 
 def _print_line(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, highlight=False)
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_files(console: Console, paths: Sequence[Path]) -> None:

@@ -32,7 +32,7 @@ class SweepConfig(TaskConfig[SettingsT], Generic[SettingsT]):
 
 @dataclasses.dataclass(frozen=True)
 class JoinConfig:
-    """Joins runs that differ in their seeds alone into a new run of all of them.
+    """Joins runs that differ only in their seeds into a new run of all of them.
 
     Attributes:
         runs: the runs' folders; the joined run has their seeds in this order.
@@ -66,7 +66,7 @@ class EvaluateConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PlotConfig:
-    """Draws runs over each other, and tells the statistics between them.
+    """Draws runs over each other, with statistics of their differences.
 
     Attributes:
         runs: the runs' folders.

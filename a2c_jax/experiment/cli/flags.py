@@ -94,7 +94,7 @@ def parse_compare(flags: Sequence[str]) -> tuple[CompareConfig, dict[str, Preset
     """Reads the flags of ``compare``: the configuration, and the settings of each method.
 
     The preset gives the defaults; settings that suit a method replace them, and flags replace
-    both. A flag of one method's own settings is for that method alone.
+    both. A flag of one method's own settings applies only to that method.
 
     Raises:
         BadInput: if there is no such preset or method.
@@ -140,5 +140,6 @@ def given(flags: Sequence[str], *names: str) -> dict[str, str | None]:
     """What some flags are, before the others can be read; None where one is not given."""
     parser = argparse.ArgumentParser("a2c-jax", add_help=False, allow_abbrev=False)
     for name in names:
-        parser.add_argument(name, default=None)
+        # As tyro does, with underscores too.
+        parser.add_argument(name, "--" + name[2:].replace("-", "_"), default=None)
     return vars(parser.parse_known_args(flags)[0])

@@ -1,6 +1,6 @@
 """What the command line sets before JAX starts, on behalf of a process of its own.
 
-A library must not decide any of it. Whoever sets the same by other means has decided.
+A library must not decide any of it. Settings made by other means take precedence.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jaxlib
 
-_config: Any = jax.config  # older versions do not tell type checkers its names
+_config: Any = jax.config  # older versions do not declare its names to type checkers
 _FLAG = "xla_backend_extra_options"
 _LOOPS = f"--{_FLAG}=xla_cpu_small_while_loop_byte_threshold=65536"
 _KNOWN = ((0, 10), (0, 11))  # versions of jaxlib in which it was measured
@@ -34,7 +34,7 @@ def prepare_jax() -> None:
 
 
 def load_later(*names: str) -> None:
-    """Puts off loading these modules until something of theirs is asked for.
+    """Defers loading modules until one of their names is used.
 
     gymnax imports seaborn and pyplot for pictures that we never draw, and they take three quarters
     of the two seconds that importing it takes.
@@ -78,7 +78,7 @@ class _LoadedLater(ModuleType):
 
 
 def use_all_cores() -> None:
-    """Makes each core of a CPU a device, so that seeds train in parallel, unless told otherwise."""
+    """Makes each core of a CPU a device, so that seeds train in parallel, unless it is set."""
     if "JAX_NUM_CPU_DEVICES" in os.environ or "device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
@@ -114,11 +114,11 @@ def keep_compiled_programs() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             jax.config.update("jax_compilation_cache_dir", str(folder))
-            _set_unless_told("jax_compilation_cache_max_size", _CACHE_BYTES)
-            _set_unless_told("jax_persistent_cache_min_compile_time_secs", 0.1)
+            _set_unless_configured("jax_compilation_cache_max_size", _CACHE_BYTES)
+            _set_unless_configured("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def _set_unless_told(name: str, value: float) -> None:
+def _set_unless_configured(name: str, value: float) -> None:
     if name.upper() not in os.environ:
         jax.config.update(name, value)
 

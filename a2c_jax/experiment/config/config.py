@@ -16,11 +16,11 @@ from typing import (
 )
 
 from a2c_jax import presets
+from a2c_jax.experiment.config.settings import SettingsT as SettingsT, as_dict, replace
 from a2c_jax.methods import METHODS, method_name
 from a2c_jax.presets import FOUND_ON, PRESETS, ArticlePreset, Preset
 
 ConfigT = TypeVar("ConfigT", bound="TaskConfig")
-SettingsT = TypeVar("SettingsT", bound=Preset | ArticlePreset)
 
 PresetName: TypeAlias = str
 MethodName: TypeAlias = str
@@ -125,7 +125,7 @@ SUITED: dict[str, dict[str, Any]] = {
         "final_learning_rate": 0.0,
         **_NO_BASELINE,
         # Q is near 1 / (1 - discount) for every action: only an entropy bonus of that size keeps
-        # the policy from becoming certain before the critic tells actions apart.
+        # the policy from becoming certain before the critic ranks actions.
         "entropy_coef": 1.0,
     },
 }
@@ -192,10 +192,10 @@ def configure(
     default = default_config(preset, algorithm)
     fields = {field.name for field in dataclasses.fields(default)}
     fields -= {"settings", "preset", "algorithm"}
-    settings = set(presets.setting_names(default.settings))
+    settings = set(as_dict(default.settings))
     for name in changes:
         checked_name("setting", name, sorted(fields | settings))
-    changed = presets.replace(
+    changed = replace(
         default.settings, **{name: changes[name] for name in settings & changes.keys()}
     )
     return dataclasses.replace(

@@ -9,15 +9,16 @@ from typing import Any
 
 import jax
 
+from a2c_jax.experiment.config.settings import as_dict
 from a2c_jax.methods import method_name
-from a2c_jax.presets import ArticlePreset, Preset, get_setting, setting_names
+from a2c_jax.presets import ArticlePreset, Preset
 
 _PACKAGES = ("a2c_jax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
 
 
 def describe_settings(settings: Preset | ArticlePreset) -> dict[str, Any]:
     """Every setting; functions and methods by their names, no limit as None."""
-    fields = {name: get_setting(settings, name) for name in setting_names(settings)}
+    fields = as_dict(settings)
     if isinstance(settings, ArticlePreset):
         return {**fields, "defects": settings.defects._asdict()}
     for name in ("network", "q_network", "optimizer"):

@@ -16,8 +16,9 @@ from a2c_jax.experiment.config.config import (
     starting_preset,
 )
 from a2c_jax.experiment.config.describe import describe_settings
+from a2c_jax.experiment.config.settings import replace, setting_types
 from a2c_jax.experiment.files import read_json
-from a2c_jax.presets import ArticlePreset, Preset, replace, setting_type
+from a2c_jax.presets import ArticlePreset, Preset
 
 FORMAT = 5
 _MADE_BY_NAME = ("network", "q_network", "optimizer", "method")
@@ -45,7 +46,7 @@ def read_config(path: Path, argument: str = "config", env: str | None = None) ->
 def _to_config(content: dict[str, Any], env: str | None) -> TrainConfig:
     written = content.get("format", FORMAT)
     if written != FORMAT:
-        raise ValueError(f"format is {written}, but this version of a2c_jax reads {FORMAT} alone.")
+        raise ValueError(f"format is {written}, but this version of a2c_jax reads only {FORMAT}.")
     saved = saved_fields(TrainConfig)
     for key in content:
         checked_name("setting", key, (*saved, "settings", "format", "about"))
@@ -62,7 +63,7 @@ def _to_config(content: dict[str, Any], env: str | None) -> TrainConfig:
 def _to_settings(
     content: dict[str, Any], default: Preset | ArticlePreset
 ) -> Preset | ArticlePreset:
-    known = describe_settings(default)
+    known, kinds = describe_settings(default), setting_types(default)
     changes: dict[str, Any] = {}
     for key, value in content.items():
         checked_name("setting", key, known)
@@ -78,7 +79,7 @@ def _to_settings(
         elif key == "max_grad_norm" and value is None:
             changes[key] = math.inf
         else:
-            changes[key] = _typed(key, value, setting_type(default, key))
+            changes[key] = _typed(key, value, kinds[key])
     return replace(default, **changes)
 
 

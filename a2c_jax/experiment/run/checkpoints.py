@@ -1,4 +1,4 @@
-"""Checkpoints: named arrays and what they are of, saved by Orbax and verified when read.
+"""Checkpoints: named arrays and their description, saved by Orbax and verified when read.
 
 Orbax writes a checkpoint under a temporary name and then renames it: it is complete or absent.
 It holds no checksums that cover every array; ours do.
@@ -20,11 +20,11 @@ _UNFINISHED = ".orbax-checkpoint-tmp"
 
 
 class Checkpoint(NamedTuple):
-    """What is saved of a run at one moment.
+    """The content of a checkpoint.
 
     Attributes:
         arrays: by name.
-        about: what they are of, as JSON can hold it.
+        about: their description, as JSON.
     """
 
     arrays: dict[str, np.ndarray]
@@ -40,7 +40,7 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
         checkpoint: what to save.
 
     Raises:
-        OSError: if it could not be written; older ones are left alone.
+        OSError: if it could not be written; older ones are kept.
     """
     import orbax.checkpoint as ocp  # slow to import, and not needed by all commands
 

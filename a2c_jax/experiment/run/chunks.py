@@ -1,4 +1,4 @@
-"""Training in compiled chunks, so that the host can look, save and stop in between."""
+"""Training in compiled chunks, between which the host can report, save and stop."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from a2c_jax.experiment.run.free_memory import check_program
+from a2c_jax.experiment.run.memory import check_program
 from a2c_jax.parallel import (
     Group,
     SeedLayout,
@@ -33,7 +33,7 @@ _SHORTEST_CALL = 0.01  # seconds: below, calling a program takes longer than run
 
 
 class Outcome(NamedTuple):
-    """What training in chunks has come to so far.
+    """The result of training so far.
 
     Attributes:
         state: of every seed, in groups as they were trained; see
@@ -73,10 +73,10 @@ def train_in_chunks(
         starts: what its ``init`` takes: keys, ``[S]``.
         num_updates: of each seed, in all.
         layout: of the seeds; see :func:`a2c_jax.parallel.seed_layout`.
-        earlier: what to go on from, instead of the beginning.
+        earlier: the result to continue from; by default training starts.
         chunk_updates: updates of a chunk; by default a second or two's worth, shortened
             when a chunk has taken longer.
-        pause_every: let chunks end at the multiples of so many updates, 2 or more.
+        pause_every: end chunks at the multiples of this number of updates, at least 2.
         on_chunk: called after compiling (with no updates done) and after every chunk.
         should_stop: asked before every chunk; training ends when it answers true.
 
@@ -128,10 +128,9 @@ def train_in_chunks(
 def _begin_compiling(
     algorithm: Algorithm, starts: Any, num_updates: int, layout: SeedLayout, group: Any
 ) -> tuple[Outcome, Any]:
-    """The states before the first update, and beside it the first chunk's program.
+    """The states before the first update, and the first chunk's program.
 
-    Each is compiled by a core of its own, and the one while the other is traced, so the first
-    update comes a second and a half sooner.
+    They compile in parallel, which saves a second and a half before the first update.
     """
     start = time.perf_counter()
     groups = split_groups(starts, layout)

@@ -15,7 +15,7 @@ from a2c_jax.types import EpisodeStats
 
 
 class Evaluations(NamedTuple):
-    """What evaluations during a training run have found, E of them.
+    """Results of the E evaluations during a training run.
 
     Attributes:
         updates: after how many updates, int ``[E]``.
@@ -73,7 +73,7 @@ def evaluation_program(
 
     Returns:
         ``evaluate(agent states in groups, number) -> EpisodeStats``, ``[S, num_episodes]``.
-        The episodes depend on the seed and the number alone.
+        The episodes depend only on the seed and the number.
     """
 
     def play(pair: tuple[Any, Any]) -> EpisodeStats:

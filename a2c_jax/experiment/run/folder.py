@@ -1,15 +1,15 @@
-"""A run on disk: one folder with all that it was told and all that it came to.
+"""A run on disk: one folder with its configuration and its results.
 
 ``config.json``
-    every setting, the seeds, versions and device; ``a2c-jax train --config`` takes it.
+    every setting, the seeds, versions and device; ``a2c-jax train --config`` reads it.
 ``checkpoints/``
-    the last two, by updates done, and the metrics up to them; what ``--resume`` goes on from.
+    the last two, named by updates done, and the metrics up to them; ``--resume`` reads them.
 ``log.jsonl``
     a line for each chunk of a second or two.
 ``metrics.npz``
     ``seeds [S]``, ``steps [U]`` and every field of :class:`a2c_jax.Metrics`, ``[S, U]``;
-    ``episodes [U]`` in place of the steps for the article's loop. If the policy was evaluated
-    on the way, ``evaluation_updates [E]``, ``evaluation_returns`` and ``_lengths [S, E]``.
+    ``episodes [U]`` instead of the steps for the article's loop. If the policy was evaluated
+    during training, ``evaluation_updates [E]``, ``evaluation_returns`` and ``_lengths [S, E]``.
 ``summary.json``
     what :func:`a2c_jax.experiment.statistics.learning.summarize` gives, and the timings.
 ``learning_curve.png``
@@ -18,34 +18,62 @@
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
+import msgspec
 import numpy as np
 
 from a2c_jax.experiment.config.config import TrainConfig
 from a2c_jax.experiment.config.reading import read_config
-from a2c_jax.experiment.files import json_writer, write_together
-from a2c_jax.experiment.run import saving
+from a2c_jax.experiment.files import json_writer, read_json, write_together
+from a2c_jax.experiment.run import checkpoints, saving
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.evaluation import Evaluations
 from a2c_jax.experiment.run.job import Job, describe_config, make_job
+from a2c_jax.experiment.run.log import LOG
 from a2c_jax.experiment.run.progress import environment_steps
 from a2c_jax.experiment.run.result_figures import run_figures
 from a2c_jax.experiment.statistics.learning import solved_threshold, summarize
 from a2c_jax.types import Metrics
 
 CONFIG = "config.json"
+FILES = (
+    CONFIG, LOG, "summary.json", "metrics.npz", "learning_curve.png", "rewards.png", "lengths.png",
+    "tensorboard", "wandb", checkpoints.FOLDER,
+)  # fmt: skip
+"""All that training writes into a run folder."""
+
+
+class About(TypedDict, total=False):
+    """What ``config.json`` says about the training of a run.
+
+    Attributes:
+        versions: of the packages that started it.
+        device: that started it.
+        seeds_in_a_call: seeds that one call of the program trains on a device.
+        lengths: the numbers of updates that it was to have, one after the other: a schedule
+            depends on them.
+        resumed: the updates done, the versions and the device each time that it was resumed.
+        joined: the folders, seeds, versions and devices of the runs that it was joined from.
+    """
+
+    versions: dict[str, Any]
+    device: dict[str, Any]
+    seeds_in_a_call: int
+    lengths: list[int]
+    resumed: list[dict[str, Any]]
+    joined: list[dict[str, Any]]
 
 
 class Run(NamedTuple):
-    """A run, as far as it has come.
+    """A run, finished or not.
 
     Attributes:
         folder: where it is.
-        config: what it was told.
-        job: what that comes to: environment, network, algorithm, seeds.
+        config: its configuration.
+        job: built from it: environment, network, algorithm, seeds.
         metrics: of all updates so far, in NumPy, each ``[S, U]``.
-        evaluations: made on the way.
+        evaluations: made during training.
         state: the algorithm's, of every seed, ``[S, ...]``; ``state.params`` are the networks'.
         summary: the statistics and timings, as in ``summary.json``.
         signal: number of the signal that ended it early, or 0.
@@ -67,12 +95,12 @@ class Run(NamedTuple):
 
 
 def load_run(folder: Path | str, config: TrainConfig | None = None) -> Run:
-    """Loads a run from its newest checkpoint, whether or not it has come to its end.
+    """Loads a run from its newest checkpoint, finished or not.
 
     Args:
         folder: of the run.
-        config: what it was told; needed only where its ``config.json`` cannot say it: a network
-            or an optimizer that no preset has.
+        config: its configuration; needed only if it has a network or an optimizer that no preset
+            has, which ``config.json`` cannot express.
 
     Raises:
         ValueError: if there is no run, nothing of it has been saved, or that is damaged.
@@ -98,10 +126,10 @@ def load_run(folder: Path | str, config: TrainConfig | None = None) -> Run:
 
 
 def read_run_config(folder: Path, argument: str) -> TrainConfig:
-    """Reads what a run was told.
+    """Reads the configuration of a run.
 
     Raises:
-        ValueError: if there is no run, or its configuration is damaged or of a newer format.
+        ValueError: if there is no run, or its configuration is damaged or of another format.
     """
     if not os.path.isfile(folder / CONFIG):  # False, too, where one may not look
         raise ValueError(
@@ -111,17 +139,33 @@ def read_run_config(folder: Path, argument: str) -> TrainConfig:
     return read_config(folder / CONFIG, argument)
 
 
+def read_about(folder: Path, argument: str) -> About:
+    """Reads what ``config.json`` says about the training of a run.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    content = read_json(folder / CONFIG, argument).get("about", {})
+    try:
+        return msgspec.convert(content, About)
+    except msgspec.ValidationError as error:
+        raise ValueError(
+            f"{argument} is {str(folder)!r}, whose {CONFIG} is damaged under 'about' ({error}); "
+            "correct that, or remove 'about'."
+        ) from error
+
+
 def write_results(
     folder: Path, config: TrainConfig, job: Job, outcome: Outcome, evaluations: Evaluations
 ) -> dict[str, Any]:
-    """Writes what a run came to: first beside their places, then, all done, into them.
+    """Writes the results of a run: all of its files or none.
 
     Args:
         folder: of the run.
-        config: what it was told.
-        job: what that came to.
-        outcome: and what was trained.
-        evaluations: made on the way.
+        config: of the run.
+        job: of the run.
+        outcome: of training.
+        evaluations: made during training.
 
     Returns:
         The summary.

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM that let the current chunk finish."""
+"""Defers SIGINT and SIGTERM until the current chunk has finished."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ _NOTICE = b"\nFinishing this chunk, then stopping; a second signal stops at once
 
 @contextlib.contextmanager
 def deferred_interrupt(own_process: bool = False) -> Iterator[Callable[[], int]]:
-    """Turns the first SIGINT or SIGTERM into an answer.
+    """Defers the first SIGINT or SIGTERM: the caller asks for it.
 
     A second one is handled as before; in a process of one's own it ends it at once, even in the
     middle of a compiled program, during which Python handles no signals. Outside the main
@@ -86,4 +86,4 @@ def _watch(receiver: socket.socket) -> None:
         if number_of_signals == 1:
             os.write(2, _NOTICE)
         else:
-            os._exit(EXIT + data[0])  # whatever is being saved is whole or not there
+            os._exit(EXIT + data[0])  # a save is complete or absent

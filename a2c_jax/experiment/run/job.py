@@ -89,6 +89,7 @@ def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
             "seeds": list(job.seeds),
             "max_episode_steps": job.env.max_episode_steps,
             "num_updates": job.num_updates,
+            "lengths": [job.num_updates],
             f"{job.unit}_per_seed": job.units_per_seed,
             "seeds_in_a_call": job.layout.batch_size,
             **describe_machine(job.layout.devices),

@@ -15,13 +15,21 @@ import numpy as np
 
 from a2c_jax.experiment.config.config import TrainConfig
 from a2c_jax.experiment.errors import refusals
-from a2c_jax.experiment.files import empty_folder, json_writer, open_folder, write_together
+from a2c_jax.experiment.files import json_writer, open_folder, remove_files, write_together
 from a2c_jax.experiment.run import saving
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.evaluation import Evaluations
-from a2c_jax.experiment.run.folder import CONFIG, Run, load_run, write_results
+from a2c_jax.experiment.run.folder import (
+    CONFIG,
+    FILES,
+    Run,
+    load_run,
+    read_about,
+    write_results,
+)
 from a2c_jax.experiment.run.job import Job, describe_config, make_job
-from a2c_jax.experiment.run.log import LOG
+from a2c_jax.experiment.run.log import LOG, read_log
+from a2c_jax.experiment.run.memory import check_memory
 from a2c_jax.experiment.run.saving import Saver
 from a2c_jax.experiment.run.series import SeriesEnd
 from a2c_jax.parallel import Group, SeedLayout
@@ -34,13 +42,13 @@ def join_runs(
     """Joins runs into a new one of all their seeds; the runs stay as they are.
 
     Args:
-        folders: of the runs, whose seeds the joined run has in this order.
+        folders: of the runs; the joined run has their seeds in the order of their first ones.
         out: folder of the joined run; by default a new one under ``runs/``.
         name: of that new folder.
 
     Raises:
         BadInput: if there are fewer than two runs, one cannot be loaded, they differ in a
-            setting or in their number of updates, or two of them have trained the same seed.
+            setting, their length or their batch size, or two of them have trained the same seed.
         OSError: if the joined run could not be written; nothing is left of it.
     """
     with refusals():
@@ -50,14 +58,14 @@ def join_runs(
         try:
             return _write(folder, config, job, runs)
         except BaseException:
-            empty_folder(folder)
+            remove_files(folder, FILES)
             raise
 
 
 def _load_all(folders: Sequence[Path | str]) -> list[Run]:
     if len(folders) < 2:  # noqa: PLR2004
         raise ValueError(f"runs holds {len(folders)} folders; give at least two runs to join.")
-    runs = [load_run(folder) for folder in folders]
+    runs = sorted(map(load_run, folders), key=lambda run: run.job.seeds[0])
     first = runs[0]
     for run in runs[1:]:
         expected, given = _identity(first), _identity(run)
@@ -66,43 +74,65 @@ def _load_all(folders: Sequence[Path | str]) -> list[Run]:
                 raise ValueError(
                     f"runs holds {str(run.folder)!r}, where {key} is {given[key]!r}, and "
                     f"{str(first.folder)!r}, where it is {value!r}; join runs that differ in "
-                    "their seeds alone."
+                    "their seeds only."
                 )
     return runs
 
 
 def _joined_job(runs: Sequence[Run]) -> tuple[TrainConfig, Job]:
     seeds = tuple(seed for run in runs for seed in run.job.seeds)
-    config = dataclasses.replace(runs[0].config, seeds=seeds, resume=None)
-    return config, make_job(config)
+    config = dataclasses.replace(
+        runs[0].config, seeds=seeds, num_seeds=len(seeds), seed=seeds[0], resume=None
+    )
+    job = make_job(config)
+    check_memory(job)
+    return config, job
 
 
 def _write(folder: Path, config: TrainConfig, job: Job, runs: Sequence[Run]) -> Run:
-    description = describe_config(config, job)
-    description["about"]["joined"] = [str(run.folder) for run in runs]
+    description = _describe(config, job, runs)
     # As one group: states are saved and loaded without a device.
     number = len(job.seeds)
-    job = job._replace(layout=SeedLayout(number, number, job.layout.devices[:1]))
+    on_host = job._replace(layout=SeedLayout(number, number, job.layout.devices[:1]))
     outcome, evaluations = _outcome(runs), _evaluations(runs)
+    log = "".join(json.dumps(line) + "\n" for line in _log_lines(runs))
     write_together(
         folder,
-        {
-            CONFIG: json_writer(description),
-            LOG: lambda file: file.write(_log(runs).encode()),
-        },
+        {CONFIG: json_writer(description), LOG: lambda file: file.write(log.encode())},
     )
-    saver = Saver(folder, job, saving.identity_of(description), 0, SeriesEnd(0, 0))
+    saver = Saver(folder, on_host, saving.identity_of(description), 0, SeriesEnd(0, 0))
     saver.save(outcome, evaluations)
-    summary = write_results(folder, config, job, outcome, evaluations)
-    state = saving.joined_state(outcome, job)
+    summary = write_results(folder, config, on_host, outcome, evaluations)
+    state = saving.joined_state(outcome, on_host)
     return Run(folder, config, job, outcome.metrics, evaluations, state, summary)
 
 
+def _describe(config: TrainConfig, job: Job, runs: Sequence[Run]) -> dict[str, Any]:
+    """The description of the joined run: trained where its runs were, the first for all."""
+    description = describe_config(config, job)
+    joined = []
+    for run in runs:
+        about = read_about(run.folder, "runs")
+        machine = {name: about.get(name) for name in ("versions", "device")}
+        joined.append({"run": str(run.folder), "seeds": list(run.job.seeds), **machine})
+    first = read_about(runs[0].folder, "runs")
+    description["about"] |= {**first, "joined": joined}
+    description["about"].pop("resumed", None)
+    return description
+
+
 def _identity(run: Run) -> dict[str, Any]:
+    """What runs that are joined must share."""
+    about = read_about(run.folder, "runs")
     identity = saving.identity_of(describe_config(run.config, run.job))
     del identity["seeds"]
-    evaluated = run.evaluations.updates.tolist()
-    return {**identity, "num_updates": run.summary["num_updates"], "evaluations": evaluated}
+    return {
+        **identity,
+        "num_updates": run.summary["num_updates"],
+        "lengths": about.get("lengths"),
+        "seeds_in_a_call": about.get("seeds_in_a_call"),
+        "evaluations": run.evaluations.updates.tolist(),
+    }
 
 
 def _outcome(runs: Sequence[Run]) -> Outcome:
@@ -130,10 +160,9 @@ def _concatenate(*leaves: Any) -> Any:
     return np.concatenate([np.asarray(leaf) for leaf in leaves])
 
 
-def _log(runs: Sequence[Run]) -> str:
-    lines = []
-    for run in runs:
-        path = run.folder / LOG
-        for line in path.read_text().splitlines() if path.is_file() else []:
-            lines.append({"run": run.folder.name, **json.loads(line)})
-    return "".join(json.dumps(line) + "\n" for line in lines)
+def _log_lines(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    return [
+        {"run": run.folder.name, **line}
+        for run in runs
+        for line in read_log(run.folder / LOG, run.summary["num_updates"])
+    ]

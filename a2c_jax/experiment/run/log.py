@@ -1,6 +1,7 @@
-"""What happened in each chunk, as JSON lines, and for TensorBoard and Weights & Biases."""
+"""Logs the figures of each chunk as JSON lines, to TensorBoard and to Weights & Biases."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,8 +36,8 @@ def chunk_figures(job: Job, outcome: Outcome, evaluations: Evaluations, since: i
     Args:
         job: says what an update is.
         outcome: where training stands.
-        evaluations: the last of which is told if it was made since.
-        since: the number of updates told already.
+        evaluations: the last one is included if it was made since.
+        since: the number of updates logged already.
     """
     chunk = jax.tree.map(lambda field: field[:, since:], outcome.metrics)
     episodes = float(np.sum(chunk.episode_count))
@@ -66,11 +67,8 @@ class JsonLines:
 
     def __init__(self, path: Path, num_updates: int) -> None:
         """Opens the log, and drops lines of updates that are going to be done again."""
-        kept = []
-        if num_updates and path.exists():
-            lines = path.read_text(errors="replace").splitlines(keepends=True)
-            kept = [line for line in lines if _update(line) <= num_updates]
-        write_together(path.parent, {path.name: lambda file: file.write("".join(kept).encode())})
+        kept = "".join(json.dumps(line) + "\n" for line in read_log(path, num_updates))
+        write_together(path.parent, {path.name: lambda file: file.write(kept.encode())})
         self._file = path.open("a")
 
     def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
@@ -83,11 +81,19 @@ class JsonLines:
         self._file.close()
 
 
-def _update(line: str) -> float:
+def read_log(path: Path, num_updates: int) -> list[dict[str, Any]]:
+    """Reads the lines of a log up to an update; skips those that a killed process cut short."""
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    lines = [_parse(line) for line in text.splitlines()]
+    return [line for line in lines if line.get("update", math.inf) <= num_updates]
+
+
+def _parse(line: str) -> dict[str, Any]:
     try:
-        return json.loads(line)["update"]
-    except (ValueError, KeyError, TypeError):  # the process was killed while it wrote
-        return float("inf")
+        content = json.loads(line)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 class TensorBoard:
@@ -130,12 +136,12 @@ class WeightsAndBiases:
 
 
 class Guarded:
-    """A logger whose failure is told once and never stops training."""
+    """A logger whose failure is reported once and never stops training."""
 
     def __init__(
-        self, name: str, make: Callable[[], Logger], tell: Callable[[str], None], extra: str = ""
+        self, name: str, make: Callable[[], Logger], report: Callable[[str], None], extra: str = ""
     ) -> None:
-        self._name, self._tell, self._extra = name, tell, extra
+        self._name, self._report, self._extra = name, report, extra
         self._logger: Logger | None = None
         self._try(lambda: setattr(self, "_logger", make()))
 
@@ -152,11 +158,11 @@ class Guarded:
     def _try(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # whatever it is, the run is worth more than its log
+        except Exception as error:  # training must not stop for its log
             self._logger = None
             missing = isinstance(error, ImportError) and self._extra
             remedy = f" (pip install -e '.[{self._extra}]')" if missing else ""
-            self._tell(f"No more {self._name}: {error}{remedy}. Training goes on.")
+            self._report(f"{self._name} failed: {error}{remedy}. Training continues.")
 
 
 def open_loggers(
@@ -164,27 +170,27 @@ def open_loggers(
     folder: Path,
     description: Mapping[str, Any],
     num_updates: int,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> list[Logger]:
     """The loggers that a configuration asks for.
 
     Args:
-        config: what the run was told.
+        config: of the run.
         folder: of the run.
         description: from :func:`describe_config`.
         num_updates: done and saved already.
-        tell: shows a sentence.
+        report: shows a sentence.
 
     Raises:
         OSError: if the JSON lines cannot be written.
     """
     loggers: list[Logger] = [JsonLines(folder / LOG, num_updates)]
     if config.tensorboard:
-        loggers.append(Guarded("TensorBoard", lambda: TensorBoard(folder), tell, "tensorboard"))
+        loggers.append(Guarded("TensorBoard", lambda: TensorBoard(folder), report, "tensorboard"))
     if config.wandb:
         loggers.append(
             Guarded(
-                "Weights & Biases", lambda: WeightsAndBiases(folder, description), tell, "wandb"
+                "Weights & Biases", lambda: WeightsAndBiases(folder, description), report, "wandb"
             )
         )
     return loggers

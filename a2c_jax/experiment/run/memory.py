@@ -1,13 +1,17 @@
-"""How much memory a run takes, told before it is begun."""
+"""Checks the memory that a run and its compiled program need, before it starts."""
 
 import math
 from typing import Any, NamedTuple
 
 import jax
+import psutil
 
-from a2c_jax.experiment.run.free_memory import BEYOND, free_on_device, free_on_host, gigabytes
+from a2c_jax.experiment.errors import BadInput
 from a2c_jax.experiment.run.job import Job
+from a2c_jax.parallel import SeedLayout
 from a2c_jax.types import Metrics
+
+_MARGIN = 1.15  # what an estimate omits: programs, buffers in flight, Python
 
 
 class MemoryEstimate(NamedTuple):
@@ -22,8 +26,8 @@ def estimate_memory(job: Job) -> MemoryEstimate:
 
     A state is there twice while a chunk runs, and twice more, on the host, while it is saved; or
     once more in a run that was resumed. The metrics of all updates are kept on the host, and
-    statistics of them take three times as much. What the compiled program needs beside is told
-    by :func:`check_program`.
+    statistics of them take three times as much. :func:`check_program` checks what the compiled
+    program needs in addition.
     """
     seed = jax.eval_shape(job.algorithm.init, jax.tree.map(lambda leaf: leaf[0], job.keys))
     state = _bytes(seed)
@@ -51,9 +55,9 @@ def check_memory(job: Job, num_settings: int = 1) -> None:
         if device is not None:
             needs.append((need.on_devices, device))
     for bytes_, free in needs:
-        if bytes_ * BEYOND <= free:
+        if bytes_ * _MARGIN <= free:
             continue
-        fitting = int(num_seeds * free / (bytes_ * BEYOND))
+        fitting = int(num_seeds * free / (bytes_ * _MARGIN))
         each = f" at each of {num_settings} settings" if num_settings > 1 else ""
         remedy = (
             f"give at most {fitting} at a time, with --num-seeds and --seed"
@@ -68,3 +72,52 @@ def check_memory(job: Job, num_settings: int = 1) -> None:
 
 def _bytes(shapes: Any) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+
+
+def check_program(compiled: Any, layout: SeedLayout) -> None:
+    """Refuses to run a program that the free memory does not hold.
+
+    Raises:
+        BadInput: what it takes, and what makes it smaller.
+    """
+    need = program_bytes(compiled) * len(layout.devices)
+    free = free_on_host() if layout.on_cpu else free_on_device(layout)
+    if free is not None and need * _MARGIN > free:
+        raise BadInput(
+            f"The compiled program takes {gigabytes(need)}, and {gigabytes(free)} are free; give "
+            "a smaller num_envs, num_steps or hidden_sizes, or a smaller batch_size."
+        )
+
+
+def program_bytes(compiled: Any) -> int:
+    """Bytes that one call of a compiled program needs on a device; 0 if XLA does not report it."""
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        return 0
+    return (
+        analysis.argument_size_in_bytes
+        + analysis.output_size_in_bytes
+        + analysis.temp_size_in_bytes
+        - analysis.alias_size_in_bytes
+    )
+
+
+def free_on_host() -> int:
+    """Free bytes of the host."""
+    return psutil.virtual_memory().available
+
+
+def free_on_device(layout: SeedLayout) -> int | None:
+    """Free bytes of all devices in total; None where JAX does not report them."""
+    free = 0
+    for device in layout.devices:
+        stats = device.memory_stats() or {}
+        if "bytes_limit" not in stats:
+            return None
+        free += stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    return free
+
+
+def gigabytes(bytes_: float) -> str:
+    """A number of bytes as text."""
+    return f"{bytes_ / 2**30:.3g} GiB"

@@ -18,7 +18,7 @@ FORMATS = ("png", "svg")
 
 
 def load_runs(folders: Sequence[Path | str]) -> dict[str, Run]:
-    """Loads runs by names that tell them apart: the folders', with those above where needed.
+    """Loads runs under distinct names: their folders' names, with parents where needed.
 
     Raises:
         ValueError: if there is none, one is given twice, they are counted in different units,

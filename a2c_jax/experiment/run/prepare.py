@@ -1,4 +1,4 @@
-"""Checking what a run is told, new or resumed, before anything is compiled or written."""
+"""Validates the configuration of a run, new or resumed, before anything is compiled or written."""
 
 import contextlib
 import dataclasses
@@ -10,25 +10,26 @@ import jax
 from a2c_jax import checks, presets
 from a2c_jax.experiment.config.config import FREE, TrainConfig, marked
 from a2c_jax.experiment.config.describe import describe_machine
-from a2c_jax.experiment.files import locked, open_folder, read_json
+from a2c_jax.experiment.config.settings import as_dict
+from a2c_jax.experiment.files import locked, open_folder
 from a2c_jax.experiment.run import saving
-from a2c_jax.experiment.run.folder import CONFIG, read_run_config
+from a2c_jax.experiment.run.folder import About, read_about, read_run_config
 from a2c_jax.experiment.run.job import Job, describe_config, make_job
 from a2c_jax.experiment.run.memory import check_memory
 from a2c_jax.experiment.run.saving import Restored
-from a2c_jax.presets import ArticlePreset, Preset, get_setting, setting_names
+from a2c_jax.presets import ArticlePreset, Preset
 
 
 class Prepared(NamedTuple):
-    """A run that has been checked and whose folder is locked: nothing can be wrong any more.
+    """A validated run whose folder is locked.
 
     Attributes:
-        config: what it was told.
-        job: what that comes to.
+        config: its configuration.
+        job: built from it.
         folder: of the run.
         description: for its ``config.json``.
-        restored: what it goes on from; None from the beginning.
-        notices: what its user should know.
+        restored: the checkpoint that it resumes from; None for a new run.
+        notices: sentences for its user.
     """
 
     config: TrainConfig
@@ -68,28 +69,36 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
 def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitStack) -> Prepared:
     read_run_config(folder, "resume")  # there is a run to lock
     stack.enter_context(locked(folder, "resume"))
-    told = read_run_config(folder, "resume")
-    earlier = read_json(folder / CONFIG, "resume").get("about", {})
-    check_same(config, told)
-    job = make_job(dataclasses.replace(config, batch_size=earlier.get("seeds_in_a_call")))
+    configured = read_run_config(folder, "resume")
+    earlier = read_about(folder, "resume")
+    check_same(config, configured)
+    batch_size = earlier.get("seeds_in_a_call", config.batch_size)
+    job = make_job(dataclasses.replace(config, batch_size=batch_size))
     check_memory(job)
     description = describe_config(config, job)
     restored = saving.restore(folder, job, saving.identity_of(description))
     done = restored.outcome.num_updates if restored else 0
     check_length(config, job, done)
-    notices = [*job.notices, *_resumed_notices(config, told, job, done, earlier, description)]
+    notices = [
+        *job.notices,
+        *_resumed_notices(config, configured, job, done, earlier, description),
+    ]
     description = describe_resumed(description, earlier, job, done)
     return Prepared(config, job, folder, description, restored, tuple(notices))
 
 
 def describe_resumed(
-    description: dict[str, Any], earlier: dict[str, Any], job: Job, done: int
+    description: dict[str, Any], earlier: About, job: Job, done: int
 ) -> dict[str, Any]:
-    """The description of a run that is gone on with: begun where it was, and resumed here."""
+    """The description of a resumed run: the machines that started and resumed it."""
     now = describe_machine(job.layout.devices)
-    kept = {name: earlier[name] for name in (*now, "joined") if name in earlier}
+    kept = {name: value for name, value in earlier.items() if name in (*now, "joined")}
     resumed = [*earlier.get("resumed", []), {"num_updates": done, **now}]
-    return {**description, "about": {**description["about"], **kept, "resumed": resumed}}
+    lengths = earlier.get("lengths", [])
+    if lengths[-1:] != [job.num_updates]:
+        lengths = [*lengths, job.num_updates]
+    about = description["about"] | kept | {"resumed": resumed, "lengths": lengths}
+    return {**description, "about": about}
 
 
 def check_run_settings(config: TrainConfig) -> None:
@@ -111,37 +120,35 @@ def check_run_settings(config: TrainConfig) -> None:
         )
 
 
-def check_same(config: TrainConfig, told: TrainConfig) -> None:
-    """Refuses to go on with other settings than the run's; only its length may grow.
+def check_same(config: TrainConfig, earlier: TrainConfig) -> None:
+    """Refuses to resume with settings other than the run's; only its length may grow.
 
     Raises:
         ValueError: which settings differ.
     """
     free = {"settings"} | marked(TrainConfig, FREE)
-    fixed = [field.name for field in dataclasses.fields(told) if field.name not in free]
-    pairs = [(name, getattr(config, name), getattr(told, name)) for name in fixed]
-    if type(config.settings) is type(told.settings):
-        pairs += [
-            (name, get_setting(config.settings, name), get_setting(told.settings, name))
-            for name in setting_names(told.settings)
-        ]
+    fixed = [field.name for field in dataclasses.fields(earlier) if field.name not in free]
+    pairs = [(name, getattr(config, name), getattr(earlier, name)) for name in fixed]
+    if type(config.settings) is type(earlier.settings):
+        ours, theirs = as_dict(config.settings), as_dict(earlier.settings)
+        pairs += [(name, ours.get(name), theirs[name]) for name in theirs]
     differing = [
         f"{name} is {now!r} and was {before!r}"
         for name, now, before in pairs
-        if now != before and name != length_setting(told.settings)
+        if now != before and name != length_setting(earlier.settings)
     ]
     if differing:
         raise ValueError(
             f"resume is {str(config.resume)!r}, but {', '.join(differing)}; leave that out, or "
-            "train anew with --config and the run's config.json."
+            "train again with --config and the run's config.json."
         )
 
 
 def check_length(config: TrainConfig, job: Job, done: int) -> None:
-    """Refuses to make a run shorter than it is.
+    """Refuses a length shorter than what is done.
 
     Raises:
-        ValueError: how far it has come.
+        ValueError: what is done.
     """
     if job.num_updates < done or job.num_updates == done + 1:
         name = length_setting(config.settings)
@@ -159,32 +166,32 @@ def length_setting(settings: Preset | ArticlePreset) -> str:
 
 def _resumed_notices(
     config: TrainConfig,
-    told: TrainConfig,
+    configured: TrainConfig,
     job: Job,
     done: int,
-    earlier: dict[str, Any],
+    earlier: About,
     description: dict[str, Any],
 ) -> list[str]:
     position = f"{done * job.per_update:,} of {job.units_per_seed:,} {job.unit}"
-    notices = [f"Going on with {config.resume} after {position}."]
+    notices = [f"Resuming {config.resume} after {position}."]
     if done >= job.num_updates:
         flag = length_setting(config.settings).replace("_", "-")
-        notices = [f"{config.resume} is finished: {position}. Raise --{flag} to go on."]
+        notices = [f"{config.resume} is finished: {position}. Raise --{flag} to continue."]
     settings = config.settings
     if (
         not isinstance(settings, ArticlePreset)
         and settings.final_learning_rate != settings.learning_rate
-        and presets.num_updates(settings) != presets.num_updates(told.settings)
+        and presets.num_updates(settings) != presets.num_updates(configured.settings)
     ):
         notices.append(
-            "From here on the learning rate falls as in a run of the new length; with a constant "
-            "one the result would be that of an undisturbed run."
+            "From here the learning rate falls as in a run of the new length; with a constant rate "
+            "the result would be that of an undisturbed run."
         )
     differing = [
-        f"{key} {earlier.get(kind, {}).get(key)} then, {value} now"
-        for kind in ("versions", "device")
+        f"{key} {then.get(key)} then, {value} now"
+        for kind, then in (("versions", earlier.get("versions")), ("device", earlier.get("device")))
         for key, value in description["about"][kind].items()
-        if earlier.get(kind, {}).get(key) != value
+        if then is not None and then.get(key) != value
     ]
     if differing:
         notices.append(f"Numbers may differ in their last bits: {', '.join(differing)}.")

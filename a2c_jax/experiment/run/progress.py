@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on, and at its end."""
+"""Progress of a run on the screen."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Saving a run as it goes on, and finding it again."""
+"""Saves a run during training, and restores it."""
 
 import json
 from pathlib import Path
@@ -22,12 +22,12 @@ _STATE, _EVALUATIONS = "state.", "evaluations."
 
 
 class Restored(NamedTuple):
-    """A run as a checkpoint has it.
+    """A run restored from a checkpoint.
 
     Attributes:
         state: of every seed, ``[S, ...]``, in NumPy arrays and keys.
-        outcome: where training stands, but for its state.
-        evaluations: found so far.
+        outcome: the result so far, without its state.
+        evaluations: made so far.
         series_end: of the metrics' file.
     """
 
@@ -53,13 +53,13 @@ class Saver:
         return self._end.num_updates
 
     def after_chunk(self, outcome: Outcome, evaluations: Evaluations) -> None:
-        """Counts chunks, and saves when it is time."""
+        """Counts chunks, and saves after every few of them."""
         self._chunks += outcome.num_updates > 0
         if self._every and self._chunks and self._chunks % self._every == 0:
             self.save(outcome, evaluations)
 
     def save(self, outcome: Outcome, evaluations: Evaluations) -> None:
-        """Saves where training stands, unless that has been done.
+        """Saves the result so far, unless it is saved already.
 
         Raises:
             OSError: if it could not be written; what was saved before stays.
@@ -118,10 +118,10 @@ def restore(folder: Path, job: Job, identity: dict[str, Any]) -> Restored | None
             _restore_one(folder / checkpoints.FOLDER, number, job, identity)
         except ValueError:
             continue
-        remedy = f"move that folder away to go on from checkpoint {number}, which loads."
+        remedy = f"move that folder away to resume from checkpoint {number}, which loads."
         break
     else:
-        remedy = "no older one loads; train anew, with --config and the run's config.json."
+        remedy = "no older one loads; train again, with --config and the run's config.json."
     place = folder / checkpoints.FOLDER / str(newest)
     raise ValueError(f"The checkpoint {str(place)!r} cannot be used: {wrong}; {remedy}") from wrong
 

@@ -2,7 +2,7 @@
 
 Rows of float32 ``[updates, seeds, fields]``. A save appends the updates since the one before, so
 that the whole run writes each number once. A checkpoint holds the number of its rows and their
-checksum; what stands behind them, from a save that did not come to its end, is of no account.
+checksum; what follows them, from an unfinished save, is ignored.
 """
 
 import os
@@ -16,14 +16,14 @@ from a2c_jax.types import Metrics
 
 
 class SeriesEnd(NamedTuple):
-    """How far a series has come, and the checksum (CRC-32) of all that it holds."""
+    """The length of a series, and the checksum (CRC-32) of its content."""
 
     num_updates: int
     checksum: int
 
 
 def append(path: Path, end: SeriesEnd, metrics: Metrics) -> SeriesEnd:
-    """Appends the updates since ``end``, over anything that stands there.
+    """Appends the updates since ``end``, replacing whatever follows it.
 
     Args:
         path: the file.
@@ -31,7 +31,7 @@ def append(path: Path, end: SeriesEnd, metrics: Metrics) -> SeriesEnd:
         metrics: of all updates so far, ``[S, U]``.
 
     Raises:
-        OSError: if they could not be written; what stood there before still does.
+        OSError: if they could not be written; the series up to ``end`` is intact.
     """
     fresh = [np.asarray(field, np.float32)[:, end.num_updates :].T for field in metrics]
     data = np.ascontiguousarray(np.stack(fresh, axis=-1)).tobytes()

@@ -1,4 +1,4 @@
-"""Training as a run on disk: begun, saved on the way, gone on with, and finished."""
+"""Trains a run on disk: starts it, saves it during training, resumes it, and finishes it."""
 
 import contextlib
 import dataclasses
@@ -9,11 +9,11 @@ from rich.console import Console
 
 from a2c_jax.experiment.config.config import TrainConfig
 from a2c_jax.experiment.errors import WriteError, refusals
-from a2c_jax.experiment.files import empty_folder, json_writer, write_together
+from a2c_jax.experiment.files import json_writer, remove_files, write_together
 from a2c_jax.experiment.run import checkpoints, saving
 from a2c_jax.experiment.run.chunks import Outcome, train_in_chunks
 from a2c_jax.experiment.run.evaluation import Evaluator, no_evaluations
-from a2c_jax.experiment.run.folder import CONFIG, Run, read_run_config, write_results
+from a2c_jax.experiment.run.folder import CONFIG, FILES, Run, read_run_config, write_results
 from a2c_jax.experiment.run.interrupts import Interrupted, deferred_interrupt
 from a2c_jax.experiment.run.log import Logger, chunk_figures, open_loggers
 from a2c_jax.experiment.run.prepare import Prepared, length_setting, prepare
@@ -70,7 +70,7 @@ def resume_run(folder: Path | str, total: int | None = None, console: Console | 
 
 
 def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], int]) -> Run:
-    """Trains a prepared run, saves it on the way, and writes what it came to.
+    """Trains a prepared run, saves it during training, and writes its results.
 
     Args:
         prepared: from :func:`prepare`.
@@ -83,29 +83,29 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
     """
     config, job, folder, description, restored, notices = prepared
     for notice in notices:
-        console.print(notice, soft_wrap=True)
+        console.print(notice, soft_wrap=True, markup=False)
     end = restored.series_end if restored else SeriesEnd(0, 0)
     found = restored.evaluations if restored else no_evaluations(len(job.seeds))
     evaluator = Evaluator(job, config.evaluate_every, config.evaluate_episodes, found)
     saver = Saver(folder, job, saving.identity_of(description), config.checkpoint_every, end)
-    with _told_what_is_safe(folder, saver), contextlib.ExitStack() as stack:
+    with _naming_what_is_safe(folder, saver), contextlib.ExitStack() as stack:
         loggers = _open_files(prepared, console, stack)
         reporter = stack.enter_context(Reporter(console, job, end.num_updates))
-        told = end.num_updates
+        reported = end.num_updates
 
         def on_chunk(outcome: Outcome) -> None:
-            nonlocal told
+            nonlocal reported
             reporter.report(outcome)
-            if outcome.num_updates == told:
+            if outcome.num_updates == reported:
                 return
             evaluator.after_chunk(outcome)
-            figures = chunk_figures(job, outcome, evaluator.found, told)
+            figures = chunk_figures(job, outcome, evaluator.found, reported)
             for logger in loggers:
                 logger.log(outcome.num_updates * job.per_update, figures)
-            told = outcome.num_updates
+            reported = outcome.num_updates
             saver.after_chunk(outcome, evaluator.found)
 
-        with _nothing_left_of_nothing(prepared, saver, stack):
+        with _removed_unless_saved(prepared, saver, stack):
             outcome = train_in_chunks(
                 job.algorithm,
                 job.keys,
@@ -133,7 +133,7 @@ def _open_files(prepared: Prepared, console: Console, stack: contextlib.ExitStac
         prepared.folder,
         prepared.description,
         done,
-        lambda sentence: console.print(sentence, soft_wrap=True, highlight=False),
+        lambda sentence: console.print(sentence, soft_wrap=True, highlight=False, markup=False),
     )
     for logger in loggers:
         stack.callback(logger.close)
@@ -141,13 +141,13 @@ def _open_files(prepared: Prepared, console: Console, stack: contextlib.ExitStac
 
 
 @contextlib.contextmanager
-def _told_what_is_safe(folder: Path, saver: Saver) -> Iterator[None]:
+def _naming_what_is_safe(folder: Path, saver: Saver) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         safe = (
             f"it is saved up to update {saver.num_updates:,}: make room or give permission, then "
-            f"go on with --resume {folder}"
+            f"resume with --resume {folder}"
             if saver.num_updates
             else "nothing of it was saved yet"
         )
@@ -155,15 +155,15 @@ def _told_what_is_safe(folder: Path, saver: Saver) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _nothing_left_of_nothing(
+def _removed_unless_saved(
     prepared: Prepared, saver: Saver, stack: contextlib.ExitStack
 ) -> Iterator[None]:
-    """Takes the files of a new run away again if it ends before anything of it has been saved."""
+    """Removes the files of a new run that ends before its first checkpoint."""
     try:
         yield
     except BaseException:
         if saver.num_updates == 0 and prepared.config.resume is None:
             with contextlib.suppress(OSError):  # a log that cannot be written out
                 stack.close()
-            empty_folder(prepared.folder)
+            remove_files(prepared.folder, FILES)
         raise

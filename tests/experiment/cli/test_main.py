@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from a2c_jax import presets
 from a2c_jax.experiment import files
-from a2c_jax.experiment.cli import flags as parsing, main as cli
+from a2c_jax.experiment.cli import commands, flags as parsing, main as cli
 from a2c_jax.experiment.config.config import SUITED
 from a2c_jax.experiment.run import train as run_training
+from a2c_jax.experiment.run.folder import Run
 from a2c_jax.methods import METHODS
 
 COMMAND = [sys.executable, "-m", "a2c_jax"]
@@ -80,10 +82,26 @@ def test_a_full_folder_is_refused_and_left_alone(run, capsys):
     assert before == contents(run)
 
 
+def test_the_folder_one_is_in_is_refused_with_a_free_one(tmp_path, monkeypatch, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    for command in (["train"], ["sweep", "--over", "discount=0.9,0.99"]):
+        assert cli.main([*command, "--num-seeds", "1", "--out", "."]) == 2
+        assert f"{str(tmp_path) + '-2'!r} is free." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a[b]c", "a[", "[bold]x", "x[/b]"])
+def test_a_name_with_brackets_is_printed_unchanged(run, name, monkeypatch, capsys):
+    other = Run(Path(name), None, None, None, None, None, read(run, "summary.json"))
+    monkeypatch.setattr(commands, "train_run", lambda *args, **kwargs: other)
+    assert cli.main(["train"]) == 0
+    assert f"Files: {name}\n" in capsys.readouterr().out
+
+
 def test_a_folder_that_another_run_has_claimed_is_refused(tmp_path, capsys):
     with files.open_folder(tmp_path / "run", False, "a name"):
         assert cli.main([*SMALL, "--out", str(tmp_path / "run")]) == 2
-    assert "in which another process is at work; wait" in capsys.readouterr().err
+    assert "in which another process is writing; wait" in capsys.readouterr().err
     assert not (tmp_path / "run").exists(), "nothing was written, so it is gone"
 
 

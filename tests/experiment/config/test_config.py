@@ -20,6 +20,7 @@ from a2c_jax.experiment.config.config import (
     with_method,
 )
 from a2c_jax.experiment.config.describe import describe_settings
+from a2c_jax.experiment.config.settings import as_dict, replace
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.methods import METHODS
 from a2c_jax.presets import FOUND_ON, PRESETS
@@ -31,12 +32,12 @@ def no(flag):
 
 def with_settings(algorithm=None, **settings):
     config = default_config("default", algorithm)
-    return dataclasses.replace(config, settings=presets.replace(config.settings, **settings))
+    return dataclasses.replace(config, settings=replace(config.settings, **settings))
 
 
 def article_with(**settings):
     config = default_config("article", None)
-    return dataclasses.replace(config, settings=presets.replace(config.settings, **settings))
+    return dataclasses.replace(config, settings=replace(config.settings, **settings))
 
 
 def test_the_default_job():
@@ -180,7 +181,7 @@ def test_a_setting_is_refused_by_every_method_that_does_not_use_it(setting, valu
         told = ["--algorithm", name, *flags]
         if name in users:
             config = configure("default", name, **{setting: value})
-            assert presets.get_setting(config.settings, setting) == value
+            assert as_dict(config.settings)[setting] == value
             assert parse_train(["--preset", "default", *told]).settings == config.settings
             make_job(config)
             continue

@@ -80,5 +80,5 @@ def test_scales_come_back_as_numbers(tmp_path):
     path.write_text(json.dumps({"settings": {"observation_scale": [1, 0.5, 5, 2]}}))
     assert read_config(path).settings.observation_scale == (1.0, 0.5, 5.0, 2.0)
     path.write_text(json.dumps({"settings": {"observation_scale": [1, "a"]}}))
-    with pytest.raises(ValueError, match=r"observation_scale is \[1, 'a'\]; give numbers"):
+    with pytest.raises(ValueError, match=r"observation_scale is \[1, 'a'\]; expected"):
         read_config(path)

@@ -64,9 +64,11 @@ def test_the_articles_run_folder_holds_what_it_promises(one_seed):
     for name in ("rewards.png", "lengths.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     assert config["preset"] == "article"
-    assert config["settings"]["num_episodes"] == config["episodes_per_seed"] == NUM_EPISODES
+    assert (
+        config["settings"]["num_episodes"] == config["about"]["episodes_per_seed"] == NUM_EPISODES
+    )
     assert config["max_episode_steps"] == 200
-    assert config["seeds"] == [0]
+    assert config["about"]["seeds"] == [0]
     assert config["settings"]["defects"] == CORRECTED._asdict()
     assert metrics["episodes"].tolist() == list(range(1, NUM_EPISODES + 1))
     assert "steps" not in metrics
@@ -89,7 +91,7 @@ def test_as_printed_is_another_run_and_many_seeds_of_it_print_no_lines(one_seed,
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
     assert config["preset"] == "article_as_printed"
     assert config["settings"]["defects"] == AS_PRINTED._asdict()
-    assert config["seeds"] == [0, 1, 2]
+    assert config["about"]["seeds"] == [0, 1, 2]
     assert summary["num_seeds"] == 3
     assert metrics["episode_length_sum"].shape == (3, NUM_EPISODES)
     steps = summary["steps_per_second"] * summary["train_seconds"]

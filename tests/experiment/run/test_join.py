@@ -14,6 +14,7 @@ from comparing import assert_identical
 
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
+from a2c_jax.experiment.config.settings import replace
 
 SETTINGS = {
     "hidden_sizes": (8,), "total_steps": 2000, "max_episode_steps": 40, "evaluate_every": 20,
@@ -67,28 +68,68 @@ def test_joined_runs_are_one_run_bit_for_bit_and_resume(runs, tmp_path, capsys):
 def test_what_is_joined_is_returned(runs, tmp_path):
     whole, first, second = runs
     joined = experiment.join_runs([second.folder, first.folder], tmp_path / "joined")
-    assert joined.job.seeds == (3, 4, 0, 1, 2)
-    assert_identical(joined.metrics.value_loss[2:], whole.metrics.value_loss[:3])
+    assert joined.job == whole.job._replace(
+        env=joined.job.env, agent=joined.job.agent, algorithm=joined.job.algorithm,
+        keys=joined.job.keys,
+    )  # fmt: skip
+    assert_identical(joined.metrics, whole.metrics)
+    about = json.loads((joined.folder / "config.json").read_text())["about"]
+    assert [part["seeds"] for part in about["joined"]] == [[0, 1, 2], [3, 4]]
+    assert about["device"] == about["joined"][1]["device"]
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"seeds": (2, 7)}, "seeds holds 2 more than once"),
-        ({"seeds": (7,), "discount": 0.5}, "where discount is 0.5, and"),
-        ({"seeds": (7,), "total_steps": 1600}, "where num_updates is 40, and"),
-        (None, "runs holds 1 folders; give at least two runs to join."),
+        ({"discount": 0.5}, "where discount is 0.5, and"),
+        ({"num_updates": 40}, "where num_updates is 40, and"),
+        ({"alone": True}, "runs holds 1 folders; give at least two runs to join."),
     ],
 )
-def test_runs_that_do_not_belong_together_are_refused(runs, changes, sentence, tmp_path, capsys):
-    words = [str(runs[1].folder)]
-    if changes is not None:
-        words += [str(train(tmp_path / "other", **changes).folder)]
+def test_runs_that_do_not_belong_together_are_refused(
+    runs, changes, sentence, tmp_path, monkeypatch, capsys
+):
+    _, first, second = runs
+    if "seeds" in changes:
+        second = second._replace(job=second.job._replace(seeds=changes["seeds"]))
+    if "discount" in changes:
+        config = second.config.with_settings(replace(second.config.settings, **changes))
+        second = second._replace(config=config)
+    if "num_updates" in changes:
+        second = second._replace(summary=second.summary | changes)
+    loaded = {first.folder: first, second.folder: second}
+    monkeypatch.setattr("a2c_jax.experiment.run.join.load_run", loaded.__getitem__)
+    words = [str(run.folder) for run in ([first] if "alone" in changes else [first, second])]
     assert cli.main(["join", *words, "--out", str(tmp_path / "joined")]) == 2
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
     assert not (tmp_path / "joined").exists()
+
+
+def test_runs_of_other_lengths_or_batches_are_refused(runs, tmp_path, capsys):
+    _, first, second = runs
+    for change in ({"lengths": [20, 50]}, {"seeds_in_a_call": 4}):
+        other = tmp_path / "other"
+        shutil.copytree(second.folder, other, dirs_exist_ok=True)
+        content = json.loads((second.folder / "config.json").read_text())
+        content["about"] |= change
+        (other / "config.json").write_text(json.dumps(content))
+        words = ["join", str(first.folder), str(other), "--out", str(tmp_path / "joined")]
+        assert cli.main(words) == 2
+        assert f"where {next(iter(change))} is" in capsys.readouterr().err
+
+
+def test_a_log_that_was_cut_short_is_joined_as_far_as_it_goes(runs, tmp_path):
+    _, first, second = runs
+    other = tmp_path / "other"
+    shutil.copytree(second.folder, other)
+    with (other / "log.jsonl").open("ab") as file:
+        file.write(b'{"update": 90}\n5\n[1]\n\xff{"upd')
+    joined = experiment.join_runs([first.folder, other], tmp_path / "joined")
+    lines = [json.loads(line) for line in (joined.folder / "log.jsonl").read_text().splitlines()]
+    assert max(line["update"] for line in lines) == 50
 
 
 def test_a_folder_that_holds_something_is_refused(runs, tmp_path, capsys):

@@ -121,7 +121,7 @@ def test_a_logger_that_is_missing_or_fails_is_told_once_and_goes(tmp_path, monke
     for _ in range(3):
         logger.log(1, {"episode_return": 1.0})
     logger.close()
-    assert told == ["No more Weights & Biases: no network. Training goes on."]
+    assert told == ["Weights & Biases failed: no network. Training continues."]
     monkeypatch.setitem(sys.modules, "wandb", None)
     logger = Guarded("Weights & Biases", lambda: WeightsAndBiases(tmp_path, {}), told.append)
     logger.log(1, {})
@@ -137,7 +137,7 @@ def test_a_run_is_logged_where_it_is_asked_to_be(tmp_path, monkeypatch):
         logger.log(40, {"update": 1, "episode_return": 2.0})
         logger.close()
     assert len(said) == 1
-    assert said[0].startswith("No more Weights & Biases")
-    assert said[0].endswith("(pip install -e '.[wandb]'). Training goes on.")
+    assert said[0].startswith("Weights & Biases failed")
+    assert said[0].endswith("(pip install -e '.[wandb]'). Training continues.")
     assert scalars(tmp_path / "tensorboard")[1] == ("episode_return", 40, 2.0)
     assert json.loads((tmp_path / "log.jsonl").read_text())["update"] == 1

@@ -7,7 +7,7 @@ import pytest
 
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
-from a2c_jax.experiment.run import free_memory, memory
+from a2c_jax.experiment.run import memory
 from a2c_jax.experiment.run.chunks import compile_chunk
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.parallel import abstract_group, over_seeds, split_groups
@@ -70,7 +70,7 @@ def test_a_run_beyond_all_memory_is_refused_before_anything_is_written(tmp_path,
 
 
 def test_a_program_that_is_too_large_is_refused_before_it_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(free_memory, "free_on_host", lambda: 10_000_000)
+    monkeypatch.setattr(memory, "free_on_host", lambda: 10_000_000)
     flags = ["--num-seeds", "2", "--num-envs", "2000", "--num-steps", "20", "--hidden-sizes", "8"]
     flags += ["--total-steps", "80000", "--out", str(tmp_path / "run")]
     assert cli.main(["train", *flags]) == 2
@@ -86,6 +86,6 @@ def test_the_bytes_of_a_program_come_from_its_analysis():
     group = abstract_group(seed, job.layout)
     program = compile_chunk(job.algorithm, 2, job.layout, group)
     whole = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(group))
-    assert free_memory.program_bytes(program) > 2 * whole / 2  # in and out, on each of two devices
+    assert memory.program_bytes(program) > 2 * whole / 2  # in and out, on each of two devices
     states = first_states(job)
     assert int(program(states[0]).number.sum()) == 4, "it takes what training has"

@@ -1,4 +1,4 @@
-"""Going on with a run: to the bit, and only with what belongs to it."""
+"""Resuming a run: bit for bit, and only with its own settings."""
 
 import contextlib
 import dataclasses
@@ -81,7 +81,7 @@ def test_a_run_raised_again_and_again_is_the_whole_run_bit_for_bit(whole, tmp_pa
 def test_a_finished_run_resumed_writes_its_results_again(copy, capsys):
     (copy / "summary.json").unlink()
     assert cli.main(["train", "--resume", str(copy)]) == 0
-    assert "is finished: 800 of 800 steps. Raise --total-steps to go on." in " ".join(
+    assert "is finished: 800 of 800 steps. Raise --total-steps to continue." in " ".join(
         capsys.readouterr().out.split()
     )
     assert json.loads((copy / "summary.json").read_text())["num_updates"] == 20
@@ -220,7 +220,7 @@ def test_a_checkpoint_of_another_run_is_refused(copy, capsys, changes, sentence)
     edit_config(copy, **changes)
     error = refusal(copy, capsys)
     assert sentence in error
-    assert "; no older one loads; train anew, with --config" in error
+    assert "; no older one loads; train again, with --config" in error
 
 
 def test_a_checkpoint_whose_arrays_do_not_fit_is_refused(saved, copy, monkeypatch):
@@ -246,7 +246,7 @@ def test_a_damaged_checkpoint_names_the_older_one_and_it_loads(copy, saved, caps
     path.write_bytes(path.read_bytes()[:-100])
     error = refusal(copy, capsys)
     assert "checkpoints/20' cannot be used: it is damaged or cut short" in error
-    assert error.endswith("move that folder away to go on from checkpoint 10, which loads.\n")
+    assert error.endswith("move that folder away to resume from checkpoint 10, which loads.\n")
     shutil.move(copy / "checkpoints" / "20", copy.with_name("moved away"))
     assert_same_run(experiment.resume_run(copy), experiment.load_run(saved))
 
@@ -266,7 +266,7 @@ def test_a_flipped_byte_is_refused(copy, capsys):
     [
         ('{"format": 3, "pres', "is damaged or no JSON"),
         ("[]", "which is no JSON object"),
-        ('{"format": 99}', "format is 99, but this version of a2c_jax reads 5 alone"),
+        ('{"format": 99}', "format is 99, but this version of a2c_jax reads only 5"),
         ('{"preset": "x"}', "There is no preset 'x'"),
         ('{"learning_rate": 1}', "There is no setting 'learning_rate'"),
         ('{"settings": {"discount": "a"}}', "discount is 'a'; expected `float`, got `str`."),
@@ -281,6 +281,9 @@ def test_a_flipped_byte_is_refused(copy, capsys):
             "expected is 1; expected `bool`, got `int`.",
         ),
         ('{"settings": {"expected": true}}', "There is no setting 'expected'"),
+        ('{"about": {"lengths": 5}}', "is damaged under 'about' (Expected `array`, got `int`"),
+        ('{"about": null}', "is damaged under 'about'"),
+        ("[" * 100_000, "is damaged or no JSON"),
         ('{"seeds": [0, 1.5]}', "seeds is [0, 1.5]; expected `int`, got `float`"),
     ],
 )
@@ -302,7 +305,7 @@ def test_a_run_at_which_another_process_works_is_refused(copy, capsys):
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout.readline() == "1\n"
-        assert "in which another process is at work" in refusal(copy, capsys)
+        assert "in which another process is writing" in refusal(copy, capsys)
         assert cli.main(["evaluate", str(copy)]) == 2
         other.send_signal(signal.SIGKILL)  # the system takes the lock back
     capsys.readouterr()
@@ -345,6 +348,36 @@ def test_any_write_that_fails_is_told_and_leaves_what_was_saved(tmp_path, monkey
     monkeypatch.setattr(run_training, "open_loggers", full)
     with pytest.raises(WriteError, match="nothing of it was saved yet"):
         experiment.train_run(configure(tmp_path / "other"))
+
+
+def test_files_of_others_stay_when_a_run_leaves_nothing(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+
+    def stopped(*args, **kwargs):
+        (out / "notes.txt").write_text("mine")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_training, "train_in_chunks", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.train_run(configure(out))
+    assert [path.name for path in out.iterdir() if path.name != ".lock"] == ["notes.txt"]
+
+
+def test_a_batch_size_is_kept_when_a_run_is_resumed(copy, monkeypatch):
+    edit_config(copy, about={}, batch_size=4)
+    sizes = []
+    stop = run_training.prepare
+
+    def look(config, stack):
+        prepared = stop(config, stack)
+        sizes.append(prepared.job.layout.batch_size)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_training, "prepare", look)
+    monkeypatch.setattr(run_training.saving, "_check_identity", lambda found, expected: None)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.resume_run(copy)
+    assert sizes == [4]
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "", "a\\b", "C:x"])
