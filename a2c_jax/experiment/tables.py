@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 
 def result_table(summary: dict[str, Any]) -> Table:
@@ -67,7 +68,7 @@ def text_table(rows: Sequence[Sequence[str]], no_wrap: bool = False, **options: 
     for column, name in enumerate(rows[0]):
         table.add_column(name, justify="right" if column else "left", no_wrap=no_wrap)
     for row in rows[1:]:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # text is no markup: a name may have brackets
     return table
 
 

@@ -25,7 +25,7 @@ from a2c_jax.methods import METHODS
 from a2c_jax.metrics import learning_curve
 from a2c_jax.presets import FOUND_ON, PRESETS, ArticlePreset, Preset
 
-_FEWEST_EPISODES = 3  # two scatter by the same amount each, and tell nothing of the error
+_FEWEST_EPISODES = 3  # the deviations of two are equal, which gives a standard error of zero
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +33,13 @@ class CompareConfig(TaskConfig[Preset]):
     """Trains several methods at equal environment steps; writes one table and one figure.
 
     The preset's normalisation of advantages is off, since it would give every method a baseline.
-    Some methods have settings that suit them better, which flags replace.
+    Some methods have settings that suit them better; flags override them.
 
     Attributes:
         preset: the settings to start from.
         algorithms: the methods.
-        num_seeds: how many seeds of each method, counting up from the first.
-        gradient_episodes: episodes of each measurement of the gradients' variance; 0 omits
+        num_seeds: number of seeds of each method, counting up from the first.
+        gradient_episodes: episodes of each measurement of the gradients' variance; 0 skips
             it. It takes a few minutes, however long the training is.
     """
 
@@ -50,13 +50,9 @@ class CompareConfig(TaskConfig[Preset]):
 
 
 class Comparison(NamedTuple):
-    """What a comparison has come to.
+    """The result of a comparison: summaries and ``(steps [P], returns [S, P])`` by method.
 
-    Attributes:
-        summaries: of each method that finished, by name.
-        curves: ``(steps [P], returns [S, P])`` by name.
-        noise: of the gradients, stage by stage; empty where it was not measured.
-        finished: whether all methods were trained.
+    Methods that did not finish are omitted. ``noise`` is empty if it was not measured.
     """
 
     summaries: dict[str, dict[str, Any]]
@@ -73,7 +69,7 @@ def default_comparison(preset: str) -> CompareConfig:
     """The configuration that a preset starts from.
 
     Raises:
-        ValueError: if there is none of that name, or it is the article's own loop.
+        ValueError: if the preset is unknown or the article's own loop.
     """
     settings = PRESETS[checked_name("preset", preset, PRESETS)]
     if isinstance(settings, ArticlePreset):
@@ -86,12 +82,10 @@ def default_comparison(preset: str) -> CompareConfig:
 
 
 def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = None) -> Jobs:
-    """Checks the configuration of every method; compiles and writes nothing.
+    """Builds and validates the job of every method; compiles and writes nothing.
 
-    Args:
-        config: what the comparison was told.
-        suited: the settings of each method; by default those of the configuration, with what
-            suits the method in their place.
+    The settings of each method are those in ``suited``, or by default those of the configuration,
+    overridden by what suits the method.
 
     Raises:
         ValueError: one sentence that names the setting, its value and the remedy.
@@ -105,24 +99,16 @@ def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = Non
     if config.gradient_episodes != 0 and config.gradient_episodes < _FEWEST_EPISODES:
         raise ValueError(
             f"gradient_episodes is {config.gradient_episodes}; give at least {_FEWEST_EPISODES}, "
-            "or 0 to leave the measurement out."
+            "or 0 to skip the measurement."
         )
     if suited is None:
         suited = {name: with_method(config.settings, name) for name in config.algorithms}
-    settings = {name: suited[name] for name in config.algorithms}
-    return {name: _resolve_one(config, name, one) for name, one in settings.items()}
+    return {name: _resolve(config, name, suited[name]) for name in config.algorithms}
 
 
-def _resolve_one(config: CompareConfig, name: str, settings: Preset) -> tuple[TrainConfig, Job]:
-    one = TrainConfig(
-        settings=settings,
-        preset=config.preset,
-        algorithm=name,
-        env=config.env,
-        max_episode_steps=config.max_episode_steps,
-        num_seeds=config.num_seeds,
-        seed=config.seed,
-    )
+def _resolve(config: CompareConfig, name: str, settings: Preset) -> tuple[TrainConfig, Job]:
+    shared = ("preset", "env", "max_episode_steps", "num_seeds", "seed")
+    one = TrainConfig(settings, algorithm=name, **{each: getattr(config, each) for each in shared})
     try:
         return one, make_job(one)
     except ValueError as error:
@@ -132,31 +118,25 @@ def _resolve_one(config: CompareConfig, name: str, settings: Preset) -> tuple[Tr
 def compare(
     jobs: Jobs, console: Console, should_stop: Callable[[], object] = lambda: False
 ) -> Comparison:
-    """Trains every method in turn.
+    """Trains the jobs of :func:`resolve_all` in turn.
 
-    Args:
-        jobs: from :func:`resolve_all`.
-        console: where progress is shown.
-        should_stop: asked before every chunk; the methods done by then are kept.
+    ``should_stop`` is called before every chunk. Once it returns true, training ends, and the
+    methods that have finished are kept.
     """
-    summaries: dict[str, dict[str, Any]] = {}
-    curves: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    result = Comparison({}, {}, (), finished=False)
     for name, (_, job) in jobs.items():
         console.print(f"{name}: {len(job.seeds)} seeds of {job.units_per_seed:,} steps")
         with Reporter(console, job) as reporter:
             outcome = train_in_chunks(
-                job.algorithm,
-                job.keys,
-                job.num_updates,
-                job.layout,
-                on_chunk=reporter.report,
-                should_stop=should_stop,
-            )
+                job.algorithm, job.keys, job.num_updates, job.layout,
+                on_chunk=reporter.report, should_stop=should_stop,
+            )  # fmt: skip
         if outcome.num_updates < job.num_updates:
-            return Comparison(summaries, curves, (), finished=False)
-        summaries[name] = describe_outcome(job, outcome)
-        curves[name] = learning_curve(outcome.metrics, job.algorithm, num_points(job, outcome))
-    return Comparison(summaries, curves, (), finished=True)
+            return result
+        result.summaries[name] = describe_outcome(job, outcome)
+        points = num_points(job, outcome)
+        result.curves[name] = learning_curve(outcome.metrics, job.algorithm, points)
+    return result._replace(finished=True)
 
 
 def measure_gradients(
@@ -164,17 +144,11 @@ def measure_gradients(
 ) -> tuple[StageNoise, ...]:
     """Measures the variance of the methods' gradients; see :func:`measure_stages`.
 
-    A3C is left out beside A2C: its gradients are the same, and only arrive later.
+    A3C is omitted if A2C is among the methods: its gradients are the same, and only arrive later.
     """
-    _, job = next(iter(jobs.values()))
+    env = next(iter(jobs.values()))[1].env
     settings = {name: one.settings for name, (one, _) in jobs.items()}
     if "a2c" in settings:
         settings.pop("a3c", None)
-    return measure_stages(
-        jax.random.key(config.seed),
-        job.env,
-        settings,
-        config.settings,
-        config.gradient_episodes,
-        should_stop,
-    )
+    key, episodes = jax.random.key(config.seed), config.gradient_episodes
+    return measure_stages(key, env, settings, config.settings, episodes, should_stop)

@@ -1,11 +1,11 @@
-"""How noisy each method's gradient is at the same policies, stage by stage of a training run.
+"""Variance of each method's gradient at the same policies, at several stages of a training run.
 
-A2C trains a few seeds. At each stage the policy is held, a critic of states and one of actions
-are fitted to it, each on as many steps as the other, and the gradients of all methods are taken
-from the same whole episodes: see :mod:`a2c_jax.diagnostics`. The reference is REINFORCE. How
-gradients are applied does not enter, so A3C has the variance of A2C; nor does the normalisation
-of advantages. Where most episodes reach the time limit, a critic that looks beyond it can have
-more variance than REINFORCE, whose returns end there.
+A2C trains a few seeds. At each stage the policy is fixed, a critic of states and one of actions
+are fitted to it on equally many steps, and the gradients of all methods are computed from the same
+whole episodes: see :mod:`a2c_jax.diagnostics`. The reference is REINFORCE. How gradients are
+applied does not matter, so A3C has the variance of A2C; nor does the normalisation of advantages.
+Where most episodes reach the time limit, a critic that looks beyond it can have more variance than
+REINFORCE, whose returns end there.
 """
 
 import dataclasses
@@ -17,40 +17,32 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from a2c_jax import presets
+from a2c_jax import diagnostics, parallel, presets
 from a2c_jax.advantages import gae
 from a2c_jax.algorithms.actor_critic import actor_critic
 from a2c_jax.algorithms.q_actor_critic import q_actor_critic
-from a2c_jax.diagnostics import (
-    Weights,
-    action_value_weights,
-    gradient_noise,
-    policy_gradients,
-    state_value_weights,
-)
+from a2c_jax.diagnostics import GradientNoise, Weights
 from a2c_jax.evaluate import evaluate
 from a2c_jax.methods import METHODS
-from a2c_jax.parallel import join_groups, over_seeds, run_groups, seed_layout, split_groups
 from a2c_jax.presets import Preset
 from a2c_jax.train import run
 from a2c_jax.types import AgentState, Algorithm, Environment, Key, Params
 
 STAGES = (0.005, 0.02, 0.05)
-"""Fractions of the training run. Later, a policy that never falls has returns that do not vary."""
+"""Fractions of the training run. Returns of a policy that always reaches the limit do not vary."""
 
 SEEDS = 4
 _CRITIC_UPDATES, _CRITIC_ENVS, _CRITIC_STEPS, _CRITIC_RATE = 4_000, 8, 16, 3e-3
 
 
 class StageNoise(NamedTuple):
-    """The variance of each method's gradient at one stage of training.
+    """The variance of each method's gradient at one stage of training, such as "10%".
 
     Attributes:
-        name: of the stage, such as "10%".
         steps: environment steps that A2C had trained for.
         mean_return: of the policy, sampled.
         ratios: by method, the total variance over that of REINFORCE, mean of the seeds.
-        errors: and their standard errors, of the measurement at these seeds.
+        errors: standard errors of the ratios, at these seeds.
     """
 
     name: str
@@ -68,48 +60,49 @@ def measure_stages(
     num_episodes: int,
     should_stop: Callable[[], object] = lambda: False,
 ) -> tuple[StageNoise, ...]:
-    """Measures the methods' gradients along an A2C run.
+    """Measures the methods' gradients along an A2C run with the preset, over a number of episodes.
 
-    Args:
-        key: one key for everything.
-        env: the environment.
-        settings: of each method, by name; its ``num_steps`` decide where it bootstraps.
-        preset: settings of the A2C run.
-        num_episodes: of each measurement.
-        should_stop: asked before each stage; those done by then are returned.
+    The settings of each method are by name; their ``num_steps`` decide where it bootstraps.
+    ``should_stop`` is called before each stage; once it returns true, the finished stages are
+    returned.
     """
-    reference = dataclasses.replace(preset, method=METHODS["a2c"])
-    algorithm, num_updates = presets.build(reference, env), presets.num_updates(reference)
-    ends = np.array([max(1, round(stage * num_updates)) for stage in STAGES])
-    run_keys, stage_keys = jax.random.split(key, (2, SEEDS))
-    layout = seed_layout(len(run_keys))
+    preset = dataclasses.replace(preset, method=METHODS["a2c"])
+    algorithm, num_updates = presets.build(preset, env), presets.num_updates(preset)
+    ends = [max(1, round(stage * num_updates)) for stage in STAGES]
     lengths = jnp.diff(jnp.array(ends), prepend=0)
-    snapshots = over_seeds(lambda key: _snapshots(algorithm, key, lengths), layout)
-    measure = over_seeds(
-        lambda pair: _measure(pair[0], pair[1], env, settings, reference, num_episodes), layout
-    )
-    params = join_groups(run_groups(snapshots, split_groups(run_keys, layout)), layout)
+    snapshots = _each_seed(lambda key: _snapshots(algorithm, key, lengths))
+    measure = _each_seed(lambda x: _measure(x[0], x[1], env, settings, preset, num_episodes))
+    run_keys, stage_keys = jax.random.split(key, (2, SEEDS))
+    params = snapshots(run_keys)
     stages: list[StageNoise] = []
-    for i, stage in enumerate(STAGES):
+    for i, (stage, end) in enumerate(zip(STAGES, ends, strict=True)):
         if should_stop():
             break
-        keys = jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(stage_keys)
-        of_stage = (keys, jax.tree.map(lambda x, i=i: x[:, i], params))
-        results = run_groups(measure, split_groups(of_stage, layout))
-        noise, returns = join_groups(results, layout)
+        keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(stage_keys, i)
+        noise, returns = measure((keys, jax.tree.map(lambda x, i=i: x[:, i], params)))
+        variances = {name: np.square(each.ratio_standard_error) for name, each in noise.items()}
         stages.append(
             StageNoise(
                 name=f"{100 * stage:g}%",
-                steps=int(ends[i]) * algorithm.steps_per_update,
+                steps=end * algorithm.steps_per_update,
                 mean_return=float(np.mean(returns)),
-                ratios={name: float(np.mean(n.ratio)) for name, n in noise.items()},
-                errors={
-                    name: float(np.sqrt(np.sum(np.square(n.ratio_standard_error))) / SEEDS)
-                    for name, n in noise.items()
-                },
+                ratios={name: float(np.mean(each.ratio)) for name, each in noise.items()},
+                errors={name: float(np.sqrt(np.sum(v)) / SEEDS) for name, v in variances.items()},
             )
         )
     return tuple(stages)
+
+
+def _each_seed(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Compiles a function of a seed's tree, and maps it over trees ``[SEEDS, ...]``."""
+    layout = parallel.seed_layout(SEEDS)
+    program = parallel.over_seeds(function, layout)
+
+    def run_all(tree: Any) -> Any:
+        groups = parallel.run_groups(program, parallel.split_groups(tree, layout))
+        return parallel.join_groups(groups, layout)
+
+    return run_all
 
 
 def _snapshots(algorithm: Algorithm, key: Key, lengths: jax.Array) -> Params:
@@ -129,53 +122,52 @@ def _measure(
     settings: Mapping[str, Preset],
     preset: Preset,
     num_episodes: int,
-) -> Any:
+) -> tuple[dict[str, GradientNoise], jax.Array]:
     """The noise of each method's gradient at a policy, and the policy's mean return."""
     value_key, q_key, gradient_key, return_key = jax.random.split(key, 4)
     network = presets.make_network(preset, env)
-    rate = optax.linear_schedule(_CRITIC_RATE, 0.0, _CRITIC_UPDATES)
-    held: dict[str, Any] = {
-        "optimizer": optax.partition(
-            {"policy": optax.set_to_zero(), "value": optax.adam(rate)},
-            {"policy": "policy", "value": "value"},
-        ),
-        "num_envs": _CRITIC_ENVS,
-        "num_steps": _CRITIC_STEPS,
-        "discount": preset.discount,
-    }
-    of_states = actor_critic(env, network, estimator=gae(0.95), **held)
-    value_params = _fit(of_states, value_key, params)
-
-    def action_weights() -> Weights:
-        q_preset = dataclasses.replace(preset, method=METHODS["q-actor-critic"])
-        q_network = presets.make_network(q_preset, env)
-        of_actions = q_actor_critic(env, q_network, expected=True, **held)
-        q_value = of_actions.init(q_key).params["value"]
-        q_params = _fit(of_actions, q_key, {"policy": params["policy"], "value": q_value})
-        return action_value_weights(q_network, q_params)
+    critic = actor_critic(env, network, estimator=gae(0.95), **_critic_training(preset))
+    value_params = _fit(critic, value_key, params)
 
     def weights(one: Preset) -> Weights:
         if one.method.values_actions:
-            return action_weights()
-        return state_value_weights(
-            env, network, value_params, one.method.estimator(), preset.discount, one.num_steps
+            return _action_weights(q_key, params, env, preset)
+        estimator = one.method.estimator()
+        discount, num_steps = preset.discount, one.num_steps
+        return diagnostics.state_value_weights(
+            env, network, value_params, estimator, discount, num_steps
         )
 
-    whole = dataclasses.replace(
+    full_returns = dataclasses.replace(
         preset, method=METHODS["reinforce"], num_steps=env.max_episode_steps
     )
-    gradients = policy_gradients(
-        gradient_key,
-        env,
-        network,
-        params,
-        {"": weights(whole)} | {name: weights(one) for name, one in settings.items()},
-        num_episodes,
+    of_methods = {name: weights(one) for name, one in {"": full_returns, **settings}.items()}
+    gradients = diagnostics.policy_gradients(
+        gradient_key, env, network, params, of_methods, num_episodes
     )
     reference = gradients.pop("")
-    noise = {name: gradient_noise(sample, reference) for name, sample in gradients.items()}
+    noise = {
+        name: diagnostics.gradient_noise(sample, reference) for name, sample in gradients.items()
+    }
     returns = evaluate(env, network, params, return_key, 32, greedy=False).returns
     return noise, jnp.mean(returns)
+
+
+def _action_weights(key: Key, params: Params, env: Environment, preset: Preset) -> Weights:
+    q_preset = dataclasses.replace(preset, method=METHODS["q-actor-critic"])
+    network = presets.make_network(q_preset, env)
+    critic = q_actor_critic(env, network, expected=True, **_critic_training(preset))
+    start = {"policy": params["policy"], "value": critic.init(key).params["value"]}
+    return diagnostics.action_value_weights(network, _fit(critic, key, start))
+
+
+def _critic_training(preset: Preset) -> dict[str, Any]:
+    """Arguments of an algorithm that trains the critic and not the policy."""
+    rate = optax.linear_schedule(_CRITIC_RATE, 0.0, _CRITIC_UPDATES)
+    transforms: dict[Any, Any] = {"policy": optax.set_to_zero(), "value": optax.adam(rate)}
+    optimizer = optax.partition(transforms, {name: name for name in transforms})
+    sizes = {"num_envs": _CRITIC_ENVS, "num_steps": _CRITIC_STEPS}
+    return {"optimizer": optimizer, "discount": preset.discount, **sizes}
 
 
 def _fit(algorithm: Algorithm, key: Key, params: Params) -> Params:

@@ -1,1 +1,1 @@
-"""Pictures: arrays in, a file out."""
+"""Figures: arrays in, a file out."""

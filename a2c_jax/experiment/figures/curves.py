@@ -1,29 +1,33 @@
-"""Figures of returns: a run's learning curve, a comparison's, and the article's episodes."""
+"""Axes, legend and file of every figure, and figures of learning curves and episodes.
+
+matplotlib is imported where it is used, since importing it takes a quarter of a second.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import BinaryIO
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
-from a2c_jax.experiment.figures.canvas import (
-    BLUE,
-    COLORS,
-    ORANGE,
-    carried_forward,
-    count_in_thousands,
-    draw_pooled,
-    draw_seeds,
-    line_style,
-    mark_solved,
-    new_figure,
-    pooled_label,
-    save,
-)
+from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.experiment.statistics.learning import rolling_mean
 
-__all__ = ["COLORS", "draw_episodes", "draw_learning_curve", "draw_methods"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Format = Literal["png", "svg"]
+
+# Colours that colour-blind readers can distinguish (Okabe & Ito).
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+BLUE, ORANGE = COLORS[:2]
+_STEPS, _RETURN = "environment steps of each seed", "mean episode return"
+_DASHES = ("-", "--", ":", "-.")
+_WIDTH, _HEIGHT = 7.0, 4.2  # inches
+_MAX_CHARACTERS = 80  # of a line of the title or of a legend entry
+_SHORT, _FEW = 40, 3  # characters of an entry among more than a few, so that two fit in a row
+_MANY_SEEDS = 50  # lines of more seeds are an image inside an SVG, which would take megabytes
 
 
 def draw_learning_curve(
@@ -34,24 +38,12 @@ def draw_learning_curve(
     title: str,
     threshold: float | None = None,
 ) -> None:
-    """Draws each seed thin, their interquartile mean thick, and its 95 % bootstrap band.
-
-    Args:
-        file: where the PNG goes.
-        steps: environment steps of a seed, ``[P]``.
-        returns: mean episode returns, ``[S, P]``; NaN where none finished.
-        title: of the figure.
-        threshold: the mean return that counts as solved, drawn as a line.
-    """
-    figure, axes = new_figure()
-    returns = carried_forward(returns)
-    draw_seeds(axes, steps, returns, "each seed")
-    if len(returns) > 1:
-        draw_pooled(axes, steps, returns, pooled_label(len(returns)))
-    mark_solved(axes, steps[-1], threshold)
-    axes.set(title=title, xlabel="environment steps of each seed", ylabel="mean episode return")
-    count_in_thousands(axes.xaxis)
-    save(file, figure, axes)
+    """Draws each seed of a run and their interquartile mean, as :func:`draw_methods` does."""
+    axes = new_axes()
+    draw_seeds(axes, steps, carried_forward(returns), "each seed")
+    mark_solved(axes.axhline, threshold)
+    label_axes(axes, _STEPS, _RETURN)
+    save(file, axes, title=title)
 
 
 def draw_methods(
@@ -60,53 +52,143 @@ def draw_methods(
     *,
     title: str,
     threshold: float | None = None,
-    xlabel: str = "environment steps of each seed",
-    ylabel: str = "mean episode return",
+    xlabel: str = _STEPS,
+    ylabel: str = _RETURN,
 ) -> None:
-    """Draws the interquartile mean of each method's seeds with its 95 % bootstrap band.
+    """Draws the interquartile mean of each method's seeds with its 95 % bootstrap band, as a PNG.
 
-    Args:
-        file: where the PNG goes.
-        curves: by name, ``(steps [P], returns [S, P])``; NaN where no episode finished.
-        title: of the figure.
-        threshold: the mean return that counts as solved, drawn as a line.
-        xlabel: what the steps are.
-        ylabel: what the returns are.
+    A curve is ``(steps [P], returns [S, P])``, NaN where no episode finished. The threshold, the
+    mean return that counts as solved, is a line.
     """
-    figure, axes = new_figure()
-    end = 0.0
+    axes = new_axes()
     for index, (name, (steps, returns)) in enumerate(curves.items()):
-        style = line_style(index)
-        draw_pooled(axes, steps, carried_forward(returns), name, **style, among=len(curves))
-        end = max(end, steps[-1])
-    mark_solved(axes, end, threshold)
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    count_in_thousands(axes.xaxis)
-    save(file, figure, axes)
+        draw_pooled(axes, steps, carried_forward(returns), name, index, len(curves))
+    mark_solved(axes.axhline, threshold)
+    label_axes(axes, xlabel, ylabel)
+    save(file, axes, title=title)
 
 
 def draw_episodes(file: BinaryIO, values: np.ndarray, *, title: str, label: str) -> None:
-    """Draws the article's figure of rewards or lengths against episodes.
+    """Draws the article's figure of rewards or lengths ``[S, E]`` against episodes, as a PNG.
 
-    One seed is drawn as in the article: each episode, and the mean of the last ten. Of many
-    seeds each one's mean of the last ten is drawn thin, and their interquartile mean thick.
-
-    Args:
-        file: where the PNG goes.
-        values: of every episode, ``[S, E]``.
-        title: of the figure.
-        label: what the values are.
+    One seed is drawn as in the article: each episode, and the mean of the last ten. Of several
+    seeds, each one's mean of the last ten is a thin line, and their interquartile mean a thick one.
     """
-    figure, axes = new_figure()
-    episodes = np.arange(1, values.shape[1] + 1)
-    smooth = rolling_mean(values)
+    axes = new_axes()
+    episodes, smooth = np.arange(1, values.shape[1] + 1), rolling_mean(values)
     if len(values) == 1:
         axes.plot(episodes, values[0], color=BLUE, linewidth=0.7, label=label)
         axes.plot(episodes, smooth[0], color=ORANGE, linewidth=1.5, label="mean of the last 10")
     else:
-        every = slice(None, None, max(1, values.shape[1] // 300))  # more could not be seen
+        every = slice(None, None, max(1, values.shape[1] // 300))  # more would not be visible
         draw_seeds(axes, episodes[every], smooth[:, every], f"{label}, mean of the last 10")
-        draw_pooled(axes, episodes[every], smooth[:, every], pooled_label(len(values)))
-    axes.set(title=title, xlabel="episode", ylabel=f"episode {label}")
-    count_in_thousands(axes.xaxis)
-    save(file, figure, axes)
+    label_axes(axes, "episode", f"episode {label}")
+    save(file, axes, title=title)
+
+
+def new_axes() -> Axes:
+    """The axes of an empty figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def save(
+    file: BinaryIO, axes: Axes, *, title: str, format: Format = "png", heading: str = ""
+) -> None:
+    """Writes the figure of :func:`new_axes`, with a legend below; equal figures have equal bytes.
+
+    A line whose label is the title has no entry in the legend, of which ``heading`` is the title.
+    """
+    import matplotlib as mpl
+
+    figure: Any = axes.get_figure(root=True)
+    axes.margins(x=0.01)
+    axes.set_title(textwrap.fill(title, _MAX_CHARACTERS))
+    handles, labels = axes.get_legend_handles_labels()
+    entries = [(h, label) for h, label in zip(handles, labels, strict=True) if label != title]
+    if entries:
+        width = _MAX_CHARACTERS if len(entries) <= _FEW else _SHORT
+        lines = [textwrap.fill(label, width) for _, label in entries]
+        longest = max(len(line) for label in lines for line in label.split("\n"))
+        legend = figure.legend(
+            [handle for handle, _ in entries], lines, title=heading or None,
+            ncols=max(1, min(4, len(entries), 98 // (longest + 5))), loc="outside lower center",
+            frameon=False, fontsize="small", title_fontsize="small",
+        )  # fmt: skip
+        figure.set_figheight(_HEIGHT + legend.get_window_extent().height / figure.dpi)
+    # An SVG keeps text as text, which is small and searchable. By default it would hold random
+    # names and the date.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "a2c_jax"}):
+        figure.savefig(file, format=format, metadata={"Date": None} if format == "svg" else None)
+
+
+def label_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
+    """Labels the axes and writes the numbers of x as 20k and 1M."""
+    from matplotlib.ticker import EngFormatter
+
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def mark_solved(draw_line: Callable[..., object], threshold: float | None) -> None:
+    """Marks the return that counts as solved, if there is one, with ``axhline`` or ``axvline``."""
+    if threshold is not None:
+        label = f"solved: {threshold:g}"
+        draw_line(threshold, color="black", linestyle="--", linewidth=0.8, label=label)
+
+
+def line_style(index: int) -> dict[str, Any]:
+    """A colour for each of eight lines, and another dash pattern for each eight more."""
+    dashes, color = divmod(index, len(COLORS))
+    return {"color": COLORS[color], "linestyle": _DASHES[dashes % len(_DASHES)]}
+
+
+def band_alpha(among: int) -> float:
+    """The opacity of a band, which decreases with their number so that lines stay visible."""
+    return max(0.04, 0.2 / max(1.0, among / 3))
+
+
+def draw_seeds(axes: Axes, x: np.ndarray, values: np.ndarray, label: str) -> None:
+    """Draws a thin line for each seed ``[S, P]`` and, of several, their interquartile mean."""
+    many = len(values) > _MANY_SEEDS
+    style: dict[str, Any] = {"color": BLUE, "linewidth": 0.7}
+    marker = "." if len(x) == 1 else None  # a line of one point would be invisible
+    axes.plot(x, values.T, alpha=0.1 if many else 0.25, marker=marker, rasterized=many, **style)
+    axes.plot([], [], alpha=0.5, label=label, **style)
+    if len(values) > 1:
+        pooled = f"interquartile mean of {len(values)} seeds, 95 % interval"
+        draw_pooled(axes, x, values, pooled, COLORS.index(ORANGE), 1)
+
+
+def draw_pooled(
+    axes: Axes, x: np.ndarray, values: np.ndarray, label: str, index: int, among: int
+) -> None:
+    """Draws the interquartile mean of ``[S, P]`` and, of more than one seed, its 95 % band.
+
+    Points where a seed has no value are omitted: a mean over the others would change as seeds
+    come and go. The curve is number ``index`` ``among`` all curves of the figure.
+    """
+    style = line_style(index)
+    complete = np.isfinite(values).all(axis=0)
+    if not complete.any():
+        axes.plot([], [], label=f"{label} (no values)", **style)
+        return
+    x, values = x[complete], values[:, complete]
+    if len(values) > 1:
+        low, high = bootstrap_interval(values, resamples=500)
+        band = {"color": style["color"], "alpha": band_alpha(among), "linewidth": 0}
+        axes.fill_between(x, low, high, zorder=2, **band)  # above seeds, below means
+    marker, mean = "o" if len(x) == 1 else None, interquartile_mean(values)
+    axes.plot(x, mean, linewidth=1.8, zorder=3, marker=marker, label=label, **style)
+
+
+def carried_forward(returns: np.ndarray) -> np.ndarray:
+    """Fills each gap with the seed's last known value."""
+    last = np.where(np.isfinite(returns), np.arange(returns.shape[1]), 0)
+    return np.take_along_axis(returns, np.maximum.accumulate(last, axis=1), axis=1)

@@ -1,1 +1,1 @@
-"""Replays: recorded episodes of trained policies, on one HTML page."""
+"""Replays: recorded episodes, and the page that plays them."""

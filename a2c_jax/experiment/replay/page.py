@@ -1,4 +1,4 @@
-"""A page that plays recorded episodes: one HTML file that needs nothing else."""
+"""A page that plays recorded episodes: one self-contained HTML file."""
 
 import html
 import importlib.resources
@@ -8,32 +8,25 @@ import re
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+import scipy
 
-from a2c_jax.experiment.replay.recording import (
-    ANGLE_LIMIT,
-    POLE_LENGTH,
-    POSITION_LIMIT,
-    STEP_SECONDS,
-    RecordedEpisode,
-    Recording,
-    ending_of,
-    episode_of,
-    is_cartpole,
-)
-from a2c_jax.spaces import Box, Discrete, Space
+from a2c_jax.experiment.replay.recording import Recording, episode_of
+from a2c_jax.spaces import Box, Discrete
 
-_MOST_LINES = 7  # as many as there are colours to tell actions apart
+_MOST_LINES = 7  # of a chart, the number of its colours
 _MOST_COMPONENTS = 8
-_ELSEWHERE = 30  # steps a second, where the environment has no clock
+_STEPS_PER_SECOND = 30  # of environments without a clock
 
+# CartPole's geometry in gymnax and Gymnasium, where `length` is half the pole's length.
+_POSITION_LIMIT, _POLE_LENGTH = 2.4, 1.0  # metres, of the cart's centre, and in all
+_ANGLE_LIMIT = math.radians(12.0)
 _CARTPOLE = {
     "drawing": {
-        "positionLimit": POSITION_LIMIT,
-        "angleLimit": ANGLE_LIMIT,
-        "poleLength": POLE_LENGTH,
+        "positionLimit": _POSITION_LIMIT,
+        "angleLimit": _ANGLE_LIMIT,
+        "poleLength": _POLE_LENGTH,
     },
-    "stepsPerSecond": round(1 / STEP_SECONDS),
+    "stepsPerSecond": 50,
     "realTime": True,
     "actions": ["left", "right"],
     "components": [
@@ -46,19 +39,12 @@ _CARTPOLE = {
 
 
 def replay_page(recording: Recording, *, title: str, note: str = "") -> str:
-    """Makes the page: CartPole drawn, and for every environment policy and value as charts.
+    """A page with charts of policy and value and a drawing of CartPole, which loads nothing.
 
-    ``#seed=3&episode=0&step=120`` behind its address opens it at that step.
-
-    Args:
-        recording: what to play, all seeds and episodes of it.
-        title: plain text, the heading.
-        note: plain text below it.
-
-    Returns:
-        An HTML document in UTF-8 that loads nothing from elsewhere.
+    ``#seed=3&episode=0&step=120`` after its address opens it at that step. The title and the note
+    below it are plain text.
     """
-    # Inside a script element only "<" could end it, and "&" is left alone.
+    # Only "<" could end a script element, and "&" has no meaning in one.
     data = json.dumps(_data(recording), separators=(",", ":"), allow_nan=False)
     parts = {
         "TITLE": html.escape(title),
@@ -66,82 +52,90 @@ def replay_page(recording: Recording, *, title: str, note: str = "") -> str:
         "DATA": data.replace("<", "\\u003c"),
     }
     template = importlib.resources.files("a2c_jax.experiment.replay").joinpath("replay.html")
-    # In one pass, so that nothing is put into what was itself put in.
+    # In one pass, so that inserted text is not substituted again.
     pattern = r"__(TITLE|NOTE|DATA)__"
-    return re.sub(pattern, lambda found: parts[found[1]], template.read_text(encoding="utf-8"))
+    return re.sub(pattern, lambda match: parts[match[1]], template.read_text(encoding="utf-8"))
 
 
 def _data(recording: Recording) -> dict[str, Any]:
-    episodes = range(recording.lengths.shape[1])
+    numbers = range(recording.lengths.shape[1])
     return {
-        **(_CARTPOLE if is_cartpole(recording) else _described(recording)),
+        **(_CARTPOLE if is_cartpole(recording) else _description(recording)),
         "env": recording.env_name,
         "seeds": [
-            {
-                "seed": seed,
-                "episodes": [_episode(recording, episode_of(recording, seed, e)) for e in episodes],
-            }
-            for seed in recording.seeds
+            {"seed": seed, "episodes": [_episode(episode_of(recording, i, e)) for e in numbers]}
+            for i, seed in enumerate(recording.seeds)
         ],
     }
 
 
-def _described(recording: Recording) -> dict[str, Any]:
-    components = math.prod(recording.final_observations.shape[2:])
-    shown = components if components <= _MOST_COMPONENTS else 0
+def _description(recording: Recording) -> dict[str, Any]:
+    space, components = recording.action_space, math.prod(recording.final_observations.shape[2:])
+    names = [f"Observation {i}" for i in range(components) if components <= _MOST_COMPONENTS]
     return {
         "drawing": None,
-        "stepsPerSecond": _ELSEWHERE,
+        "stepsPerSecond": _STEPS_PER_SECOND,
         "realTime": False,
-        "actions": _action_names(recording.action_space),
-        "components": [{"label": f"Observation {i}", "factor": 1} for i in range(shown)],
+        "actions": [f"action {i}" for i in range(space.n)] if isinstance(space, Discrete) else [],
+        "components": [{"label": name, "factor": 1} for name in names],
     }
 
 
-def _episode(recording: Recording, episode: RecordedEpisode) -> dict[str, Any]:
+def _episode(episode: Recording) -> dict[str, Any]:
     """One episode, in columns."""
     observations = episode.observations.reshape(len(episode.observations), -1)
-    if observations.shape[1] > _MOST_COMPONENTS:
-        observations = observations[:, :0]
+    few = observations.shape[1] <= _MOST_COMPONENTS
     return {
-        "ending": ending_of(recording, episode),
-        "terminated": episode.terminated,
-        "observations": [_numbers(column) for column in observations.T],
-        **_policy(recording.action_space, episode),
-        # A trained critic's hardly vary, and it is the variation that is looked at.
+        "ending": ending_of(episode),
+        "terminated": bool(episode.terminated),
+        "observations": _columns(observations) if few else [],
+        **_policy(episode),
+        # The values of a trained critic vary little, and their variation matters.
         "values": _numbers(episode.values, digits=6),
         "rewards": _numbers(episode.rewards),
     }
 
 
-def _action_names(space: Space) -> list[str]:
-    return [f"action {i}" for i in range(space.n)] if isinstance(space, Discrete) else []
+def ending_of(episode: Recording) -> str:
+    """How an episode ended, in a few words."""
+    if not episode.terminated:
+        return "time limit"
+    if not is_cartpole(episode):
+        return "terminated"
+    position, _, angle, _ = np.abs(episode.observations[-1])
+    # Both limits are hardly ever passed in the same step.
+    return "left the track" if position / _POSITION_LIMIT > angle / _ANGLE_LIMIT else "pole fell"
 
 
-def _policy(space: Space, episode: RecordedEpisode) -> dict[str, Any]:
-    """The actions, and what the policy made of them: probabilities, or numbers that it controls."""
-    if isinstance(space, Discrete):
-        probabilities = softmax(episode.outputs, axis=1)
-        if probabilities.shape[1] > _MOST_LINES:  # then of the action taken alone
+def is_cartpole(recording: Recording) -> bool:
+    """Whether a recording or an episode is of CartPole, which can be drawn."""
+    four = recording.final_observations.shape[-1:] == (4,)
+    return four and recording.env_name.startswith("CartPole")
+
+
+def _policy(episode: Recording) -> dict[str, Any]:
+    """The actions, and the policy: probabilities, or the numbers that it controls."""
+    if isinstance(episode.action_space, Discrete):
+        probabilities = scipy.special.softmax(episode.outputs, axis=1)
+        if probabilities.shape[1] > _MOST_LINES:  # only the action taken
             probabilities = np.take_along_axis(probabilities, episode.actions[:, None], axis=1)
-        columns = [_numbers(column) for column in probabilities.T]
-        return {"actions": episode.actions.tolist(), "probabilities": columns}
+        return {"actions": episode.actions.tolist(), "probabilities": _columns(probabilities)}
     taken = episode.actions.reshape(len(episode.actions), -1)[:, :_MOST_LINES]
-    controls = [{"taken": _numbers(column)} for column in taken.T]
-    if isinstance(space, Box):
+    rows = {"taken": taken}
+    if isinstance(episode.action_space, Box):
         mean, log_std = np.split(episode.outputs, 2, axis=1)
-        for i, control in enumerate(controls):
-            control |= {"mean": _numbers(mean[:, i]), "std": _numbers(np.exp(log_std[:, i]))}
-    return {"actions": [_numbers(row) for row in taken], "controls": controls}
+        rows |= {"mean": mean, "std": np.exp(log_std)}
+    controls = [
+        {name: _numbers(values[:, i]) for name, values in rows.items()}
+        for i in range(taken.shape[1])
+    ]
+    return {"actions": _columns(taken.T), "controls": controls}
+
+
+def _columns(values: np.ndarray) -> list[list[float | None]]:
+    return [_numbers(column) for column in values.T]
 
 
 def _numbers(values: np.ndarray, digits: int = 4) -> list[float | None]:
-    return [_short(value, digits) for value in values.tolist()]
-
-
-def _short(value: float, digits: int) -> float | None:
-    # More digits could not be seen; JSON has neither NaN nor infinity.
-    if not math.isfinite(value):
-        return None
-    rounded = float(f"{value:.{digits}g}")
-    return int(rounded) if rounded.is_integer() else rounded
+    # More digits would not be visible; JSON has neither NaN nor infinity.
+    return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in values.tolist()]

@@ -12,7 +12,7 @@ from a2c_jax.experiment.replay.recording import Recording, record
 from a2c_jax.experiment.run.evaluate import check_episodes
 from a2c_jax.experiment.run.folder import Run, load_run
 
-_SEEDS = 8  # more make a page of megabytes
+_SEEDS = 8  # more would make a page of megabytes
 
 
 def record_run(
@@ -26,9 +26,9 @@ def record_run(
 
     Args:
         run: a run, or its folder.
-        seeds: which of its seeds; by default the first eight.
-        num_episodes: of each.
-        greedy: the most probable action, else one sampled from the policy.
+        seeds: seeds of the run; by default the first eight.
+        num_episodes: of each seed.
+        greedy: take the most probable action if true, else one sampled from the policy.
         seed: of the episodes.
 
     Raises:
@@ -47,44 +47,38 @@ def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:
     """Returns the seeds, by default the first eight of the run.
 
     Raises:
-        ValueError: if there are none, or the run has not trained one.
+        ValueError: if there are none, one is repeated, or the run has not trained one.
     """
+    known = run.job.seeds
     if seeds is None:
-        return run.job.seeds[:_SEEDS]
+        return known[:_SEEDS]
     if not seeds:
         raise ValueError("seeds is empty; name at least one seed of the run.")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds is {tuple(seeds)}; name every seed once.")
-    for each in seeds:
-        if each not in run.job.seeds:
-            known = ", ".join(map(str, run.job.seeds[:_SEEDS]))
-            more = ", …" if len(run.job.seeds) > _SEEDS else ""
-            raise ValueError(f"seeds holds {each}, which the run has not; its are {known}{more}.")
+    for each in set(seeds) - set(known):
+        some = ", ".join(map(str, known[:_SEEDS])) + ", …" * (len(known) > _SEEDS)
+        raise ValueError(f"seeds holds {each}, which the run has not; its are {some}.")
     return tuple(seeds)
 
 
 def write_replay(
     folder: Path | str, run: Run, recording: Recording, *, greedy: bool = True
 ) -> list[Path]:
-    """Writes ``replay.html``; returns its path in a list.
+    """Writes the recording of a run to ``replay.html``; returns its path in a list.
 
-    Args:
-        folder: where to.
-        run: that was recorded.
-        recording: of it.
-        greedy: how the actions were chosen, to be told on the page.
+    The page states whether actions were ``greedy``.
 
     Raises:
         OSError: if it could not be written; an older one is then still there.
     """
-    folder = Path(folder)
-    name = run.config.algorithm or run.config.preset
+    path = Path(folder) / "replay.html"
     done = run.summary["num_updates"] * run.job.per_update
+    actions = "the most probable action at every step." if greedy else "actions sampled."
     page = replay_page(
         recording,
-        title=f"{run.job.env.name}, {name}",
-        note=f"After {done:,} {run.job.unit} of training; "
-        + ("the most probable action at every step." if greedy else "actions sampled."),
+        title=f"{run.job.env.name}, {run.config.algorithm or run.config.preset}",
+        note=f"After {done:,} {run.job.unit} of training; {actions}",
     )
-    write_together(folder, {"replay.html": lambda file: file.write(page.encode())})
-    return [folder / "replay.html"]
+    write_together(path.parent, {path.name: lambda file: file.write(page.encode())})
+    return [path]

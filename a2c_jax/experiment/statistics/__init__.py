@@ -1,1 +1,1 @@
-"""Statistics over seeds, of NumPy arrays."""
+"""Statistics over seeds, on NumPy arrays."""

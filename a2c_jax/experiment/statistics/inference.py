@@ -1,23 +1,25 @@
-"""What seeds allow one to say of others that were not run: estimates and their intervals.
+"""Estimates over seeds and their confidence intervals.
 
-scipy.stats is imported where it is used, since that takes more than half a second.
+``confidence`` is the level of an interval, and ``resamples`` the number of bootstrap samples, which
+are drawn with a fixed seed. scipy imports ``scipy.stats`` on first use, which takes half a second.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 
 from a2c_jax import checks
 
 _BATCH = 2_000_000  # numbers held at once while resampling
 
 Statistic = Callable[[np.ndarray, int], np.ndarray]
-"""``statistic(values, axis)``, over that axis."""
+"""``statistic(values, axis)`` reduces that axis."""
 
 
 class Estimate(NamedTuple):
-    """A value and the interval that it is known to."""
+    """A value and its confidence interval."""
 
     value: float
     low: float
@@ -25,7 +27,7 @@ class Estimate(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """Fractions of seeds above some thresholds and their pointwise band, each ``[K]``."""
+    """Fractions of seeds above K thresholds and their pointwise band, each ``[K]``."""
 
     fractions: np.ndarray
     low: np.ndarray
@@ -34,9 +36,7 @@ class Profile(NamedTuple):
 
 def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
     """Mean of the middle half (Agarwal et al. 2021)."""
-    from scipy import stats
-
-    return stats.trim_mean(values, 0.25, axis=axis)
+    return scipy.stats.trim_mean(values, 0.25, axis=axis)
 
 
 def bootstrap_interval(
@@ -44,27 +44,9 @@ def bootstrap_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile bootstrap interval of the interquartile mean, resampling seeds.
 
-    Args:
-        values: ``[S, ...]``, of at least two seeds.
-        confidence: of the interval.
-        resamples: number of bootstrap samples; always the same ones.
-
-    Returns:
-        ``(low [...], high [...])``.
+    Takes values ``[S, ...]`` of at least two seeds; returns ``(low [...], high [...])``.
     """
-    from scipy import stats
-
-    result = stats.bootstrap(
-        (values,),
-        interquartile_mean,
-        axis=0,
-        confidence_level=confidence,
-        n_resamples=resamples,
-        batch=50,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return result.confidence_interval.low, result.confidence_interval.high
+    return _bootstrap([values], interquartile_mean, confidence, resamples)
 
 
 def stratified_bootstrap(
@@ -75,24 +57,17 @@ def stratified_bootstrap(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of a statistic of all scores, resampling within strata.
 
-    Each resample draws ``S_i`` seeds of stratum i, with replacement, and pools them all: the
-    tasks are the ones there are, only the seeds are by chance (Agarwal et al. 2021,
-    section 4.1). Bring the scores of different tasks to one scale first.
+    Each resample draws ``S_i`` seeds of stratum i with replacement and pools them: tasks are
+    fixed, only seeds are random (Agarwal et al. 2021, section 4.1). Scale the scores of
+    different tasks first.
 
     Args:
-        scores: for every stratum (an environment, a task) its seeds' scores, ``[S_i]``.
-        statistic: ``statistic(pooled [R, sum S_i], axis=1) -> [R]``; by default the
-            interquartile mean.
-        confidence: of the interval.
-        resamples: number of bootstrap samples; always the same ones.
-
-    Returns:
-        ``(low, high)``.
+        scores: the seeds' scores ``[S_i]`` of every stratum (an environment, a task).
+        statistic: ``statistic(pooled [..., sum S_i], axis) -> [...]``.
 
     Raises:
-        ValueError: if there is no stratum, one has fewer than two seeds or a score that is
-            not finite, ``confidence`` is not between 0 and 1, or ``resamples`` is no whole
-            number of at least 1.
+        ValueError: if there is no stratum, one has fewer than two seeds or a score that is not
+            finite, or ``confidence`` or ``resamples`` is out of range.
     """
     strata = [_scores(f"scores[{i}]", stratum, least=2) for i, stratum in enumerate(scores)]
     if not strata:
@@ -100,67 +75,50 @@ def stratified_bootstrap(
     for i, stratum in enumerate(strata):
         for seed in np.flatnonzero(np.isinf(stratum)):
             raise ValueError(f"scores[{i}][{seed}] is {stratum[seed]}; give finite scores.")
-    rng = np.random.default_rng(0)
-    samples = []
-    for number in _batches(resamples, sum(map(len, strata))):
-        drawn = [rng.choice(stratum, (number, len(stratum))) for stratum in strata]
-        samples.append(statistic(np.concatenate(drawn, axis=1), 1))
-    low, high = np.quantile(np.concatenate(samples), _tails(confidence))
+
+    def pooled(*samples: np.ndarray, axis: int) -> np.ndarray:
+        return statistic(np.concatenate(samples, axis), axis)
+
+    low, high = _bootstrap(strata, pooled, confidence, resamples)
     return float(low), float(high)
 
 
 def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a probability, from how often something happened.
+    """Wilson's score interval ``(low, high)`` of a probability, from successes in n trials.
 
-    With ``p = successes / trials`` and the normal quantile z of the confidence, the interval
-    is ``(p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n)``: it keeps its promise for
-    few trials too, and has a width at 0 and at n (Wilson 1927).
-
-    Args:
-        successes: in how many trials.
-        trials: how many there were, n.
-        confidence: of the interval.
-
-    Returns:
-        ``(low, high)``, in [0, 1].
+    With ``p = successes / n`` and the normal quantile z of the confidence, the interval is
+    ``(p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n)``. Its coverage is good for few trials
+    too, and it has a width at 0 and at n (Wilson 1927).
 
     Raises:
-        ValueError: if ``trials`` is no whole number of at least 1, ``successes`` none from 0
-            to ``trials``, or ``confidence`` not between 0 and 1.
+        ValueError: if ``trials`` is not a whole number of at least 1, ``successes`` not one from
+            0 to ``trials``, or ``confidence`` out of range.
     """
     trials = checks.positive_int("trials", trials)
     if successes not in range(trials + 1):
         raise ValueError(f"successes is {successes}; give a whole number from 0 to {trials}.")
     _tails(confidence)
-    from scipy import stats
-
-    interval = stats.binomtest(int(successes), trials).proportion_ci(confidence, method="wilson")
+    test = scipy.stats.binomtest(int(successes), trials)
+    interval = test.proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def probability_of_improvement(
     first: np.ndarray, second: np.ndarray, confidence: float = 0.95, resamples: int = 2000
 ) -> Estimate:
-    """How probably a seed of the first run scores above a seed of the second.
+    """Probability that a seed of the first run, ``[S]``, scores above one of the second, ``[T]``.
 
-    ``P(X > Y) + P(X = Y) / 2``, which is Mann and Whitney's U over ``S T`` (Agarwal et al.
-    2021, section 4.3), with a percentile bootstrap interval that resamples both sides. Two
-    runs of which every seed of one beats every seed of the other give an interval without
-    width, however few they are.
-
-    Args:
-        first: scores of the first run, ``[S]``; they may be infinite, as a time to solve is.
-        second: scores of the second run, ``[T]``; likewise.
-        confidence: of the interval.
-        resamples: number of bootstrap samples; always the same ones.
+    ``P(X > Y) + P(X = Y) / 2``, Mann and Whitney's U over ``S T`` (Agarwal et al. 2021, section
+    4.3), with a percentile bootstrap interval that resamples both sides. If every seed of one
+    run beats every seed of the other, the interval has no width, however few seeds there are.
+    Scores may be infinite.
 
     Raises:
-        ValueError: if a score is NaN, as the final return of a seed is that finished no
-            episode; if there are no scores, ``confidence`` is not between 0 and 1, or
-            ``resamples`` is no whole number of at least 1.
+        ValueError: if there are no scores, one is NaN, or ``confidence`` or ``resamples`` is out
+            of range.
     """
     first, second = _scores("first", first), _scores("second", second)
-    # Only the order matters: a resample is how often it holds each of the distinct scores.
+    # Only the order matters: a resample is the count of each distinct score.
     levels, place = np.unique(np.concatenate([first, second]), return_inverse=True)
     in_first = np.bincount(place[: len(first)], minlength=len(levels))
     in_second = np.bincount(place[len(first) :], minlength=len(levels))
@@ -169,49 +127,57 @@ def probability_of_improvement(
         below = np.cumsum(ys, axis=-1) - ys / 2  # a tie counts half
         return (xs * below).sum(axis=-1) / (len(first) * len(second))
 
-    rng = np.random.default_rng(0)
-    samples = []
-    for number in _batches(resamples, len(levels)):
-        xs = rng.multinomial(len(first), in_first / len(first), number)
-        ys = rng.multinomial(len(second), in_second / len(second), number)
-        samples.append(improvement(xs, ys))
-    low, high = np.quantile(np.concatenate(samples), _tails(confidence))
+    samples, rng = np.empty(checks.positive_int("resamples", resamples)), np.random.default_rng(0)
+    at_once = max(1, _BATCH // len(levels))
+    for batch in np.split(samples, range(at_once, resamples, at_once)):
+        xs = rng.multinomial(len(first), in_first / len(first), len(batch))
+        ys = rng.multinomial(len(second), in_second / len(second), len(batch))
+        batch[:] = improvement(xs, ys)
+    low, high = np.quantile(samples, _tails(confidence))
     return Estimate(float(improvement(in_first, in_second)), float(low), float(high))
 
 
 def performance_profile(
     scores: np.ndarray, thresholds: np.ndarray, confidence: float = 0.95
 ) -> Profile:
-    """The fraction of seeds that score above each threshold.
+    """Fraction of seeds whose scores, ``[S]``, are above each threshold τ, ``[K]``.
 
-    ``F(τ) = #{s : x_s > τ} / S``, strictly above (Agarwal et al. 2021, section 4.2), with a
-    pointwise percentile bootstrap band. In a resample the number above τ is binomial with S
-    and ``F(τ)``, so its percentiles are known and nothing is drawn. The band has no width
-    where all or none are above.
-
-    Args:
-        scores: ``[S]``; NaN is not above anything.
-        thresholds: τ, ``[K]``.
-        confidence: of the band, at each threshold by itself.
+    ``F(τ) = #{s : x_s > τ} / S`` (Agarwal et al. 2021, section 4.2), with a pointwise percentile
+    bootstrap band. The number above τ in a resample is binomial with S and ``F(τ)``, so its
+    percentiles are exact. The band has no width where all seeds or none are above; NaN is above
+    no threshold.
 
     Raises:
-        ValueError: if there are no scores, a threshold is NaN, or ``confidence`` is not
-            between 0 and 1.
+        ValueError: if there are no scores, a threshold is NaN, or ``confidence`` is out of range.
     """
     scores, thresholds = np.asarray(scores, np.float64), np.asarray(thresholds, np.float64)
     if scores.ndim != 1 or not scores.size:
         raise ValueError(f"scores has shape {scores.shape}; give a score for each seed.")
     if np.isnan(thresholds).any():
         raise ValueError("thresholds holds nan; give numbers.")
-    # NaN sorts last, where infinity would be: it must not count as above.
     known = np.sort(scores[~np.isnan(scores)])
     above = known.size - np.searchsorted(known, thresholds, side="right")
     fractions = above / scores.size
-    from scipy import stats
-
-    binomial = stats.binom(scores.size, fractions)  # type: ignore[attr-defined] # named at run time
+    binomial = scipy.stats.binom(scores.size, fractions)  # type: ignore[attr-defined] # at run time
     low, high = (binomial.ppf(tail) / scores.size for tail in _tails(confidence))
     return Profile(fractions, low, high)
+
+
+def _bootstrap(
+    samples: Sequence[np.ndarray], statistic: Callable, confidence: float, resamples: int
+) -> tuple[Any, Any]:
+    _tails(confidence)
+    result = scipy.stats.bootstrap(
+        samples,
+        statistic,
+        axis=0,
+        confidence_level=confidence,
+        n_resamples=checks.positive_int("resamples", resamples),
+        batch=50,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    return result.confidence_interval.low, result.confidence_interval.high
 
 
 def _scores(name: str, scores: Any, least: int = 1) -> np.ndarray:
@@ -227,11 +193,3 @@ def _tails(confidence: float) -> tuple[float, float]:
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence is {confidence}; give a number between 0 and 1.")
     return (1.0 - confidence) / 2, (1.0 + confidence) / 2
-
-
-def _batches(resamples: int, size: int) -> Iterator[int]:
-    left = checks.positive_int("resamples", resamples)
-    while left:
-        number = min(left, max(1, _BATCH // size))
-        yield number
-        left -= number

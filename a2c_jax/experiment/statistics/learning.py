@@ -1,8 +1,9 @@
-"""Statistics over seeds: what a run has come to, and how sure one can be of it."""
+"""Statistics of training runs: returns, times to solve, and the summary of a run."""
 
 from typing import Any
 
 import numpy as np
+import scipy
 
 from a2c_jax import checks
 from a2c_jax.experiment.statistics.inference import (
@@ -32,34 +33,29 @@ def solved_threshold(env: Environment) -> float | None:
 def recent_returns(metrics: Metrics) -> tuple[np.ndarray, np.ndarray]:
     """Mean return of the last 100 finished episodes, after every update.
 
-    Metrics hold sums over an update, so the window is the shortest run of updates, ending
-    with this one, in which at least 100 episodes finished; or all updates, if fewer did.
-
-    Args:
-        metrics: ``[S, U]``.
+    Metrics ``[S, U]`` hold sums over an update, so the window is the shortest run of updates,
+    ending with this one, in which at least 100 episodes finished; or all updates, if fewer did.
 
     Returns:
         ``(means [S, U], counts [S, U])``: the mean, NaN where no episode has finished, and
-        how many episodes it was taken over.
+        the number of episodes in it.
     """
     counts = np.asarray(metrics.episode_count, np.float64)
     sums = np.asarray(metrics.episode_return_sum, np.float64)
     num_seeds, num_updates = sums.shape
-    # Column u + 1 is the total after update u; column 0 is the beginning.
+    # Column u + 1 is the total after update u; column 0 is zero.
     total, reward = np.zeros((2, num_seeds, num_updates + 1))
     np.cumsum(counts, axis=1, out=total[:, 1:])
     np.cumsum(sums, axis=1, out=reward[:, 1:])
-    # One search for all seeds: their totals end to end, each above those of the seed before.
-    # What a seed looks for before its beginning is found there, and is cut at the beginning.
-    # Counts are whole numbers, and float64 adds them exactly.
+    # One search serves all seeds: offsets make the concatenated totals ascend, and a window that
+    # would begin before its seed's first update is clipped to it. float64 adds counts exactly.
     seeds = np.arange(num_seeds)[:, None]
-    apart = total + seeds * (total.max(initial=0.0) + 1.0)
-    found = np.searchsorted(apart.ravel(), (apart[:, 1:] - EPISODES).ravel(), side="right") - 1
-    before = np.maximum(found.reshape(sums.shape), seeds * (num_updates + 1))
+    offset = total + seeds * (total.max(initial=0.0) + 1.0)
+    last = np.searchsorted(offset.ravel(), (offset[:, 1:] - EPISODES).ravel(), side="right") - 1
+    before = np.maximum(last.reshape(sums.shape), seeds * (num_updates + 1))
     sizes = total[:, 1:] - total.ravel()[before]
     with np.errstate(invalid="ignore"):
-        means = (reward[:, 1:] - reward.ravel()[before]) / sizes
-    return means, sizes
+        return (reward[:, 1:] - reward.ravel()[before]) / sizes, sizes
 
 
 def final_returns(metrics: Metrics) -> np.ndarray:
@@ -70,13 +66,7 @@ def final_returns(metrics: Metrics) -> np.ndarray:
 def steps_to_solve(metrics: Metrics, steps_per_update: int, threshold: float) -> np.ndarray:
     """Environment steps after which a seed's last 100 episodes first averaged the threshold.
 
-    Args:
-        metrics: ``[S, U]``.
-        steps_per_update: environment steps of an update.
-        threshold: the mean return that counts as solved.
-
-    Returns:
-        ``[S]``; infinite where a seed never did.
+    Takes metrics ``[S, U]``; returns ``[S]``, infinite where a seed never did.
     """
     means, sizes = recent_returns(metrics)
     solved = (sizes >= EPISODES) & (means >= threshold)
@@ -85,35 +75,31 @@ def steps_to_solve(metrics: Metrics, steps_per_update: int, threshold: float) ->
 
 
 def solve_time_curve(steps_to_solve: np.ndarray, end: float) -> tuple[np.ndarray, np.ndarray]:
-    """The fraction of seeds that have solved the task by each time.
+    """Fraction of seeds that have solved the task by each time.
 
-    ``F(t) = #{s : t_s <= t} / S``, a step function that is right at each of its times and
-    until the next. Seeds that had not solved it at the end are censored: all one knows is
-    that it takes them longer. As all are censored at one time, this is one minus Kaplan and
-    Meier's (1958) estimate of the fraction left.
+    One minus Kaplan and Meier's (1958) survival curve, a right-continuous step function. Seeds
+    that have not solved the task by ``end`` are censored there.
 
-    Args:
-        steps_to_solve: ``[S]``, infinite where a seed never did; see :func:`steps_to_solve`.
-        end: when the seeds were last looked at, in the same unit.
-
-    Returns:
-        ``(times [K], fractions [K])``, from time 0 to ``end``.
+    Takes :func:`steps_to_solve`, ``[S]``; returns ``(times [K], fractions [K])`` from 0 to the
+    end.
 
     Raises:
         ValueError: if there are no seeds, a time is NaN, or ``end`` is not finite and above 0.
     """
     checks.positive("end", end)
-    solved_at = np.sort(np.asarray(steps_to_solve, np.float64))
-    if solved_at.ndim != 1 or not solved_at.size:
-        raise ValueError(f"steps_to_solve has shape {solved_at.shape}; give one for each seed.")
-    if np.isnan(solved_at[-1]):
+    times = np.asarray(steps_to_solve, np.float64)
+    if times.ndim != 1 or not times.size:
+        raise ValueError(f"steps_to_solve has shape {times.shape}; give one for each seed.")
+    if np.isnan(times).any():
         raise ValueError("steps_to_solve holds nan; give infinity where a seed never solved.")
-    times = np.unique(np.concatenate([[0.0], solved_at[solved_at <= end], [end]]))
-    return times, np.searchsorted(solved_at, times, side="right") / solved_at.size
+    solved = times[times <= end]
+    data = scipy.stats.CensoredData(solved, right=np.full(times.size - solved.size, end))
+    at = np.unique([0.0, *solved, end])
+    return at, scipy.stats.ecdf(data).cdf.evaluate(at)
 
 
 def rolling_mean(values: np.ndarray, window: int = 10) -> np.ndarray:
-    """Mean of each entry and those before it, ``window`` in all or as many as there are."""
+    """Mean of each entry and the ``window - 1`` before it, or as many as there are."""
     total = np.cumsum(np.asarray(values, np.float64), axis=-1)
     before = np.zeros_like(total)
     before[..., window:] = total[..., :-window]
@@ -123,43 +109,37 @@ def rolling_mean(values: np.ndarray, window: int = 10) -> np.ndarray:
 def summarize(
     metrics: Metrics, per_update: int, threshold: float | None, unit: str = "steps"
 ) -> dict[str, Any]:
-    """The figures of a run as plain numbers; None where one cannot be given.
+    """Summary of a run's metrics ``[S, U]`` as plain numbers; None where one is undefined.
 
-    Seeds that never solved the task are censored: they count in ``num_censored``, and the
-    median is None where it falls among them.
-
-    Args:
-        metrics: ``[S, U]``.
-        per_update: environment steps of an update, or what else the time to solve is in.
-        threshold: the mean return that counts as solved, if there is one.
-        unit: what that is; ``median_steps_to_solve`` and ``steps_to_solve`` are named for it.
+    Seeds that never solved the task are censored: ``num_censored`` counts them, and the median
+    is None where it falls among them. An update is ``per_update`` of the unit, which names the
+    keys ``median_steps_to_solve`` and ``steps_to_solve``.
     """
     final = final_returns(metrics)
     known = final[np.isfinite(final)]
-    interval = bootstrap_interval(known) if known.size > 1 else None
+    solved = f"{unit}_to_solve"
     summary = {
-        "num_seeds": int(final.size),
-        "final_returns": [_number(value) for value in final],
-        "final_return_iqm": _number(interquartile_mean(known)) if known.size else None,
-        "final_return_interval_95": [_number(v) for v in interval] if interval else None,
+        "num_seeds": final.size,
+        "final_returns": _finite(final),
+        "final_return_iqm": float(interquartile_mean(known)) if known.size else None,
+        "final_return_interval_95": _finite(bootstrap_interval(known)) if known.size > 1 else None,
         "solved_threshold": threshold,
-        "fraction_solved": None,
-        "fraction_solved_interval_95": None,
-        "num_censored": None,
-        f"median_{unit}_to_solve": None,
-        f"{unit}_to_solve": None,
+        **dict.fromkeys(("fraction_solved", "fraction_solved_interval_95", "num_censored")),
+        **dict.fromkeys((f"median_{solved}", solved)),
     }
     if threshold is not None:
-        steps = steps_to_solve(metrics, per_update, threshold)
-        num_solved = int(np.isfinite(steps).sum())
-        summary["fraction_solved"] = num_solved / steps.size
-        summary["fraction_solved_interval_95"] = list(binomial_interval(num_solved, steps.size))
-        summary["num_censored"] = steps.size - num_solved
-        summary[f"median_{unit}_to_solve"] = _number(np.median(steps))
-        summary[f"{unit}_to_solve"] = [_number(value) for value in steps]
+        times = steps_to_solve(metrics, per_update, threshold)
+        number = int(np.isfinite(times).sum())
+        summary |= {
+            "fraction_solved": number / times.size,
+            "fraction_solved_interval_95": list(binomial_interval(number, times.size)),
+            "num_censored": times.size - number,
+            f"median_{solved}": _finite([np.median(times)])[0],
+            solved: _finite(times),
+        }
     return summary
 
 
-def _number(value: Any) -> float | None:
+def _finite(values: Any) -> list[float | None]:
     # JSON has neither NaN nor infinity.
-    return float(value) if np.isfinite(value) else None
+    return [float(value) if np.isfinite(value) else None for value in values]

@@ -1,1 +1,1 @@
-"""Sweeps: settings times seeds in one compiled program."""
+"""Sweeps: settings times seeds in one program."""

@@ -9,7 +9,7 @@ from rich.console import Console
 from a2c_jax import presets
 from a2c_jax.experiment.config.config import TrainConfig
 from a2c_jax.experiment.errors import refusals
-from a2c_jax.experiment.run.chunks import train_in_chunks
+from a2c_jax.experiment.run.chunks import Outcome, train_in_chunks
 from a2c_jax.experiment.run.interrupts import Interrupted
 from a2c_jax.experiment.run.job import Job, make_job
 from a2c_jax.experiment.run.memory import check_memory
@@ -27,21 +27,19 @@ Values = dict[str, Any]
 
 
 class Sweep(NamedTuple):
-    """What a sweep has come to, in NumPy arrays: P points, S seeds.
+    """The result of a sweep, in NumPy arrays: P points, S seeds.
 
     Attributes:
-        config: what every point shares.
-        job: that as one run; its seeds are those of every point.
-        points: what was tried.
+        config: what all points share.
+        job: of that configuration, with the seeds of every point.
+        points: the settings.
         final_returns: mean of each seed's last 100 episodes, ``[P, S]``; NaN if none finished.
         mean_returns: mean over all of its episodes, ``[P, S]``.
         time_to_solve: in steps, or episodes, ``[P, S]``; infinite where a seed never did, and
             None without a threshold.
         position: steps or episodes at the points of the curves, ``[K]``.
-        curves: mean returns of each seed on the way, ``[P, S, K]``.
+        curves: mean returns of each seed during training, ``[P, S, K]``.
         num_updates: done by every seed.
-        compile_seconds: tracing and compiling.
-        train_seconds: running.
     """
 
     config: TrainConfig
@@ -78,8 +76,7 @@ class Sweep(NamedTuple):
 
     def config_at(self, point: int) -> TrainConfig:
         """The configuration of one point."""
-        values = {name: float(each[point]) for name, each in self.points.values.items()}
-        return self.config.with_settings(settings_at(self.config.settings, values))
+        return self.config.with_settings(settings_at(self.config.settings, self.points.at(point)))
 
 
 def sweep(
@@ -90,54 +87,30 @@ def sweep(
 ) -> Sweep:
     """Trains all seeds at all points, in one program that takes the settings as inputs.
 
-    Every point has the same seeds, so that differences are due to the settings. A point's
-    numbers are those of a run of its own up to the last bits, since that one has its settings
-    compiled in.
-
-    Args:
-        config: what all points share; see :func:`a2c_jax.experiment.configure`.
-        points: from :func:`grid` or :func:`random_draws`.
-        console: where progress is shown; by default nowhere.
-        should_stop: asked before every chunk; training ends when it answers true.
+    Every point has the seeds of the configuration, so that differences are due to the settings. A
+    point's numbers equal those of a run with its settings up to rounding, since that run compiles
+    them in. Progress is shown on the console, if there is one. ``should_stop`` is called before
+    every chunk; training ends when it returns true.
 
     Raises:
-        ValueError: one sentence, if a setting or a value is bad or does not fit into memory.
+        ValueError: one sentence, if a setting or a value is bad or memory does not suffice.
         KeyboardInterrupt: if it was stopped before anything was trained.
     """
     with refusals():
         job = check_sweep(config, points)
-    whole = _job_of_all(config, points, job)
-    with Reporter(console or Console(quiet=True), whole) as reporter:
+    run = _job_of_all(config, points, job)
+    with Reporter(console or Console(quiet=True), run) as reporter:
         outcome = train_in_chunks(
-            whole.algorithm,
-            whole.keys,
-            whole.num_updates,
-            whole.layout,
-            on_chunk=reporter.report,
-            should_stop=should_stop,
-        )
+            run.algorithm, run.keys, run.num_updates, run.layout,
+            on_chunk=reporter.report, should_stop=should_stop,
+        )  # fmt: skip
     if outcome.num_updates == 0:
         raise Interrupted(should_stop())
-    metrics = outcome.metrics
-    shape = (len(points), len(job.seeds))
-    position, curves = learning_curve(metrics, job.algorithm, num_points(job, outcome))
-    return Sweep(
-        config=config,
-        job=job,
-        points=points,
-        final_returns=final_returns(metrics).reshape(shape),
-        mean_returns=_mean_returns(metrics).reshape(shape),
-        time_to_solve=_time_to_solve(metrics, job, shape),
-        position=position // job.algorithm.steps_per_update * job.per_update,
-        curves=curves.reshape(*shape, -1),
-        num_updates=outcome.num_updates,
-        compile_seconds=outcome.compile_seconds,
-        train_seconds=outcome.train_seconds,
-    )
+    return _result(config, points, job, outcome)
 
 
 def check_sweep(config: TrainConfig, points: Points) -> Job:
-    """Checks a sweep, and returns the job of its seeds; compiles and writes nothing.
+    """Validates a sweep and returns the job of its seeds; compiles and writes nothing.
 
     Raises:
         ValueError: as :func:`sweep` does.
@@ -148,15 +121,24 @@ def check_sweep(config: TrainConfig, points: Points) -> Job:
     return job
 
 
-def swept_algorithm(settings: Preset | ArticlePreset, env: Environment) -> Algorithm:
-    """An algorithm that begins with a key and values of settings, and keeps them in its state.
+def _job_of_all(config: TrainConfig, points: Points, job: Job) -> Job:
+    """All points times all seeds as one job; the seeds of a point are adjacent."""
+    num_seeds = len(job.seeds)
+    values = {name: np.repeat(v.astype(np.float32), num_seeds) for name, v in points.values.items()}
+    starts: Any = (job.keys[np.tile(np.arange(num_seeds), len(points))], values)
+    return job._replace(
+        algorithm=_swept_algorithm(config.settings, job.env),
+        seeds=job.seeds * len(points),
+        keys=starts,
+        layout=seed_layout(len(points) * num_seeds, config.batch_size),
+    )
+
+
+def _swept_algorithm(settings: Preset | ArticlePreset, env: Environment) -> Algorithm:
+    """An algorithm whose ``init`` takes a key and values of settings, which its state keeps.
 
     ``init((key, values)) -> (values, state)``; ``step`` builds the algorithm of the values, which
     are traced, so that one program serves all of them.
-
-    Args:
-        settings: those that are not swept.
-        env: the environment.
     """
 
     def at(values: Values) -> Algorithm:
@@ -174,20 +156,26 @@ def swept_algorithm(settings: Preset | ArticlePreset, env: Environment) -> Algor
     return Algorithm(init, step, presets.build(settings, env).steps_per_update)  # type: ignore[arg-type]
 
 
-def _job_of_all(config: TrainConfig, points: Points, job: Job) -> Job:
-    """All points times all seeds as one job; a point's seeds stand together."""
-    num_points, num_seeds = len(points), len(job.seeds)
-    values = {
-        name: np.repeat(np.asarray(each, np.float32), num_seeds)
-        for name, each in points.values.items()
-    }
-    keys = job.keys[np.tile(np.arange(num_seeds), num_points)]
-    starts: Any = (keys, values)
-    return job._replace(
-        algorithm=swept_algorithm(config.settings, job.env),
-        seeds=job.seeds * num_points,
-        keys=starts,
-        layout=seed_layout(num_points * num_seeds, config.batch_size),
+def _result(config: TrainConfig, points: Points, job: Job, outcome: Outcome) -> Sweep:
+    metrics, shape = outcome.metrics, (len(points), len(job.seeds))
+    threshold, times = solved_threshold(job.env), None
+    if threshold is not None:
+        times = steps_to_solve(metrics, job.per_update, threshold).reshape(shape)
+    position, curves = learning_curve(metrics, job.algorithm, num_points(job, outcome))
+    # A curve of one point pools all episodes.
+    mean_returns = learning_curve(metrics, job.algorithm, 1)[1]
+    return Sweep(
+        config=config,
+        job=job,
+        points=points,
+        final_returns=final_returns(metrics).reshape(shape),
+        mean_returns=mean_returns.reshape(shape),
+        time_to_solve=times,
+        position=position // job.algorithm.steps_per_update * job.per_update,
+        curves=curves.reshape(*shape, -1),
+        num_updates=outcome.num_updates,
+        compile_seconds=outcome.compile_seconds,
+        train_seconds=outcome.train_seconds,
     )
 
 
@@ -195,16 +183,3 @@ def _over_seeds(values: np.ndarray) -> np.ndarray:
     known = np.isfinite(values)
     means = interquartile_mean(np.where(known, values, 0.0), axis=1)
     return np.where(known.all(axis=1), means, -np.inf)
-
-
-def _mean_returns(metrics: Metrics) -> np.ndarray:
-    episodes = np.sum(metrics.episode_count, axis=1, dtype=np.float64)
-    total = np.sum(metrics.episode_return_sum, axis=1, dtype=np.float64)
-    return np.divide(total, episodes, out=np.full_like(total, np.nan), where=episodes > 0)
-
-
-def _time_to_solve(metrics: Metrics, job: Job, shape: tuple[int, int]) -> np.ndarray | None:
-    threshold = solved_threshold(job.env)
-    if threshold is None:
-        return None
-    return steps_to_solve(metrics, job.per_update, threshold).reshape(shape)

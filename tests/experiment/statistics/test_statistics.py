@@ -1,14 +1,17 @@
+import io
 import itertools
 import math
 
 import gymnasium
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats
 from test_metrics import some_metrics
 
 import a2c_jax as a2c
 from a2c_jax.experiment.statistics import inference, learning as statistics
+from a2c_jax.experiment.tables import statistics_table
 
 
 def test_thresholds_are_gymnasiums():
@@ -21,24 +24,6 @@ def test_thresholds_are_gymnasiums():
         assert spec.max_episode_steps == limit
         assert statistics.solved_threshold(env) == spec.reward_threshold
     assert statistics.solved_threshold(a2c.make_env("Catch-bsuite")) is None
-
-
-def test_recent_returns_are_those_of_the_last_100_episodes():
-    """Against the list of all episodes, one finishing in each update or none."""
-    rng = np.random.default_rng(0)
-    counts = (rng.random((3, 400)) < 0.6).astype(np.float32)
-    sums = counts * rng.normal(100, 50, (3, 400)).astype(np.float32)
-    means, sizes = statistics.recent_returns(some_metrics(counts, sums))
-    for seed in range(3):
-        episodes = []
-        for update in range(400):
-            if counts[seed, update]:
-                episodes.append(sums[seed, update])
-            assert sizes[seed, update] == min(100, len(episodes))
-            if episodes:
-                np.testing.assert_allclose(means[seed, update], np.mean(episodes[-100:]), rtol=1e-5)
-            else:
-                assert np.isnan(means[seed, update])
 
 
 def recent_by_loop(counts, sums):
@@ -58,9 +43,9 @@ def recent_by_loop(counts, sums):
 
 
 @pytest.mark.parametrize("per_update", [0.02, 0.5, 3.0, 40.0, 300.0])
-def test_recent_returns_of_many_seeds_are_those_of_a_slow_loop(per_update):
+def test_recent_returns_are_those_of_a_loop(per_update):
     rng = np.random.default_rng(1)
-    # Seeds of very different pace side by side, and one that never finishes an episode.
+    # Seeds of very different pace, and one that never finishes an episode.
     pace = per_update * np.array([1.0, 0.0, 10.0, 0.1, 1.0])[:, None]
     counts = rng.poisson(pace, (5, 60)).astype(np.float32)
     counts[0, 20:40] = 0.0
@@ -101,21 +86,38 @@ def test_the_bootstrap_interval_covers_as_often_as_it_says():
     assert 0.88 <= covered / 200 <= 0.99
 
 
-def test_summary_keeps_what_is_missing_as_none():
+def test_a_summary_has_none_where_a_number_is_undefined():
     nothing = some_metrics(np.zeros((2, 5)), np.zeros((2, 5)))
     summary = statistics.summarize(nothing, 40, 475.0)
+    assert summary["final_returns"] == [None, None]
     assert summary["final_return_iqm"] is None
     assert summary["fraction_solved"] == 0.0
     assert summary["median_steps_to_solve"] is None
+
+
+def test_a_summary_of_one_seed_names_the_unit():
     one_seed = some_metrics(np.ones((1, 120)), np.full((1, 120), 480.0))
-    summary = statistics.summarize(one_seed, 40, 475.0)
+    summary = statistics.summarize(one_seed, 1, 475.0, "episodes")
     assert summary["final_return_iqm"] == 480.0
     assert summary["final_return_interval_95"] is None
-    assert summary["median_steps_to_solve"] == 4000.0
+    assert summary["median_episodes_to_solve"] == 100.0
+    assert summary["episodes_to_solve"] == [100.0]
+    assert not [name for name in summary if "steps" in name]
+
+
+def test_names_with_brackets_are_printed_unchanged():
+    run = {**statistics.summarize(solving_after([120]), 40, 475.0), "unit": "steps"}
+    pair = {"of": "a[b]", "over": "[/c]", "probability": 0.5, "interval_95": [0.25, 0.75]}
+    console = Console(file=io.StringIO(), width=100)
+    figures = {"runs": {"a[b]": run, "[/c]": run}, "probability_of_improvement": [pair]}
+    console.print(statistics_table(figures))
+    text = console.file.getvalue()
+    for cell in ("│ a[b] ", "│ [/c] ", "P(a[b] > [/c])", "0.50  (0.25 to 0.75)", "100%", "4,800"):
+        assert cell in text
 
 
 def solving_after(updates, num_updates=300):
-    """Seeds that are perfect, and all of whose episodes before count nothing: infinity, never."""
+    """Seeds with return 0 until 95 updates before these, and 500 from then on."""
     counts = np.ones((len(updates), num_updates), np.float32)
     begin = np.array(updates)[:, None] - 95  # 95 of the last 100 at 500 are 475
     return some_metrics(counts, np.where(np.arange(num_updates) >= begin, 500.0, 0.0))
@@ -136,32 +138,25 @@ def test_censored_seeds_are_counted_and_move_the_median_to_none():
     assert without["fraction_solved_interval_95"] is None
 
 
-def test_the_curve_of_solve_times_steps_up_at_each_and_ends_at_the_fraction_solved():
-    times, fractions = statistics.solve_time_curve(np.array([30.0, np.inf, 10.0, 30.0]), 50.0)
-    np.testing.assert_array_equal(times, [0, 10, 30, 50])
-    np.testing.assert_array_equal(fractions, [0, 0.25, 0.75, 0.75])
-    times, fractions = statistics.solve_time_curve(np.array([np.inf, np.inf]), 50.0)
-    np.testing.assert_array_equal([times, fractions], [[0, 50], [0, 0]])
-    times, fractions = statistics.solve_time_curve(np.array([50.0]), 50.0)
-    np.testing.assert_array_equal([times, fractions], [[0, 50], [0, 1]])
-    times, fractions = statistics.solve_time_curve(np.array([20.0, 60.0]), 50.0)
-    np.testing.assert_array_equal([times, fractions], [[0, 20, 50], [0, 0.5, 0.5]])
+@pytest.mark.parametrize(
+    ("solved_at", "times", "fractions"),
+    [
+        ([30.0, np.inf, 10.0, 30.0], [0, 10, 30, 50], [0, 0.25, 0.75, 0.75]),
+        ([np.inf, np.inf], [0, 50], [0, 0]),
+        ([50.0], [0, 50], [0, 1]),
+        ([20.0, 60.0], [0, 20, 50], [0, 0.5, 0.5]),
+    ],
+)
+def test_the_curve_of_solve_times_steps_up_at_each(solved_at, times, fractions):
+    curve = statistics.solve_time_curve(np.array(solved_at), 50.0)
+    np.testing.assert_allclose(curve, [times, fractions])
 
 
-def test_the_curve_of_solve_times_is_kaplan_and_meiers():
-    rng = np.random.default_rng(0)
-    solved_at = rng.integers(1, 60, 40).astype(float)
-    end = 45.0
-    solved_at[solved_at > end] = np.inf
-    censored = np.isinf(solved_at)
-    assert 0 < censored.sum() < 20
-    data = stats.CensoredData(uncensored=solved_at[~censored], right=np.full(censored.sum(), end))
-    left = stats.ecdf(data).sf  # scipy's estimator for right-censored data
-    times, fractions = statistics.solve_time_curve(solved_at, end)
-    np.testing.assert_allclose(fractions, 1.0 - left.evaluate(times), atol=1e-12)
-    grid = np.linspace(0.0, end, 200)
-    stepped = fractions[np.searchsorted(times, grid, side="right") - 1]
-    np.testing.assert_allclose(stepped, 1.0 - left.evaluate(grid), atol=1e-12)
+def test_the_curve_of_solve_times_counts_the_seeds():
+    solved_at = np.random.default_rng(0).integers(1, 60, 40).astype(float)
+    times, fractions = statistics.solve_time_curve(solved_at, 45.0)
+    assert 10 < len(times) < 45
+    np.testing.assert_allclose(fractions, [np.mean(solved_at <= time) for time in times])
 
 
 def wilson(successes, trials, z=1.959963984540054):
@@ -182,7 +177,7 @@ def test_the_binomial_interval_is_wilsons(trials):
     assert interval == pytest.approx(wilson(trials, trials, 1.0), abs=1e-12)
 
 
-def test_the_stratified_bootstrap_is_that_of_a_loop_with_other_numbers():
+def test_the_stratified_bootstrap_is_that_of_a_loop():
     rng = np.random.default_rng(3)
     # Strata far apart: resampling across them would be far wider than within.
     strata = [rng.normal(0, 1, 10), rng.normal(20, 3, 25), rng.normal(9, 1, 7)]
@@ -232,19 +227,19 @@ def test_the_probability_of_improvement_is_that_of_all_pairs():
     first = rng.integers(0, 6, 12).astype(float)  # whole numbers tie
     second = rng.integers(1, 8, 17).astype(float)
     first[3] = second[5] = second[6] = np.inf
-    found = inference.probability_of_improvement(first, second, resamples=4000)
-    assert found.value == pytest.approx(improvement_by_loop(first, second), abs=1e-12)
+    ours = inference.probability_of_improvement(first, second, resamples=4000)
+    assert ours.value == pytest.approx(improvement_by_loop(first, second), abs=1e-12)
     u = stats.mannwhitneyu(first, second).statistic
-    assert found.value == pytest.approx(u / (12 * 17), abs=1e-12)
+    assert ours.value == pytest.approx(u / (12 * 17), abs=1e-12)
     loop = [improvement_by_loop(rng.choice(first, 12), rng.choice(second, 17)) for _ in range(1000)]
     # Standard error of a 2.5 % quantile of 1000 normal draws: 0.085 sigma. Four of these.
     expected = np.quantile(loop, [0.025, 0.975])
-    np.testing.assert_allclose(found[1:], expected, atol=0.36 * np.std(loop))
+    np.testing.assert_allclose(ours[1:], expected, atol=0.36 * np.std(loop))
     back = inference.probability_of_improvement(second, first)
-    assert back.value == pytest.approx(1.0 - found.value, abs=1e-12)
+    assert back.value == pytest.approx(1.0 - ours.value, abs=1e-12)
 
 
-def test_neither_of_two_equal_samples_improves_on_the_other():
+def test_equal_samples_do_not_improve_on_each_other():
     same = np.random.default_rng(7).normal(size=9)
     value, low, high = inference.probability_of_improvement(same, same[::-1])
     assert value == pytest.approx(0.5)
@@ -295,10 +290,8 @@ def test_the_performance_profile_of_many_seeds_is_the_distribution():
             lambda: inference.stratified_bootstrap([np.ones(2), np.array([1.0, np.inf])]),
             r"scores\[1\]\[1\] is inf; give",
         ),
-        (
-            lambda: inference.stratified_bootstrap([np.ones(2)], resamples=0),
-            "resamples is 0; give",
-        ),
+        (lambda: inference.stratified_bootstrap([np.ones(2)], resamples=0), "resamples is 0; give"),
+        (lambda: inference.bootstrap_interval(np.ones(2), 2.0), "confidence is 2.0; give"),
         (
             lambda: inference.probability_of_improvement(np.array([1.0, np.nan]), np.ones(2)),
             r"first\[1\] is nan; leave out",
@@ -320,18 +313,10 @@ def test_the_performance_profile_of_many_seeds_is_the_distribution():
         (lambda: statistics.solve_time_curve(np.ones(0), 1.0), r"has shape \(0,\); give"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(call, message):
+def test_bad_input_is_refused_in_a_sentence(call, message):
     with pytest.raises(ValueError, match=message) as caught:
         call()
     assert str(caught.value).count(". ") == 0
-
-
-def test_the_time_to_solve_is_named_for_its_unit():
-    metrics = some_metrics(np.ones((1, 120)), np.full((1, 120), 480.0))
-    summary = statistics.summarize(metrics, 1, 475.0, "episodes")
-    assert summary["median_episodes_to_solve"] == 100.0
-    assert summary["episodes_to_solve"] == [100.0]
-    assert not [name for name in summary if "steps" in name]
 
 
 @pytest.mark.parametrize(("length", "window"), [(35, 10), (10, 10), (9, 10), (1, 10), (7, 1)])

@@ -1,29 +1,53 @@
-"""Sweeps: points, the one program, and what is written of it."""
+"""Sweeps: points, the program that trains them, and the files they write."""
 
+import io
 import json
 
+import jax
 import numpy as np
 import pytest
 
+import a2c_jax as a2c
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
+from a2c_jax.experiment.cli.flags import parse_train
 from a2c_jax.experiment.config.reading import read_config
-from a2c_jax.experiment.sweeps import report as sweep_report
+from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.job import make_job
+from a2c_jax.experiment.statistics.learning import final_returns
+from a2c_jax.experiment.sweeps import report, sweep as sweeping
 from a2c_jax.experiment.sweeps.points import Points, parse_points, settings_at, traced_settings
-from a2c_jax.experiment.sweeps.report import draw_sweep, table_rows
 from a2c_jax.presets import PRESETS
 
-SMALL = {"num_seeds": 3, "hidden_sizes": (8,), "total_steps": 4000}
-RATES = (1e-5, 5e-3)
+SMALL = {"num_seeds": 3, "hidden_sizes": (8,), "total_steps": 400}
+AXES = {"learning_rate": (1e-5, 1e-2), "discount": (0.5, 0.9)}
 
 
 @pytest.fixture(scope="module")
 def result():
-    points = experiment.grid({"learning_rate": RATES, "entropy_coef": (0.0, 1.0)})
-    return experiment.sweep(experiment.configure(**SMALL), points)
+    return experiment.sweep(experiment.configure(**SMALL), experiment.grid(AXES))
 
 
-def test_a_grid_is_every_combination_the_last_the_fastest():
+@pytest.fixture
+def untrained(monkeypatch):
+    """Traces programs instead of compiling them, and makes up the metrics of some updates."""
+
+    def replace(updates=lambda num_updates: num_updates):
+        def train(algorithm, starts, num_updates, layout, *, on_chunk, should_stop):
+            state = jax.eval_shape(algorithm.init, jax.tree.map(lambda leaf: leaf[0], starts))
+            _, metrics = jax.eval_shape(algorithm.step, state)
+            shape = (layout.num_seeds, 0 if should_stop() else updates(num_updates))
+            numbers = np.random.default_rng(0).uniform(1, 2, (len(metrics), *shape))
+            outcome = Outcome([], type(metrics)(*numbers.astype(np.float32)), 1.0, 1.0)
+            on_chunk(outcome)
+            return outcome
+
+        monkeypatch.setattr(sweeping, "train_in_chunks", train)
+
+    return replace
+
+
+def test_a_grid_is_every_combination_the_last_varying_fastest():
     points = experiment.grid({"discount": (0.5, 0.9), "entropy_coef": (0.0, 0.1, 0.2)})
     assert points.shape == (2, 3)
     assert len(points) == 6
@@ -31,7 +55,7 @@ def test_a_grid_is_every_combination_the_last_the_fastest():
     assert points.values["entropy_coef"].tolist() == [0.0, 0.1, 0.2] * 2
 
 
-def test_draws_are_spread_as_they_were_told():
+def test_draws_are_distributed_as_configured():
     axes = {"learning_rate": experiment.Range(1e-4, 1e-2, log=True),
             "discount": experiment.Range(0.8, 1.0), "entropy_coef": (0.0, 0.1)}  # fmt: skip
     points = experiment.random_draws(axes, 4000, seed=1)
@@ -46,18 +70,14 @@ def test_draws_are_spread_as_they_were_told():
     np.testing.assert_array_equal(points.values["discount"], again.values["discount"])
 
 
-def test_texts_become_points():
+def test_points_are_parsed():
     points = parse_points(["learning-rate=1e-4:1e-2:3:log", "discount=0.9,0.99"], None)
     np.testing.assert_allclose(points.values["learning_rate"][::2], [1e-4, 1e-3, 1e-2])
-    assert parse_points(["discount=0:1:5"], None).values["discount"].tolist() == [
-        0,
-        0.25,
-        0.5,
-        0.75,
-        1,
-    ]
+    quarters = parse_points(["discount=0:1:5"], None).values["discount"]
+    assert quarters.tolist() == [0, 0.25, 0.5, 0.75, 1]
     drawn = parse_points(["discount=0.9:1", "learning_rate=1e-4:1e-2:log"], 7)
     assert len(drawn) == 7
+    assert np.ptp(np.log(drawn.values["learning_rate"])) > 1
 
 
 @pytest.mark.parametrize(
@@ -67,10 +87,11 @@ def test_texts_become_points():
         ([], 3, "over is empty"),
         (["discount"], None, "over is 'discount'; give values like discount=0.9,0.99"),
         (["discount=a"], None, "over is 'discount=a'; give"),
-        (["discount=0.9:0.99"], None, "(no number)"),
-        (["discount=0.9:0.99:3"], 4, "a range that is drawn from has no number"),
-        (["discount=0.9:0.8:3"], None, "the first is to be below the second"),
-        (["discount=0:1:3:log"], None, "a logarithmic range begins above 0"),
+        (["discount=0.9:0.99"], None, "(the number is missing)"),
+        (["discount=0.9:0.99:1.5"], None, "(the number is missing)"),
+        (["discount=0.9:0.99:3"], 4, "a range to draw from has no number"),
+        (["discount=0.9:0.8:3"], None, "the first end must be below the second"),
+        (["discount=0:1:3:log"], None, "a logarithmic range must begin above 0"),
         (["discount=0.9", "discount=0.8"], None, "over names discount more than once"),
         (["discount=0.9,0.9"], None, "give at least one value, each once"),
         (["discount=0.9:1"], 0, "draws is 0; give"),
@@ -83,9 +104,8 @@ def test_texts_become_points():
     ],
 )
 def test_bad_sweeps_are_one_sentence_and_exit_2(over, draws, sentence, tmp_path, capsys):
-    flags = ["--out", str(tmp_path / "sweep")] + (
-        ["--draws", str(draws)] if draws is not None else []
-    )
+    flags = ["--out", str(tmp_path / "sweep")]
+    flags += ["--draws", str(draws)] if draws is not None else []
     assert cli.main(["sweep", *flags, "--over", *over]) == 2
     error = capsys.readouterr().err
     assert sentence in error
@@ -93,7 +113,7 @@ def test_bad_sweeps_are_one_sentence_and_exit_2(over, draws, sentence, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-def test_every_number_of_every_preset_can_be_swept_over():
+def test_every_number_of_every_preset_can_be_swept():
     rates = ["discount", "value_coef", "entropy_coef", "learning_rate"]
     both = [*rates, "final_learning_rate", "max_grad_norm", "rate_power", "value_scale"]
     assert traced_settings(PRESETS["article"]) == rates
@@ -110,145 +130,118 @@ def test_the_last_rate_follows_the_first():
     assert settings_at(constant, values).final_learning_rate == 0.5
 
 
-def test_a_point_is_the_run_with_its_settings(result, tmp_path):
+def test_a_point_is_the_run_with_its_settings(result):
     """Up to rounding, which training amplifies: compared early, by every seed's returns."""
-    short = experiment.configure(**{**SMALL, "total_steps": 400})
-    points = experiment.grid({"learning_rate": RATES[1:], "discount": (0.5, 0.9)})
-    swept = experiment.sweep(short, points)
-    for point in range(len(points)):
-        config = swept.config_at(point)
-        assert config.settings.learning_rate == points.values["learning_rate"][point]
-        assert config.settings.discount == points.values["discount"][point]
-        alone = experiment.train_run(
-            experiment.configure(
-                **{**SMALL, "total_steps": 400, "out": tmp_path / f"{point}"},
-                learning_rate=config.settings.learning_rate,
-                discount=config.settings.discount,
-            )
-        )
-        np.testing.assert_allclose(
-            swept.final_returns[point], alone.summary["final_returns"], rtol=1e-6
-        )
+    config = experiment.configure(**SMALL, learning_rate=1e-2, discount=0.5)
+    assert result.config_at(2) == config
+    job = make_job(config)
+    alone = final_returns(a2c.train_seeds(job.algorithm, job.keys, job.num_updates).metrics)
+    np.testing.assert_allclose(result.final_returns[2], alone, rtol=1e-6)
+    assert not np.isclose(result.final_returns[[0, 1, 3]], alone).all(axis=1).any()
 
 
 def test_the_best_settings_are_those_with_the_highest_score(result):
     assert result.final_returns.shape == (4, 3)
     assert result.curves.shape == (4, 3, len(result.position))
-    # Of three seeds none is a quarter: their interquartile mean is their mean.
+    # A quarter of three seeds is none: their interquartile mean is their mean.
     np.testing.assert_allclose(result.scores, result.final_returns.mean(axis=1))
     assert result.ranking[0] == np.argmax(result.scores)
-    assert result.best.settings.learning_rate == RATES[1]
-    assert (
-        result.best.settings.entropy_coef == result.points.values["entropy_coef"][result.ranking[0]]
-    )
+    for name, values in result.points.values.items():
+        assert getattr(result.best.settings, name) == values[result.ranking[0]]
 
 
-def test_equal_scores_are_told_apart_by_what_was_sooner_and_a_diverged_point_is_last(result):
+def test_among_equal_scores_the_sooner_is_first_and_a_diverged_point_last(result):
     same = result._replace(
         final_returns=np.array([[500.0] * 3, [500.0] * 3, [np.nan, 1.0, 1.0], [499.0] * 3]),
         mean_returns=np.array([[300.0] * 3, [400.0] * 3, [1.0] * 3, [450.0] * 3]),
     )
     assert same.ranking.tolist() == [1, 0, 3, 2]
     many = np.full((4, 8), 400.0)
-    many[0], many[0, 3] = 500.0, np.nan  # one of eight seeds would be trimmed away
+    many[0], many[0, 3] = 500.0, np.nan  # one of eight seeds would be trimmed
     assert same._replace(final_returns=many).ranking[-1] == 0
-    assert table_rows(same)[4][2] == "–"
+    assert report.table_rows(same)[4][2] == "–"
 
 
-@pytest.mark.parametrize(
-    ("over", "draws"),
-    [
-        (["learning-rate=1e-5:5e-3:2:log", "discount=0.9,0.99"], []),
-        (["discount=0.9:0.99", "learning_rate=1e-5:1e-2:log"], ["--draws", "3"]),
-    ],
-)
-def test_the_command_writes_a_table_a_picture_and_the_best(over, draws, tmp_path, capsys):
+def test_the_command_writes_a_table_a_figure_and_the_best(untrained, tmp_path, capsys):
+    untrained()
     folder = tmp_path / "sweep"
-    flags = [
-        "--num-seeds",
-        "2",
-        "--hidden-sizes",
-        "8",
-        "--total-steps",
-        "2000",
-        "--out",
-        str(folder),
-    ]
-    assert cli.main(["sweep", *flags, *draws, "--over", *over]) == 0
+    flags = ["--num-seeds", "2", "--hidden-sizes", "8", "--total-steps", "2000", "--draws", "3"]
+    over = ["--over", "discount=0.9:0.99", "learning-rate=1e-5:1e-2:log"]
+    assert cli.main(["sweep", *flags, "--out", str(folder), *over]) == 0
     names = {"best.json", "sweep.json", "sweep.npz", "table.md", "heat_map.png", ".lock"}
     assert {path.name for path in folder.iterdir()} == names
-    assert "Go on with: a2c-jax train --config" in capsys.readouterr().out
+    assert "Train the best with: a2c-jax train --config" in capsys.readouterr().out
     with np.load(folder / "sweep.npz") as arrays:
-        number = len(arrays["discount"])
-        assert arrays["final_returns"].shape == (number, 2)
-        assert arrays["curves"].shape == (number, 2, len(arrays["steps"]))
+        assert arrays["discount"].shape == arrays["learning_rate"].shape == (3,)
+        assert arrays["final_returns"].shape == (3, 2)
+        assert arrays["curves"].shape == (3, 2, len(arrays["steps"]))
     rows = (folder / "table.md").read_text().splitlines()
-    assert len(rows) == number + 2
+    assert len(rows) == 5
     best = read_config(folder / "best.json")
     assert f"{best.settings.discount:.3g}" in rows[2]
     assert (folder / "heat_map.png").read_bytes().startswith(b"\x89PNG")
     config = json.loads((folder / "sweep.json").read_text())
     assert config["finished"] is True
-    assert len(config["over"]["discount"]) == number
+    assert len(config["over"]["discount"]) == 3
 
 
 @pytest.mark.parametrize(
     ("names", "shape"),
     [(1, (4,)), (1, None), (2, (2, 2)), (2, None), (3, (2, 2, 1)), (3, None)],
 )
-def test_every_kind_of_sweep_can_be_drawn(result, names, shape, tmp_path):
+def test_every_kind_of_sweep_can_be_drawn(result, names, shape):
     rates = [1e-5, 2e-5, 1e-3, 2e-3] if names == 1 else [1e-3, 1e-3, 1e-5, 1e-5]
     columns = [np.array(rates), np.array([0.0, 1.0, 0.0, 1.0]), np.ones(4)]
-    values = dict(
-        zip(["learning_rate", "entropy_coef", "value_coef"], columns[:names], strict=False)
-    )
+    settings = ["learning_rate", "entropy_coef", "value_coef"][:names]
+    points = Points(dict(zip(settings, columns, strict=False)), shape)
     diverged = result.final_returns.copy()
     diverged[3] = np.nan
     for returns in (result.final_returns, diverged):
-        with (tmp_path / "picture.png").open("wb") as file:
-            draw_sweep(file, result._replace(points=Points(values, shape), final_returns=returns))
-        assert (tmp_path / "picture.png").stat().st_size > 5000
+        file = io.BytesIO()
+        report.draw_sweep(file, result._replace(points=points, final_returns=returns))
+        assert len(file.getvalue()) > 5000
 
 
 def test_the_cells_of_a_heat_map_are_those_of_its_ticks(result, monkeypatch):
-    drawn = {}
-    monkeypatch.setattr(
-        sweep_report, "draw_heat_map", lambda file, cells, **rest: drawn.update(cells=cells, **rest)
-    )
-    points = experiment.grid({"discount": (0.99, 0.5), "entropy_coef": (3.0, 1.0, 2.0)})
-    returns = np.array([[99, 99], [97, 97], [98, 98], [53, 53], [51, 51], [52, 52.0]])
-    six = result._replace(points=points, final_returns=returns, mean_returns=returns)
-    sweep_report.draw_sweep(None, six)
-    assert drawn["best"] == 0, "the best of the ranking is framed"
-    assert (drawn["xlabel"], drawn["ylabel"]) == ("entropy coef", "discount")
-    for row, discount in enumerate(drawn["y"]):
-        for column, coef in enumerate(drawn["x"]):
-            base = {0.99: 96, 0.5: 50}[discount]
-            assert drawn["cells"][row, column] == base + coef
+    drawn = []
+    monkeypatch.setattr(report, "draw_heat_map", lambda file, *rest: drawn.append(rest))
+    axes = {"discount": (0.99, 0.5), "entropy_coef": (3.0, 1.0, 2.0), "value_coef": (0.0, 10.0)}
+    returns = np.array([99.0, 97, 98, 53, 51, 52])
+    for number in (2, 3):
+        points = experiment.grid(dict(list(axes.items())[:number]))
+        # Of the third setting the mean is drawn.
+        repeated = np.add.outer(returns, [[0.0], [-1, 1]][number - 2]).ravel()
+        scores = np.stack([repeated] * 2, axis=1)
+        report.draw_sweep(
+            None, result._replace(points=points, final_returns=scores, mean_returns=scores)
+        )
+        cells, x, y, labels, best = drawn[-1]
+        assert best == (0 if number == 2 else None), "the best of the ranking is framed"
+        assert labels[1:3] == ("entropy coef", "discount")
+        for (row, column), value in np.ndenumerate(cells):
+            assert value == {0.99: 96, 0.5: 50}[y[row]] + x[column]
 
 
-def test_the_best_configuration_trains(result, tmp_path):
-    (path,) = [p for p in experiment.write_sweep(tmp_path, result) if p.name == "best.json"]
-    assert cli.main(["train", "--config", str(path), "--out", str(tmp_path / "run")]) == 0
-    run = experiment.load_run(tmp_path / "run")
-    assert run.config.settings == result.best.settings
-    assert cli.main(["train", "--config", str(path), "--preset", "article"]) == 2
+def test_the_best_configuration_can_be_trained(result, tmp_path):
+    paths = {path.name: str(path) for path in experiment.write_sweep(tmp_path, result)}
+    config = parse_train(["--config", paths["best.json"]])
+    assert config.settings == result.best.settings
+    assert make_job(config).seeds == (0, 1, 2)
+    assert cli.main(["train", "--config", paths["best.json"], "--preset", "article"]) == 2
 
 
-def test_a_sweep_of_the_articles_loop(tmp_path):
-    config = experiment.configure("article", num_seeds=2, hidden_sizes=(8,), num_episodes=6)
-    swept = experiment.sweep(config, experiment.grid({"learning_rate": RATES}))
+def test_a_sweep_of_the_articles_loop(untrained):
+    untrained()
+    short = {"num_seeds": 2, "hidden_sizes": (8,), "num_episodes": 6}
+    swept = experiment.sweep(experiment.configure("article", **short), experiment.grid(AXES))
     assert swept.position[-1] == 6
-    with (tmp_path / "picture.png").open("wb") as file:
-        draw_sweep(file, swept)
+    report.draw_sweep(io.BytesIO(), swept)
 
 
-def test_an_interrupted_sweep_is_written_as_far_as_it_came(tmp_path):
-    stops = iter([0, 0, 0, 2, 2, 2, 2])
-    config = experiment.configure(**{**SMALL, "total_steps": 40_000_000})
-    points = experiment.grid({"discount": (0.9, 0.99)})
-    swept = experiment.sweep(config, points, should_stop=lambda: next(stops))
-    assert 0 < swept.num_updates < 1_000_000
+def test_an_interrupted_sweep_writes_the_updates_done(untrained, tmp_path):
+    config, points = experiment.configure(**SMALL), experiment.grid(AXES)
+    untrained(lambda num_updates: num_updates - 1)
+    swept = experiment.sweep(config, points)
     experiment.write_sweep(tmp_path, swept)
     assert json.loads((tmp_path / "sweep.json").read_text())["finished"] is False
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,562 @@
+"""Contents of the figures, and that they can be drawn of any run."""
+
+import dataclasses
+import io
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from scipy import stats
+from test_metrics import some_metrics
+
+import a2c_jax as a2c
+from a2c_jax.experiment.config.config import default_config
+from a2c_jax.experiment.figures.curves import (
+    draw_episodes,
+    draw_learning_curve,
+    draw_methods,
+    line_style,
+)
+from a2c_jax.experiment.figures.heat_maps import (
+    Labels,
+    draw_heat_map,
+    draw_scatter,
+    short_number,
+)
+from a2c_jax.experiment.figures.plotted_run import PlotRun
+from a2c_jax.experiment.figures.quantities import QUANTITIES, pool_updates, run_plot_writers
+from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.job import make_job
+from a2c_jax.experiment.run.result_figures import num_points, run_figures
+from a2c_jax.experiment.statistics.learning import final_returns
+
+STARTS = {"png": b"\x89PNG", "svg": b"<?xml"}
+STEPS = np.arange(1, 6) * 10
+NOTHING = np.full((3, 5), np.nan)
+GAPS = np.array(
+    [[1.0, np.nan, 3.0, 4.0, 5.0], [np.nan, 2.0, 2.0, 2.0, np.nan], [1.0, 2.0, 3.0, 4.0, 9.0]]
+)
+POOLED = "interquartile mean of 4 seeds, 95 % interval"
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved, at a low resolution."""
+    figures, save = [], Figure.savefig
+
+    def keep(figure, *args, **kwargs):
+        figures.append(figure)
+        return save(figure, *args, **kwargs, dpi=20)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+def picture(draw, *args, start="png", **kwargs):
+    file = io.BytesIO()
+    draw(file, *args, **kwargs)
+    assert file.getvalue().startswith(STARTS[start])
+    return file.getvalue()
+
+
+def plot(runs, name, unit="steps", threshold=None, format="png"):
+    """Writes one of the figures of runs."""
+    writers = run_plot_writers(runs, unit, threshold, format)
+    return picture(writers[f"{name}.{format}"], start=format)
+
+
+def line(axes, label):
+    (match,) = (line for line in axes.get_lines() if line.get_label() == label)
+    return match.get_xdata(), match.get_ydata()
+
+
+def legend(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+# Learning curves and episodes
+
+
+def last_ten(values):
+    """The mean of the last ten of each row, by a loop."""
+    return np.array(
+        [[row[max(0, n - 9) : n + 1].mean() for n in range(len(row))] for row in values]
+    )
+
+
+def test_one_seed_is_drawn_as_in_the_article(drawn):
+    values = np.random.default_rng(0).normal(100, 30, (1, 50))
+    picture(draw_episodes, values, title="a title", label="reward")
+    (axes,) = drawn[0].axes
+    assert legend(drawn[0]) == ["reward", "mean of the last 10"]
+    np.testing.assert_array_equal(line(axes, "reward"), [np.arange(1, 51), values[0]])
+    np.testing.assert_allclose(line(axes, "mean of the last 10")[1], last_ten(values)[0])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("episode", "episode reward")
+    assert axes.get_title() == "a title"
+
+
+@pytest.mark.parametrize("num_episodes", [50, 1000])
+def test_many_seeds_are_thin_lines_and_their_mean(drawn, num_episodes):
+    values = np.random.default_rng(0).normal(100, 30, (4, num_episodes))
+    picture(draw_episodes, values, title="a title", label="length")
+    (axes,) = drawn[0].axes
+    assert legend(drawn[0]) == ["length, mean of the last 10", POOLED]
+    smooth = last_ten(values)
+    episodes, means = line(axes, POOLED)
+    at = np.asarray(episodes) - 1
+    assert at[0] == 0
+    assert len(at) >= 50
+    assert at[-1] >= num_episodes - 10, "the curve reaches the end"
+    # The middle half of four is their middle two.
+    np.testing.assert_allclose(means, np.sort(smooth, axis=0)[1:3].mean(axis=0)[at])
+    thin = [line.get_ydata() for line in axes.get_lines() if len(line.get_ydata()) == len(at)]
+    np.testing.assert_allclose(thin[:4], smooth[:, at])
+
+
+def test_each_method_has_a_line(drawn):
+    curves = {
+        "one seed": (STEPS, GAPS[2:]),
+        "three seeds": (2 * STEPS, GAPS),
+        "no episode": (STEPS, NOTHING),
+    }
+    picture(draw_methods, curves, title="a title", threshold=4.0)
+    (axes,) = drawn[0].axes
+    assert legend(drawn[0]) == ["one seed", "three seeds", "no episode (no values)", "solved: 4"]
+    np.testing.assert_array_equal(line(axes, "one seed"), [STEPS, GAPS[2]])
+    # Gaps hold the last known value; the first point is omitted, where a seed has none.
+    filled = np.array([[1.0, 3.0, 4.0, 5.0], [2.0, 2.0, 2.0, 2.0], [2.0, 3.0, 4.0, 9.0]])
+    steps, means = line(axes, "three seeds")
+    np.testing.assert_array_equal(steps, 2 * STEPS[1:])
+    np.testing.assert_allclose(means, stats.trim_mean(filled, 0.25, axis=0))
+    assert len({line.get_color() for line in axes.get_lines()[:2]}) == 2
+    assert set(line(axes, "solved: 4")[1]) == {4.0}
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+@pytest.mark.parametrize("values", [GAPS[[2, 2, 2]], GAPS, NOTHING], ids=["all", "gaps", "none"])
+@pytest.mark.parametrize("length", [1, 5])
+def test_any_curve_can_be_drawn(drawn, values, num_seeds, length):
+    values, steps = values[:num_seeds, :length], STEPS[:length]
+    picture(draw_episodes, values, title="a title", label="reward")
+    picture(draw_learning_curve, steps, values, title="a title", threshold=4.0)
+    curves = {"a": (steps, values), "b": (STEPS, GAPS[2:])}
+    picture(draw_methods, curves, title="a title", threshold=4.0)
+    picture(draw_methods, {"a": (STEPS, NOTHING), "b": (STEPS, NOTHING)}, title="a title")
+
+
+def outcome_of(job, num_updates):
+    shape = (len(job.seeds), num_updates)
+    rewards = np.random.default_rng(0).normal(100, 30, shape).astype(np.float32)
+    metrics = some_metrics(np.ones(shape), rewards)
+    return Outcome([], metrics._replace(episode_length_sum=rewards / 7), 1.0, 1.0)
+
+
+def test_rewards_are_drawn_as_rewards_and_lengths_as_lengths(drawn):
+    config = default_config("article", None)
+    job = make_job(config)
+    outcome = outcome_of(job, 30)
+    figures = run_figures(config, job, outcome)
+    assert list(figures) == ["rewards.png", "lengths.png"]
+    for write in figures.values():
+        picture(write)
+    (rewards,), (lengths,) = (figure.axes for figure in drawn)
+    np.testing.assert_array_equal(line(rewards, "reward")[1], outcome.metrics.episode_return_sum[0])
+    np.testing.assert_array_equal(line(lengths, "length")[1], outcome.metrics.episode_length_sum[0])
+    assert rewards.get_title() == "CartPole-v1 with a limit of 200 steps, preset article"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "title"), [(None, "preset default"), ("gae", "preset default, gae")]
+)
+def test_a_learning_curve_names_what_was_trained(drawn, algorithm, title):
+    config = default_config("default", algorithm)
+    job = make_job(config)
+    (write,) = run_figures(config, job, outcome_of(job, 30)).values()
+    picture(write)
+    assert drawn[0].axes[0].get_title() == f"CartPole-v1, {title}"
+    assert legend(drawn[0]) == ["each seed", POOLED.replace("4", "16"), "solved: 475"]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "limit", "num_updates", "points"),
+    [
+        # 40 steps an update: one point for every 500 steps of 8 environments, from 20 to 100
+        ("a2c", 500, 1, 20),
+        ("a2c", 500, 2099, 20),
+        ("a2c", 500, 2100, 21),
+        ("a2c", 500, 9900, 99),
+        ("a2c", 500, 7500 * 10, 100),
+        ("a2c", 100, 600, 30),  # 600 * 40 / (100 * 8)
+        # 160 steps a round, 32 environments: as many rounds
+        ("a3c", 500, 2100, 21),
+        # 1000 steps an update, 2 environments: one point an update
+        ("reinforce", 500, 30, 30),
+    ],
+)
+def test_a_curve_has_a_point_for_every_time_limit(algorithm, limit, num_updates, points):
+    config = dataclasses.replace(default_config("general", algorithm), max_episode_steps=limit)
+    job = make_job(config)
+    assert num_points(job, outcome_of(job, num_updates)) == points
+
+
+# One run or several
+
+
+def some_run(label="a run", num_seeds=4, num_updates=250, seed=0, **changes):
+    """A run of arbitrary numbers, with two episodes an update on average."""
+    rng = np.random.default_rng(seed)
+    shape = (num_seeds, num_updates)
+    counts = rng.poisson(2.0, shape).astype(np.float32)
+    metrics = a2c.Metrics(
+        episode_return_sum=(counts * rng.normal(100, 20, shape)).astype(np.float32),
+        episode_length_sum=(counts * rng.uniform(20, 90, shape)).astype(np.float32),
+        episode_count=counts,
+        policy_loss=rng.normal(size=shape).astype(np.float32),
+        value_loss=rng.lognormal(size=shape).astype(np.float32),
+        entropy=rng.random(shape).astype(np.float32),
+        grad_norm=rng.lognormal(size=shape).astype(np.float32),
+        explained_variance=rng.uniform(-0.5, 1.0, shape).astype(np.float32),
+        steps=np.full(shape, 40.0, np.float32),
+    )
+    position = 40 * np.arange(1, num_updates + 1)
+    solved_at = np.where(rng.random(num_seeds) < 0.7, rng.choice(position, num_seeds), np.inf)
+    return PlotRun(label, position, metrics._replace(**changes), solved_at)
+
+
+def pooled_by_loop(run, quantity, width):
+    """Stretches of ``width`` updates, one number after another."""
+    counts = run.metrics.episode_count
+    rows = []
+    for seed in range(len(counts)):
+        row, last = [], np.nan
+        for start in range(0, counts.shape[1], width):
+            stretch = slice(start, start + width)
+            if quantity in {"returns", "lengths"}:
+                sums = getattr(run.metrics, f"episode_{quantity[:-1]}_sum")[seed, stretch]
+                if counts[seed, stretch].sum():
+                    last = sums.astype(float).sum() / counts[seed, stretch].sum()
+            else:
+                last = getattr(run.metrics, quantity)[seed, stretch].astype(float).mean()
+            row.append(last)
+        rows.append(row)
+    ends = [min(start + width, counts.shape[1]) for start in range(0, counts.shape[1], width)]
+    return 40 * np.array(ends), np.array(rows)
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_a_quantity_is_pooled_over_stretches(quantity):
+    run = some_run()
+    counts = run.metrics.episode_count.copy()
+    counts[1, 30:60] = 0.0  # gaps of many stretches, one of them at the beginning
+    counts[2, :12] = 0.0
+    sums = {
+        name: np.where(counts > 0, getattr(run.metrics, name), 0.0)
+        for name in ("episode_return_sum", "episode_length_sum")
+    }
+    run = run._replace(metrics=run.metrics._replace(episode_count=counts, **sums))
+    position, values = pool_updates(run, quantity)
+    expected_position, expected = pooled_by_loop(run, quantity, 3)
+    np.testing.assert_array_equal(position, expected_position)
+    assert len(position) == 84
+    np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+def test_returns_are_pooled_as_in_the_learning_curve():
+    run = some_run()
+    position, values = pool_updates(run, "returns")
+    steps, returns = a2c.learning_curve(run.metrics, a2c.Algorithm(None, None, 40))
+    assert np.isfinite(returns).all()
+    np.testing.assert_array_equal(position, steps)
+    np.testing.assert_array_equal(values, returns)
+
+
+def test_where_episodes_are_rare_there_are_fewer_stretches():
+    rare = np.zeros((2, 1000), np.float32)
+    rare[:, ::25] = 1.0  # 40 episodes of each seed
+    run = some_run(num_seeds=2, num_updates=1000, episode_count=rare, episode_return_sum=rare)
+    assert len(pool_updates(run, "returns")[0]) == 40
+    assert len(pool_updates(run, "entropy")[0]) == 100
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_one_run_is_drawn_seed_by_seed_and_pooled(drawn, quantity):
+    run = some_run()
+    plot([run], quantity, threshold=90.0)
+    (axes,) = drawn[0].axes
+    assert legend(drawn[0]) == ["each seed", POOLED, "solved: 90"][: 2 + (quantity == "returns")]
+    position, values = pooled_by_loop(run, quantity, 3)
+    steps, means = line(axes, POOLED)
+    np.testing.assert_array_equal(steps, position)
+    # The middle half of four is their middle two.
+    np.testing.assert_allclose(means, np.sort(values, axis=0)[1:3].mean(axis=0), rtol=1e-6)
+    thin = [line.get_ydata() for line in axes.get_lines()[:4]]
+    np.testing.assert_allclose(thin, values, rtol=1e-6)
+    (band,) = axes.collections
+    low = band.get_paths()[0].vertices[1 : 1 + len(position), 1]
+    assert (low <= means).all()
+    assert (low >= values.min(axis=0) - 1e-6).all()
+    assert axes.get_title() == "a run"
+    assert axes.get_xlabel() == "environment steps of each seed"
+    assert axes.get_ylabel() == QUANTITIES[quantity]
+
+
+def test_one_seed_is_its_curve_alone(drawn):
+    run = some_run(num_seeds=1)
+    plot([run], "entropy", unit="episodes")
+    (axes,) = drawn[0].axes
+    (curve,) = axes.get_lines()
+    np.testing.assert_allclose(curve.get_ydata(), pooled_by_loop(run, "entropy", 3)[1][0])
+    assert legend(drawn[0]) == []
+    assert not axes.collections
+    assert axes.get_xlabel() == "episodes of each seed"
+
+
+def test_several_runs_can_be_distinguished(drawn):
+    runs = [some_run(f"run {n}", 3, 20 * (n + 1), n) for n in range(12)]
+    plot(runs, "entropy")
+    (axes,) = drawn[0].axes
+    assert legend(drawn[0]) == [run.label for run in runs]
+    for run in runs:
+        steps, means = line(axes, run.label)
+        position, values = pooled_by_loop(run, "entropy", -(-len(run.position) // 100))
+        np.testing.assert_array_equal(steps, position)
+        np.testing.assert_allclose(means, stats.trim_mean(values, 0.25), rtol=1e-6)
+    styles = {(curve.get_color(), curve.get_linestyle()) for curve in axes.get_lines()}
+    assert len(styles) == 12
+    assert len({color for color, _ in styles}) == 8
+    assert len(axes.collections) == 12, "every one has its band"
+    assert axes.get_xlim()[1] >= runs[-1].position[-1]
+    assert len({tuple(line_style(n).values()) for n in range(32)}) == 32
+
+
+LABELS = {
+    "short": "gae",
+    "middling": "gae, learning rate 1e-3, entropy 0.01",
+    "long": "runs/2026-10-03T12-30-11-default-gae-with-a-rather-long-folder-name " * 2,
+}
+
+
+@pytest.mark.parametrize("length", LABELS)
+@pytest.mark.parametrize("number", [2, 12])
+def test_the_legend_lies_below_the_axes_and_inside_the_figure(monkeypatch, length, number):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    runs = [some_run(f"{n} {LABELS[length]}", 1, 20, n) for n in range(number)]
+    run_plot_writers(runs, "steps", 0.5)["returns.png"](None)
+    (figure,) = figures
+    figure.draw_without_rendering()
+    (axes,), (entries,) = figure.axes, figure.legends
+    box = entries.get_window_extent()
+    assert box.y1 < axes.xaxis.label.get_window_extent().y0
+    assert box.y0 >= 0
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert axes.bbox.height > 2.5 * figure.dpi, "the axes keep their height"
+    assert axes.bbox.width > 5 * figure.dpi
+
+
+def test_a_loss_over_orders_of_magnitude_is_drawn_on_a_logarithmic_axis(drawn):
+    wide = np.logspace(-2, 3, 50)[None].repeat(2, axis=0)
+    run = some_run(num_seeds=2, num_updates=50, value_loss=wide, policy_loss=wide)
+    for quantity in ("value_loss", "policy_loss", "grad_norm"):
+        plot([run], quantity)
+    assert [figure.axes[0].get_yscale() for figure in drawn] == ["log", "linear", "linear"]
+
+
+def test_explained_variance_far_below_zero_is_cut_off_and_labelled(drawn):
+    far = np.linspace(-300.0, 0.9, 50)[None].repeat(2, axis=0)
+    run = some_run(num_seeds=2, num_updates=50, explained_variance=far)
+    plot([run], "explained_variance")
+    (axes,) = drawn[0].axes
+    assert axes.get_ylim()[0] == -1.0
+    assert axes.get_ylim()[1] >= 0.9
+    assert "cut off" in axes.get_ylabel()
+
+
+def test_solve_times_are_steps_and_stop_where_seeds_are_censored(drawn):
+    first = some_run("first", 4, 50)._replace(time_to_solve=np.array([np.inf, 400, 800, 400.0]))
+    short = some_run("short", 3, 25)._replace(time_to_solve=np.array([120.0, 40.0, 200.0]))
+    without = some_run("no threshold", 4, 50)._replace(time_to_solve=None)
+    plot([first, short, without], "solve_times")
+    (axes,) = drawn[0].axes
+    assert legend(drawn[0]) == ["first: 3 of 4", "short: 3 of 3"]
+    times, fractions = line(axes, "first: 3 of 4")
+    np.testing.assert_array_equal(times, [0, 400, 800, 2000])
+    np.testing.assert_allclose(fractions, [0, 0.5, 0.75, 0.75])
+    # The short run is censored at its own end.
+    times, fractions = line(axes, "short: 3 of 3")
+    np.testing.assert_array_equal(times, [0, 40, 120, 200, 1000])
+    np.testing.assert_allclose(fractions, [0, 1 / 3, 2 / 3, 1, 1])
+    assert axes.get_lines()[0].get_drawstyle() == "steps-post"
+    (cross,) = (line for line in axes.get_lines() if line.get_marker() == "x")
+    np.testing.assert_allclose(cross.get_xydata(), [[2000, 0.75]])
+    assert len(axes.collections) == 2
+    low = stats.binomtest(2, 4).proportion_ci(method="wilson").low
+    high = stats.binomtest(3, 4).proportion_ci(method="wilson").high
+    heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((low, high))
+
+
+def test_the_profile_is_the_fraction_of_seeds_above(drawn):
+    runs = [some_run("one", 7, seed=1), some_run("two", 9, seed=2)]
+    plot(runs, "performance_profile", threshold=101.0)
+    (axes,) = drawn[0].axes
+    assert legend(drawn[0]) == ["one", "two", "solved: 101"]
+    for run in runs:
+        final = final_returns(run.metrics)
+        above, fractions = line(axes, run.label)
+        assert above[0] < final.min()
+        assert above[-1] > final.max()
+        # Each value holds from its jump to the next.
+        middles = (above[1:] + above[:-1]) / 2
+        loop = [np.mean([score > middle for score in final]) for middle in middles]
+        np.testing.assert_allclose(fractions[:-1], loop)
+        assert fractions[-1] == 0
+    assert len(axes.collections) == 2
+    plot([some_run(str(n), seed=n) for n in range(12)], "performance_profile")
+    assert not drawn[1].axes[0].collections, "twelve bands would hide each other"
+
+
+@pytest.mark.parametrize(("num_seeds", "label"), [(1, "1 seed"), (2, "2 seeds, 95 % interval")])
+def test_fractions_of_one_run_are_labelled_with_the_number_of_seeds(drawn, num_seeds, label):
+    run = some_run(num_seeds=num_seeds)._replace(time_to_solve=np.full(num_seeds, np.inf))
+    plot([run], "performance_profile")
+    plot([run], "solve_times")
+    assert [legend(figure) for figure in drawn] == [[label], [f"0 of {label}"]]
+    assert [bool(figure.axes[0].collections) for figure in drawn] == [num_seeds > 1] * 2
+
+
+def test_the_figures_by_name(drawn):
+    runs = [some_run(), some_run("another", seed=1)]
+    names = {f"{name}.svg" for name in (*QUANTITIES, "solve_times", "performance_profile")}
+    writers = run_plot_writers(runs, "steps", 90.0, "svg")
+    assert set(writers) == names
+    for write in writers.values():
+        picture(write, start="svg")
+    without = [run._replace(time_to_solve=None) for run in runs]
+    assert set(run_plot_writers(without, "steps", None, "svg")) == names - {"solve_times.svg"}
+
+
+def test_the_same_runs_give_the_same_svg_with_text_as_text():
+    runs = [some_run(num_seeds=60, num_updates=30)]  # so many that seeds are an image inside
+    svg = plot(runs, "returns", format="svg")
+    assert svg == plot(runs, "returns", format="svg")
+    assert b"<dc:date>" not in svg
+    assert b">mean episode return</text>" in svg
+    assert svg.count(b"<image") == 1
+
+
+NO_EPISODE = dict.fromkeys(("episode_count", "episode_return_sum", "episode_length_sum"), 0.0)
+BAD = {
+    "no episode": NO_EPISODE,
+    "diverged": dict.fromkeys(("policy_loss", "value_loss", "entropy", "grad_norm"), np.nan),
+    "infinite": dict.fromkeys(("policy_loss", "value_loss", "explained_variance"), np.inf),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize(("num_seeds", "num_updates"), [(1, 1), (3, 30)])
+def test_any_run_can_be_drawn(drawn, bad, num_seeds, num_updates):
+    shape = (num_seeds, num_updates)
+    changes = {name: np.full(shape, value, np.float32) for name, value in BAD[bad].items()}
+    run = some_run("bad", num_seeds, num_updates, **changes)
+    run = run._replace(time_to_solve=np.full(num_seeds, np.inf))
+    for runs in ([run], [run, some_run("good", 2, 10)]):
+        for write in run_plot_writers(runs, "episodes", 475.0).values():
+            write(io.BytesIO())
+    if bad == "no episode":
+        assert legend(drawn[-9]) == ["bad (no values)", "good", "solved: 475"]
+
+
+def test_500_seeds_can_be_drawn(drawn):
+    run = some_run(num_seeds=500, num_updates=20)
+    for name in ("returns", "solve_times", "performance_profile"):
+        plot([run], name, threshold=90.0)
+
+
+# Heat maps
+
+
+AXES = Labels("a title", "learning rate", "method", "return")
+
+
+def test_a_heat_map_writes_each_value_and_frames_the_best(drawn):
+    values = np.array([[1.0, 2.5, np.nan], [-7.0, 12345.0, 0.0]])
+    x, y = np.array([3e-4, 1e-3, 0.01]), np.array([0.5, 2])
+    picture(draw_heat_map, values, x, y, AXES, 4)
+    axes, bar = drawn[0].axes
+    written = {text.get_position(): text.get_text() for text in axes.texts}
+    assert written == {
+        (0, 0): "1", (1, 0): "2.5", (2, 0): "–", (0, 1): "-7", (1, 1): "1.23e4", (2, 1): "0",
+    }  # fmt: skip
+    for labels, names in (
+        (axes.get_xticklabels(), {0: "3e-4", 1: "1e-3", 2: "0.01"}),
+        (axes.get_yticklabels(), {0: "0.5", 1: "2"}),
+    ):
+        at = {sum(label.get_position()): label.get_text() for label in labels}
+        assert {place: name for place, name in at.items() if name} == names
+    (frame,) = axes.patches
+    assert (frame.get_x() + 0.5, frame.get_y() + 0.5) == (1, 1)
+    assert legend(drawn[0]) == ["best: 1.23e4"]
+    (image,) = axes.images
+    np.testing.assert_array_equal(image.get_array().filled(np.nan), values)
+    assert axes.get_ylim() == (-0.5, 1.5), "the first row at the bottom"
+    assert (axes.get_xlabel(), axes.get_ylabel(), bar.get_ylabel()) == AXES[1:]
+    assert axes.get_title() == "a title"
+    # Text contrasts with its cell.
+    for (column, row), text in zip(written, axes.texts, strict=True):
+        shade = image.to_rgba(np.ma.masked_invalid(values))[row, column]
+        luminance = np.dot(np.power(shade[:3], 2.2), [0.2126, 0.7152, 0.0722])
+        assert text.get_color() == ("black" if luminance > 0.18 else "white")
+
+
+def overlap(texts):
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    return any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 7), (5, 20), (20, 5), (40, 300)])
+@pytest.mark.parametrize("scale", [1e-3, 1e5])
+def test_no_text_in_a_heat_map_overlaps(monkeypatch, rows, columns, scale):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    values = np.random.default_rng(0).normal(size=(rows, columns)) * scale
+    x = scale * np.arange(1, columns + 1) * 1.25
+    draw_heat_map(None, values, x, np.arange(rows), AXES, None)
+    figures[0].draw_without_rendering()
+    axes = figures[0].axes[0]
+    assert not overlap(axes.get_xticklabels())
+    assert not overlap(axes.get_yticklabels())
+    assert not overlap(axes.texts)
+
+
+@pytest.mark.parametrize("value", [np.nan, 3.0])
+def test_scores_that_are_missing_or_equal_can_be_drawn(drawn, value):
+    picture(draw_heat_map, np.full((2, 3), value), np.arange(3), np.arange(2), AXES, None)
+    picture(draw_scatter, np.full(4, value), np.ones(4), np.ones(4), AXES, None)
+
+
+def test_random_draws_are_points_and_the_best_is_marked(drawn):
+    rates, discounts = np.array([1e-4, 1e-2, 1e-3, 3e-3]), np.array([0.9, 0.95, 0.99, 0.97])
+    scores = np.array([10.0, np.nan, 30.0, 20.0])
+    picture(draw_scatter, scores, rates, discounts, AXES, 2)
+    axes, _ = drawn[0].axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    (points,) = axes.collections
+    np.testing.assert_array_equal(points.get_array(), [10, 20, 30])
+    np.testing.assert_array_equal(points.get_offsets()[:, 0], [1e-4, 3e-3, 1e-3])
+    np.testing.assert_array_equal(line(axes, "no score"), [[1e-2], [0.95]])
+    np.testing.assert_array_equal(line(axes, "best: 30 at (1e-3, 0.99)"), [[1e-3], [0.99]])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"), (3e-4, "3e-4"), (-3e-4, "-3e-4"), (0.00316, "3.16e-3"), (0.01, "0.01"),
+        (0.25, "0.25"), (-7, "-7"), (500, "500"), (2500, "2500"), (9999.6, "1e4"),
+        (10000, "1e4"), (150000, "1.5e5"), (1e10, "1e10"), (123.456, "123"),
+    ],
+)  # fmt: skip
+def test_numbers_are_short(value, text):
+    assert short_number(value) == text
