@@ -58,7 +58,7 @@ def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:
         raise ValueError(f"seeds is {tuple(seeds)}; name every seed once.")
     for each in set(seeds) - set(known):
         some = ", ".join(map(str, known[:_SEEDS])) + ", …" * (len(known) > _SEEDS)
-        raise ValueError(f"seeds holds {each}, which the run has not; its are {some}.")
+        raise ValueError(f"seeds holds {each}, which the run did not train; it has {some}.")
     return tuple(seeds)
 
 
