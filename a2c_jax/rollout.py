@@ -25,7 +25,6 @@ from a2c_jax.types import (
 )
 
 Policy = Callable[[Observation], jax.Array]
-Starts = Any  # (env_state, obs, ...) of new episodes
 
 
 class RolloutNoise(NamedTuple):
@@ -66,15 +65,9 @@ def scan_steps(
     def body(actors: Actors, row: RolloutNoise) -> tuple[Actors, Any]:
         memory, action = act(actors.memory, actors.obs, row.action)
         timestep = jax.vmap(env.step)(row.step_key, actors.env_state, env.action_space.clip(action))
-        transition = Transition(
-            actors.obs,
-            action,
-            timestep.reward,
-            timestep.terminated,
-            timestep.truncated,
-            timestep.obs,
-        )
-        return follow(row, transition, Actors(timestep.env_state, timestep.obs, memory))
+        env_state, next_obs, reward, terminated, truncated = timestep
+        transition = Transition(actors.obs, action, reward, terminated, truncated, next_obs)
+        return follow(row, transition, Actors(env_state, next_obs, memory))
 
     return jax.lax.scan(body, actors, noise)
 
@@ -101,7 +94,7 @@ def draw_noise(key: Key, noise: NoiseFn, num_steps: int, num_envs: int) -> Rollo
 
 def draw_starts(
     key: Key, env: Environment, num_steps: int, num_envs: int, num_resets: int | None
-) -> tuple[Any, Starts]:
+) -> tuple[Any, Any]:
     """Draws where ended episodes start again: rows to scan over, and the pool they refer to.
 
     By default there is a new start for every row and environment, which is right for cheap
@@ -118,12 +111,12 @@ def draw_starts(
     return rows, reset_envs(pool_key, env, num_resets)
 
 
-def start_of(row: Any, pool: Starts) -> Starts:
+def start_of(row: Any, pool: Any) -> Any:
     """The starts ``[N, ...]`` that a row of :func:`draw_starts` stands for."""
     return row if pool is None else jax.tree.map(lambda x: x[row], pool)
 
 
-def resetting(fresh: Memory, pool: Starts) -> FollowFn:
+def resetting(fresh: Memory, pool: Any) -> FollowFn:
     """Starts ended episodes again, with a fresh memory ``[N, ...]``, and keeps the transitions."""
 
     def follow(

@@ -6,9 +6,11 @@ It holds no checksums that cover every array; ours do.
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,7 +64,7 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
             checkpointer.save(
                 _place(folder, number),
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(full), seal=ocp.args.JsonSave(seal)
+                    state=ocp.args.PyTreeSave(full), seal=ocp.args.JsonSave(seal)
                 ),
             )
         _flush(_place(folder, number))
@@ -92,7 +94,7 @@ def load(folder: Path, number: int) -> Checkpoint:
             restored = checkpointer.restore(
                 _place(folder, number),
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardRestore(), seal=ocp.args.JsonRestore()
+                    state=ocp.args.PyTreeRestore(), seal=ocp.args.JsonRestore()
                 ),
             )
         seal, arrays = dict(restored["seal"]), dict(restored["state"])
@@ -123,10 +125,24 @@ def remove_unfinished(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _checkpointer() -> Any:
+@contextlib.contextmanager
+def _checkpointer() -> Iterator[Any]:
     import orbax.checkpoint as ocp
 
-    return contextlib.closing(ocp.Checkpointer(ocp.CompositeCheckpointHandler()))
+    # OCDBT merges files that it finds by a pattern: [ ] in a path would lose the arrays.
+    state = ocp.PyTreeCheckpointHandler(use_ocdbt=False)
+    handler = ocp.CompositeCheckpointHandler(state=state, seal=ocp.JsonCheckpointHandler())
+    log = logging.getLogger("absl")
+    log.addFilter(_is_no_merge)
+    try:
+        with contextlib.closing(ocp.Checkpointer(handler)) as checkpointer:
+            yield checkpointer
+    finally:
+        log.removeFilter(_is_no_merge)
+
+
+def _is_no_merge(record: logging.LogRecord) -> bool:
+    return "Skipping merge of OCDBT" not in record.getMessage()  # as intended
 
 
 def _place(folder: Path, number: int) -> Path:

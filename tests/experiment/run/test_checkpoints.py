@@ -39,6 +39,15 @@ def test_a_checkpoint_comes_back_as_it_was(folder):
     assert_whole(checkpoints.load(folder, 5))
 
 
+@pytest.mark.parametrize("name", ["w [2024]", "lr[0.1]", "[bold]x", "a*b?", "{x}", "ü %20#"])
+def test_every_character_may_be_in_a_path(name, tmp_path, capfd):
+    folder = tmp_path / name / "checkpoints"
+    folder.mkdir(parents=True)
+    checkpoints.save(folder, 5, Checkpoint(ARRAYS, ABOUT))
+    assert_whole(checkpoints.load(folder, 5))
+    assert "WARNING" not in capfd.readouterr().err
+
+
 def test_the_last_two_are_kept_in_order_of_their_numbers(folder):
     for number in (40, 100):
         checkpoints.save(folder, number, Checkpoint(ARRAYS, ABOUT))
