@@ -1,9 +1,9 @@
 """Advantage actor-critic in JAX, as pure functions.
 
-Every stage can be imported alone, jit-compiled, and vmapped over environments and seeds. The
-names stand in the order data flows: records, environment, network, agent, rollout, returns and
-advantages, losses, algorithm, training, evaluation. Nothing here compiles or has a side effect,
-except that :func:`train_seeds` and :func:`train_split` compile.
+Every stage can be imported alone, jit-compiled, and vmapped over environments and seeds. Names are
+listed in the order in which data flows: records, environment, network, agent, rollout, returns and
+advantages, losses, algorithm, training, evaluation. Nothing here has side effects or compiles,
+except :func:`train_seeds` and :func:`train_split`, which compile.
 """
 
 from a2c_jax.spaces import Box as Box, Discrete as Discrete, MultiDiscrete as MultiDiscrete

@@ -14,9 +14,8 @@ estimator                        advantage                   target
 :func:`sarsa`                    vₜ = Q(sₜ, aₜ)              rₜ + dₜ v'ₜ
 ================================ =========================== ==========
 
-Any function with this signature can take their place, and :func:`normalized_advantages` turns one
-into another. Gradients through the estimate are stopped by :func:`a2c_jax.combined_loss`, not
-here.
+Any function with this signature is an estimator, and :func:`normalized_advantages` wraps one. The
+gradient of an estimate is stopped by :func:`a2c_jax.combined_loss`, not by the estimator.
 """
 
 import jax
@@ -34,12 +33,12 @@ def reinforce(
     values: jax.Array,
     next_values: jax.Array,
 ) -> AdvantageEstimate:
-    """Vanilla policy gradient: ``Aₜ = Gₜ``, the discounted sum of the rewards that were seen.
+    """Vanilla policy gradient: ``Aₜ = Gₜ``, the discounted sum of the observed rewards.
 
-    No critic enters. A return that the rollout or a time limit cuts short therefore lacks
-    what would have followed. Rollouts of several episodes cut few returns, those of whole
-    episodes none (:func:`a2c_jax.diagnostics.policy_gradients` takes such); :func:`n_step`
-    completes what is cut with a value.
+    No critic is used. So a return that the rollout or a time limit cuts short lacks the later
+    rewards. Rollouts of several episodes cut few returns, and rollouts of whole episodes cut none
+    (see :func:`a2c_jax.diagnostics.policy_gradients`). :func:`n_step` completes a cut return with
+    a value.
 
     Source: the article, "Preliminaries"; Williams (1992).
     """
@@ -57,8 +56,8 @@ def reinforce_with_baseline(
 ) -> AdvantageEstimate:
     """Policy gradient with a baseline: ``Aₜ = Gₜ - vₜ``, with Gₜ as in :func:`reinforce`.
 
-    The value is only subtracted, never bootstrapped from, so it changes the variance of
-    the gradient and not its mean.
+    The value is only subtracted, not used as a bootstrap, so it changes the variance of the
+    gradient but not its mean.
 
     Source: the article, "Improving policy gradients: Reducing variance with a baseline".
     """
@@ -88,7 +87,7 @@ def n_step(
     values: jax.Array,
     next_values: jax.Array,
 ) -> AdvantageEstimate:
-    """Advantage actor-critic, as the article's code has it; :func:`gae` at λ = 1.
+    """Advantage actor-critic, as in the article's code; :func:`gae` at λ = 1.
 
     ``Aₜ = rₜ + dₜ rₜ₊₁ + … + (d…d) v' - vₜ``: all rewards up to the end of the episode or of
     the rollout, then the value of the last true successor (none if the episode terminated).
@@ -101,11 +100,12 @@ def n_step(
 def gae(lambda_: Scalar) -> Estimator:
     """Generalised advantage estimation.
 
-    ``Aₜ = δₜ + dₜ cₜ λ Aₜ₊₁`` with ``δₜ = rₜ + dₜ v'ₜ - vₜ``. Computed as the λ-return less the
-    value, which is the same whenever ``v'ₜ = vₜ₊₁`` within an episode, as it is in a rollout.
+    ``Aₜ = δₜ + dₜ cₜ λ Aₜ₊₁`` with ``δₜ = rₜ + dₜ v'ₜ - vₜ``. Computed as the λ-return minus the
+    value; the two are equal if ``v'ₜ = vₜ₊₁`` within an episode, which holds in a rollout.
 
     Args:
-        lambda_: λ in [0, 1], a number or a traced scalar; 0 is least variance, 1 least bias.
+        lambda_: λ in [0, 1], a number or a traced scalar; 0 has the least variance, 1 the least
+            bias.
 
     Raises:
         ValueError: if λ lies outside [0, 1].
@@ -135,9 +135,9 @@ def sarsa(
     values: jax.Array,
     next_values: jax.Array,
 ) -> AdvantageEstimate:
-    """Q actor-critic: ``Aₜ = Q(sₜ, aₜ)``, drawn to ``rₜ + dₜ Q(s'ₜ, a'ₜ)``.
+    """Q actor-critic: ``Aₜ = Q(sₜ, aₜ)``, with the target ``rₜ + dₜ Q(s'ₜ, a'ₜ)``.
 
-    The values are those of the actions taken, here and at the true successors.
+    The values are those of the actions taken, at the observations and at their true successors.
 
     Source: the article, "Algorithm 1 Q Actor Critic".
     """
@@ -149,12 +149,12 @@ def sarsa(
 
 
 def normalized_advantages(estimator: Estimator) -> Estimator:
-    """The same estimator with advantages of mean 0 and variance 1 over the rollout.
+    """Wraps an estimator, and normalises advantages to mean 0 and variance 1 over the rollout.
 
-    See :func:`normalize`. Every row of the rollout enters, also those that a mask excludes.
+    See :func:`normalize`. The mean and the variance include rows that a mask excludes.
 
     Args:
-        estimator: gives advantages and targets; the targets stay as they are.
+        estimator: gives advantages and targets; the targets are not changed.
 
     Raises:
         ValueError: when it is applied to a single advantage, which would always become 0.

@@ -1,7 +1,7 @@
-"""Agents: what acts and is trained, made of a network and an action distribution.
+"""Agents, made from a network and an action distribution.
 
-A memory, a normalisation of observations or an action mask takes one more function here, which
-makes an :class:`a2c_jax.Agent` or turns one into another.
+To add a memory, a normalisation of observations or an action mask, write a function here that makes
+or wraps an :class:`a2c_jax.Agent`.
 """
 
 from typing import Protocol
@@ -27,10 +27,10 @@ from a2c_jax.types import (
 
 
 def as_agent(env: Environment, network: Network | Agent) -> Agent:
-    """The agent itself, or the feed-forward agent of a network with the distribution it needs.
+    """Makes a feed-forward agent from a network; returns an agent unchanged.
 
     Raises:
-        ValueError: if no distribution serves the action space.
+        ValueError: if no distribution supports the action space.
     """
     if isinstance(network, Agent):
         return network
@@ -38,10 +38,10 @@ def as_agent(env: Environment, network: Network | Agent) -> Agent:
 
 
 def checked_agent(env: Environment, network: Network | Agent, num_envs: int) -> Agent:
-    """As :func:`as_agent`, of a network that has been checked against the environment.
+    """As :func:`as_agent`, but first checks a network against the environment.
 
     Raises:
-        ValueError: if the network's outputs or values have another shape than is needed.
+        ValueError: if the network's outputs or values have the wrong shape.
     """
     if not isinstance(network, Agent):
         num_outputs = distribution_for(env.action_space).num_outputs
@@ -50,12 +50,12 @@ def checked_agent(env: Environment, network: Network | Agent, num_envs: int) -> 
 
 
 def as_state(network: Network | Agent, params: Params | AgentState) -> AgentState:
-    """The state of :func:`as_agent`: given as such for an agent, as parameters for a network."""
+    """The state of :func:`as_agent`, from a network's parameters or from the agent's state."""
     return params if isinstance(network, Agent) else AgentState(params)
 
 
 class Critic(Protocol):
-    """The values of a rollout's rows, and of their true successors: each ``[T, N]``."""
+    """Returns the values of a rollout's rows and of their true successors, each ``[T, N]``."""
 
     def __call__(
         self, network: Network, params: Params, rollout: Rollout, /
@@ -63,7 +63,7 @@ class Critic(Protocol):
 
 
 def state_values(network: Network, params: Params, rollout: Rollout) -> tuple[jax.Array, jax.Array]:
-    """The values of states: no gradient flows through those of the successors."""
+    """Values of states; no gradient flows through the successors' values."""
     values = network.value(params, rollout.transitions.obs)
     fixed = jax.lax.stop_gradient((params, values))
     return values, _next_values(*fixed, network, rollout.transitions)
@@ -72,12 +72,12 @@ def state_values(network: Network, params: Params, rollout: Rollout) -> tuple[ja
 def feed_forward(
     network: Network, distribution: Distribution, critic: Critic = state_values
 ) -> Agent:
-    """An agent without memory, whose every action depends on one observation.
+    """An agent without memory: each action depends only on the current observation.
 
     Args:
         network: policy and value functions.
         distribution: turns the policy's outputs into actions.
-        critic: what the network's value function values, states by default.
+        critic: computes the values with the network; those of states by default.
     """
 
     def act(
@@ -109,9 +109,9 @@ def feed_forward(
 def _next_values(
     params: Params, values: jax.Array, network: Network, transitions: Transition
 ) -> jax.Array:
-    # A step's successor is the next row, whose value is known, unless a time limit cut the
-    # episode off, which is rare; nothing follows a step that terminated. Saves 7 % of the time
-    # on a CPU; under vmap both are computed.
+    # Unless a time limit cut an episode off, which is rare, a step's successor is the next row,
+    # whose value is known; after a termination the value is not used. Saves 7 % of the time on
+    # a CPU; under vmap both branches are computed.
     last = jax.tree.map(lambda x: x[-1:], transitions.next_obs)
     cut_off = transitions.truncated[:-1] & ~transitions.terminated[:-1]
     return jax.lax.cond(

@@ -1,6 +1,6 @@
-"""One clear sentence for each kind of bad input, raised before anything is compiled.
+"""Input checks, which raise one clear sentence before anything is compiled.
 
-Values that are being traced cannot be looked at and pass; shapes always can.
+Traced values are not checked; shapes always are.
 """
 
 import math
@@ -49,7 +49,7 @@ def same_shape(like_name: str, like: jax.Array, **arrays: jax.Array) -> None:
             chex.assert_shape(array, like.shape)
         except AssertionError as error:
             raise ValueError(
-                f"{name} has shape {array.shape} where {like_name} has {like.shape}; "
+                f"{name} has shape {array.shape}, but {like_name} has {like.shape}; "
                 "give both the same shape, time first."
             ) from error
 
@@ -65,11 +65,11 @@ def time_major(name: str, array: jax.Array) -> None:
 def some_rows(where: jax.Array | None) -> None:
     """Raises ValueError if ``where`` is known and excludes every row."""
     if where is not None and is_known(where) and not where.any():
-        raise ValueError("where is False everywhere; give at least one row that counts.")
+        raise ValueError("where is False everywhere; give at least one row to include.")
 
 
 def is_known(value: Any) -> bool:
-    """Whether ``value`` is a number that can be looked at, and not being traced."""
+    """Whether ``value`` is concrete, not traced."""
     return not isinstance(value, jax.core.Tracer)
 
 
@@ -100,7 +100,7 @@ def observation(env: Environment, obs: Any, leading: tuple[int, ...] = ()) -> No
     if given != expected:
         raise ValueError(
             f"The observation of {env.name} is {given}, but its record says {expected}; make "
-            "Environment.observation and what reset and step return the same."
+            "Environment.observation agree with what reset and step return."
         )
 
 
@@ -113,7 +113,7 @@ def network(
 ) -> None:
     """Raises ValueError unless a network fits an environment; evaluates shapes only.
 
-    Its policy has ``num_outputs`` outputs, and its value one number or the shape ``values``.
+    The policy must have ``num_outputs`` outputs; the value must have the shape ``values``.
     """
     if not isinstance(network, Network):
         raise ValueError(
@@ -129,7 +129,7 @@ def network(
     if outputs != (num_outputs,):
         raise ValueError(
             f"network.policy outputs {_numbers(outputs)}, but the action space "
-            f"{env.action_space!r} of {env.name} needs {num_outputs}; make its last layer as wide."
+            f"{env.action_space!r} of {env.name} needs {num_outputs}; make the last layer match."
         )
     given = jax.eval_shape(network.value, params, obs).shape[len(batch) :]
     if given != values:

@@ -17,16 +17,16 @@ def rollouts(
 
     Args:
         env: the environment.
-        agent: acts.
+        agent: the agent that acts.
         num_envs: N.
         num_steps: T.
-        num_resets: R, how many starting states are drawn for the episodes that end in a rollout,
-            of which each takes one at random. By default T N, one for every step, which suits
-            environments whose reset is cheap.
+        num_resets: R, the number of starting states drawn for a rollout; each new episode takes
+            one at random. By default T N, one for every step, which suits environments with
+            cheap resets.
 
     Raises:
-        ValueError: if a number is not whole and at least 1, or an observation has not the
-            structure that the environment states.
+        ValueError: if a number is not a whole number of at least 1, or the observations do not
+            match ``env.observation``.
     """
     num_envs = checks.positive_int("num_envs", num_envs)
     num_steps = checks.positive_int("num_steps", num_steps)
@@ -72,7 +72,7 @@ def episodes(env: Environment, agent: Agent, num_envs: int = 1) -> Collector:
         memory = agent.memory(num_envs)
         start = Actors(*reset_envs(reset_key, env, num_envs), memory)
         act = functools.partial(agent.act, state)
-        # What follows an episode does not count, but must be finite: it starts again.
+        # The rows after an episode are masked but must be finite, so the environment resets.
         _, transitions = roll(
             run_key, env, act, agent.noise, start, memory, num_steps, num_resets=1
         )

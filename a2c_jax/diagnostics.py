@@ -1,8 +1,8 @@
-"""How noisy the policy gradient of each method is, at the same parameters.
+"""Variance of each method's policy gradient at the same parameters.
 
-The methods differ only in what they weigh ∇log π with. :func:`policy_gradients` takes one
-gradient an episode for each of them, from the same episodes; :func:`gradient_noise` says how
-much these scatter, and how much less than those of a reference.
+The methods differ only in the weights of ∇log π. :func:`policy_gradients` computes one gradient
+per episode for each method, from the same episodes. :func:`gradient_noise` returns the variance of
+a method's gradients, and its ratio to that of a reference.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,17 +33,17 @@ from a2c_jax.types import (
 Weights = Callable[[Rollout], jax.Array]
 """The weights of ∇log π at each row of an episode: ``rollout [T, 1, ...] -> [T, 1]``."""
 
-_EPISODES_AT_ONCE = 16  # more of them fall out of a CPU's cache
+_EPISODES_AT_ONCE = 16  # more do not fit into a CPU's cache
 
 
 class GradientNoise(NamedTuple):
-    """How much the gradients of single episodes scatter; each a scalar.
+    """Variance of the gradients of single episodes; each field is a scalar.
 
     Attributes:
         total_variance: the trace of their covariance.
         standard_error: of ``total_variance``.
         ratio: ``total_variance`` over that of the reference.
-        ratio_standard_error: of ``ratio``; both were taken from the same episodes.
+        ratio_standard_error: of ``ratio``; it takes into account that the episodes are the same.
     """
 
     total_variance: jax.Array
@@ -60,7 +60,7 @@ def state_value_weights(
     discount: Scalar,
     num_steps: int | None = None,
 ) -> Weights:
-    """The advantages of an estimator with this critic, as weights.
+    """The advantages of an estimator with the network's critic, as weights.
 
     Args:
         env: the environment.
@@ -68,8 +68,8 @@ def state_value_weights(
         params: its parameters.
         estimator: see :mod:`a2c_jax.advantages`.
         discount: in [0, 1].
-        num_steps: length of the rollouts that the episode is cut into, after each of which
-            the estimator continues with a value; by default the episode is not cut.
+        num_steps: length of the rollouts into which the episode is cut; the estimator bootstraps
+            at the end of each. By default the episode is not cut.
 
     Raises:
         ValueError: if a number lies outside its range.
@@ -82,7 +82,7 @@ def state_value_weights(
     def weights(rollout: Rollout) -> jax.Array:
         transitions = rollout.transitions
         if num_steps is not None:
-            # A cut is no end: the future beyond it is worth a value, as beyond a time limit.
+            # The estimator bootstraps at a cut, as at a time limit.
             rows = jnp.arange(transitions.reward.shape[0])
             cut = transitions.truncated | ((rows + 1) % num_steps == 0)[:, None]
             transitions = transitions._replace(truncated=cut)
@@ -93,7 +93,7 @@ def state_value_weights(
 
 
 def action_value_weights(network: Network, params: Params) -> Weights:
-    """Q(s, a) of this critic of actions, as weights: the article's Q actor-critic."""
+    """Q(s, a) of the network's critic, as weights: the article's Q actor-critic."""
 
     def weights(rollout: Rollout) -> jax.Array:
         transitions = rollout.transitions
@@ -112,21 +112,20 @@ def policy_gradients(
 ) -> dict[str, jax.Array]:
     """Independent samples of each method's policy gradient, from the same whole episodes.
 
-    ``g = Σₜ ∇log π(aₜ|sₜ) wₜ`` over an episode, from its beginning to its end. As in the
-    article and in practice there is no factor γᵗ: below a discount of 1 the mean of g is the
-    usual direction, in which every visited state counts alike, and not the gradient of the
-    discounted return.
+    ``g = Σₜ ∇log π(aₜ|sₜ) wₜ`` over a whole episode. As in the article and in practice, there is
+    no factor γᵗ. So for a discount below 1, the mean of g is not the gradient of the discounted
+    return but the usual direction, which weighs every visited state equally.
 
     Args:
         key: one key for all episodes.
         env: the environment.
-        network: whose policy plays and is differentiated, or an agent.
+        network: the network whose policy acts and is differentiated, or an agent.
         params: the network's parameters, or the agent's state.
         weights: by name; see :func:`state_value_weights` and :func:`action_value_weights`.
         num_episodes: R.
 
     Returns:
-        By name, one gradient an episode, flattened: ``[R, P]``.
+        By name, one gradient per episode, flattened: ``[R, P]``.
 
     Raises:
         ValueError: if ``num_episodes`` is not a whole number of at least 2.
@@ -134,7 +133,7 @@ def policy_gradients(
     Source: the article, "Preliminaries".
     """
     if checks.positive_int("num_episodes", num_episodes) == 1:
-        raise ValueError("num_episodes is 1; give at least 2, since one alone cannot scatter.")
+        raise ValueError("num_episodes is 1; give at least 2, since one has no variance.")
 
     agent, state = as_agent(env, network), as_state(network, params)
 
@@ -185,8 +184,8 @@ def total_variance(samples: jax.Array) -> jax.Array:
     """The sample variance of vectors: the trace of their covariance, ``Σₚ Var(gₚ)``.
 
     Example:
-        The article's three trajectories, with rewards as they are and less 1001. (It prints
-        the second product as 0.5 × 1, 0.2 × 0, 0.3 × 1; 0.1633 takes -1, 0, 1.)
+        The article's three trajectories, with their rewards and with 1001 subtracted. (The
+        article prints the products as 0.5 × 1, 0.2 × 0, 0.3 × 1; 0.1633 requires -1, 0, 1.)
 
         >>> import jax.numpy as jnp
         >>> log_gradients = jnp.array([0.5, 0.2, 0.3])

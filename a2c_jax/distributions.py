@@ -1,6 +1,6 @@
-"""Action distributions as records of pure functions, with the noise drawn apart.
+"""Action distributions as records of pure functions, whose noise is drawn separately.
 
-One for each kind of action space, chosen by :func:`distribution_for`; nothing else in the library
+:func:`distribution_for` chooses one by the kind of action space; nothing else in the library
 depends on the kind.
 """
 
@@ -18,19 +18,19 @@ from a2c_jax.types import Noise, NoiseFn
 
 
 class SampleFn(Protocol):
-    """Turns the noise of ``[...]`` into actions ``[...]``."""
+    """Turns noise into actions ``[...]``."""
 
     def __call__(self, outputs: jax.Array, noise: Noise, /) -> jax.Array: ...
 
 
 class LogProbFn(Protocol):
-    """The logarithm of the probability of actions, or of its density, ``[...]``."""
+    """Log-probabilities or log-densities of actions, ``[...]``."""
 
     def __call__(self, outputs: jax.Array, actions: jax.Array, /) -> jax.Array: ...
 
 
 class OutputsFn(Protocol):
-    """A function of the outputs ``[..., P]`` alone, ``[...]``."""
+    """Maps outputs ``[..., P]`` to ``[...]``."""
 
     def __call__(self, outputs: jax.Array, /) -> jax.Array: ...
 
@@ -42,11 +42,11 @@ class Distribution(NamedTuple):
     scan: ``sample(outputs, noise(key, outputs.shape[:-1]))``.
 
     Attributes:
-        num_outputs: P, the numbers that a policy outputs.
+        num_outputs: P, how many numbers a policy outputs.
         noise: draws the noise of a whole rollout.
         sample: turns noise into actions.
         mode: the most probable actions.
-        log_prob: the logarithm of their probability, or of its density.
+        log_prob: log-probabilities or log-densities of actions.
         entropy: in nats.
     """
 
@@ -62,18 +62,18 @@ class Distribution(NamedTuple):
         if outputs.ndim < 1 or outputs.shape[-1] != self.num_outputs:
             raise ValueError(
                 f"The policy's outputs have shape {outputs.shape}, but the action distribution "
-                f"needs {self.num_outputs} along the last axis; make the last layer as wide."
+                f"needs {self.num_outputs} along the last axis; make the last layer match."
             )
 
 
 def distribution_for(space: Space) -> Distribution:
-    """The distribution that serves an action space.
+    """The distribution for an action space.
 
     ``Discrete`` is :func:`categorical`, ``MultiDiscrete`` :func:`multi_categorical` and ``Box``
     :func:`diagonal_gaussian`.
 
     Raises:
-        ValueError: if none does.
+        ValueError: if there is none.
     """
     match space:
         case Discrete(n):
@@ -83,8 +83,8 @@ def distribution_for(space: Space) -> Distribution:
         case Box(_, _, shape):
             return diagonal_gaussian(shape)
     raise ValueError(
-        f"action_space is {space!r}, which no distribution serves; give a Discrete, MultiDiscrete "
-        "or Box of a2c_jax."
+        f"action_space is {space!r}, which no distribution supports; give a Discrete, "
+        "MultiDiscrete or Box of a2c_jax."
     )
 
 
@@ -112,7 +112,7 @@ def multi_categorical(sizes: tuple[int, ...]) -> Distribution:
     """Independent categorical distributions, whose log-probabilities and entropies add up.
 
     Args:
-        sizes: number of actions of each; the outputs are their logits one after another.
+        sizes: number of actions of each; the outputs are their concatenated logits.
     """
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
 
@@ -141,9 +141,9 @@ def multi_categorical(sizes: tuple[int, ...]) -> Distribution:
 def diagonal_gaussian(shape: tuple[int, ...]) -> Distribution:
     """Independent normal distributions, one for each number of an action.
 
-    The outputs are all means, then all log standard deviations. The support is unbounded: actions
-    are clipped to their box where they enter the environment, and log-probabilities are those of
-    the unclipped actions.
+    The outputs are all means, then all log standard deviations. The support is unbounded: the
+    environment receives actions clipped to its box, and log-probabilities are those of the
+    unclipped actions.
 
     Args:
         shape: shape of an action; it has D numbers, and a policy has 2 D outputs.

@@ -19,12 +19,12 @@ def evaluate(
 ) -> EpisodeStats:
     """Plays one episode in each of ``num_episodes`` environments, to its end or time limit.
 
-    Pure: jit it, and vmap it over the parameters of many seeds. A scan over the time limit with
-    masks, since an early exit would make a GPU wait for the host at every step.
+    Pure: jit it, and vmap it over the parameters of many seeds. It always steps to the time limit
+    and masks ended episodes: an early exit would make a GPU wait for the host at every step.
 
     Args:
         env: the environment.
-        network: whose policy to play, or an agent.
+        network: the network whose policy to play, or an agent.
         params: the network's parameters, or the agent's state.
         key: one key for all episodes.
         num_episodes: number of episodes.

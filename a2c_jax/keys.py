@@ -1,4 +1,4 @@
-"""Streams of random numbers: what is folded into which key, in one list.
+"""Streams of random numbers: every number that is folded into a key, in one list.
 
 A run has one key. With JAX's default generator ``jax.random.split(key, 3)[i]`` is
 ``fold_in(key, i)``, so the first three streams are those of a split. An update uses
@@ -15,15 +15,15 @@ _NO_UPDATE = 2**32 - 1  # no update, environment or step has this number
 
 
 class Stream(enum.IntEnum):
-    """What a number that is folded into a key stands for.
+    """The meaning of each number that is folded into a key.
 
     Attributes:
-        PARAMETERS: of a seed's key: the initial parameters.
-        ENVIRONMENTS: of a seed's key: where the environments begin.
-        UPDATES: of a seed's key: the key that the updates' numbers are folded into.
-        EVALUATION: of a seed's key: the episodes of evaluations.
-        FIRST_ACTION: of the updates' key: actions drawn before the first update.
-        ARRIVAL: of an update's key: the order in which workers' gradients are applied.
+        PARAMETERS: initial parameters; folded into a seed's key.
+        ENVIRONMENTS: initial states of the environments; folded into a seed's key.
+        UPDATES: the updates' key; folded into a seed's key.
+        EVALUATION: episodes of evaluations; folded into a seed's key.
+        FIRST_ACTION: actions drawn before the first update; folded into the updates' key.
+        ARRIVAL: order in which workers' gradients are applied; folded into an update's key.
     """
 
     PARAMETERS = 0

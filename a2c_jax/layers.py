@@ -21,7 +21,7 @@ class Initializer(Protocol):
 
 
 class LayerInit(NamedTuple):
-    """How a linear layer is initialised.
+    """Initialisers of a linear layer.
 
     Attributes:
         kernel: ``kernel(key, (in, out)) -> [in, out]``.
@@ -37,8 +37,8 @@ def orthogonal(gain: float = math.sqrt(2.0)) -> LayerInit:
     init = nn.initializers.orthogonal(gain)
 
     def kernel(key: Key, shape: tuple[int, int]) -> jax.Array:
-        # One factorisation after another under vmap: jaxlib 0.10.2 never finishes a batch
-        # of them that is spread over several CPU devices.
+        # Sequential under vmap: jaxlib 0.10.2 hangs on a batch of factorisations that is
+        # spread over several CPU devices.
         return jax.custom_batching.sequential_vmap(lambda key: init(key, shape[::-1]).T)(key)
 
     return LayerInit(kernel=kernel, bias=lambda key, shape: jnp.zeros(shape[1]))

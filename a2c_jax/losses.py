@@ -34,12 +34,12 @@ def policy_loss(
     Args:
         outputs: outputs of the policy, ``[..., P]``: logits ``[..., A]`` by default.
         actions: ``[...]``, integers by default.
-        advantages: ``[...]``, taken as they are: stop their gradient if they have one.
-        distribution: of the actions; categorical by default.
-        where: bool ``[...]``, which entries count; all by default.
+        advantages: ``[...]``; their gradient is not stopped here.
+        distribution: distribution of the actions; categorical by default.
+        where: bool ``[...]``, the entries to include; all by default.
 
     Raises:
-        ValueError: if the shapes disagree, or ``where`` leaves nothing.
+        ValueError: if the shapes disagree, or ``where`` excludes all entries.
 
     Source: the article, ``actor_loss = (-log_probs * advantage).mean()``.
     """
@@ -57,17 +57,17 @@ def _policy_term(log_probs: jax.Array, advantages: jax.Array, where: jax.Array |
 def _mean(x: jax.Array, where: jax.Array | None) -> jax.Array:
     checks.some_rows(where)
     if where is not None:
-        checks.same_shape("what it masks", x, where=where)
+        checks.same_shape("the masked array", x, where=where)
     return jnp.mean(x, where=where)
 
 
 def value_loss(values: jax.Array, targets: jax.Array, where: jax.Array | None = None) -> jax.Array:
-    """Mean squared error ``mean((Gₜ - vₜ)²)``; the usual half is ``value_coef=0.5``.
+    """Mean squared error ``mean((Gₜ - vₜ)²)``; the usual factor 1/2 is ``value_coef=0.5``.
 
     Args:
         values: ``[...]``.
-        targets: ``[...]``, taken as they are: stop their gradient if they have one.
-        where: as in :func:`policy_loss`, as are the errors.
+        targets: ``[...]``; their gradient is not stopped here.
+        where: as in :func:`policy_loss`; so are the errors.
 
     Source: the article, ``critic_loss = 0.5 * advantage.pow(2).mean()``.
     """
@@ -101,7 +101,7 @@ def actor_critic_loss(
     distribution: Distribution | None = None,
     where: jax.Array | None = None,
 ) -> tuple[jax.Array, LossTerms]:
-    """The loss of a rollout as a function of a network's parameters, and its terms.
+    """Loss of a rollout as a function of a network's parameters; returns it and its terms.
 
     The other arguments, and the errors, are those of :func:`combined_loss`.
 
@@ -109,10 +109,10 @@ def actor_critic_loss(
         params: parameters of ``network``.
         network: policy and value functions.
         transitions: of a rollout, ``[T, N, ...]``: where an episode continues, the next row's
-            observation is this one's successor. Mark rows that do not follow one another as
-            truncated.
-        distribution: of the actions; categorical by default.
-        where: bool ``[T, N]``, which rows count; all by default.
+            observation is this one's successor. Mark a row as truncated if the next row does not
+            follow it.
+        distribution: distribution of the actions; categorical by default.
+        where: bool ``[T, N]``, the rows to include; all by default.
     """
     if distribution is None:
         num_actions = jax.eval_shape(network.policy, params, transitions.obs).shape[-1]
@@ -129,8 +129,7 @@ def combined_loss(
     """The loss of every method, as a function of an unrolled agent.
 
     ``policy_loss + value_coef * value_loss + entropy_coef * entropy_loss``, each a mean over the
-    rows that count. The estimate is a constant here: no gradient flows through advantages or
-    targets, whatever the estimator does.
+    included rows. No gradient flows through the advantages and targets of any estimator.
 
     Args:
         discount: in [0, 1]; a number or a traced scalar, as are the coefficients.
@@ -139,8 +138,8 @@ def combined_loss(
         entropy_coef: weight of the entropy, at least 0.
 
     Raises:
-        ValueError: if a number lies outside its range; when it is applied, if the shapes disagree
-            or ``rollout.where`` leaves nothing.
+        ValueError: if a number lies outside its range. The loss itself raises it if the shapes
+            disagree or ``rollout.where`` excludes all rows.
 
     Source: the article, ``ac_loss = actor_loss + critic_loss + 0.001 * entropy_term``.
     """
@@ -162,7 +161,7 @@ def combined_loss(
 def estimate(
     unrolled: Unrolled, transitions: Transition, discount: Scalar, estimator: Estimator
 ) -> AdvantageEstimate:
-    """The result of an estimator for a rollout ``[T, N]``, which no gradient flows through."""
+    """Applies an estimator to a rollout ``[T, N]``, and stops the gradient of the result."""
     ended = transitions.terminated | transitions.truncated
     return jax.lax.stop_gradient(
         estimator(

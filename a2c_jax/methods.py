@@ -1,4 +1,4 @@
-"""The article's methods by name, each with the settings that are its own."""
+"""The article's methods by name, each with its own settings."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from a2c_jax.types import Algorithm, Estimator
 class Method:
     """A method: an estimator, and the algorithm that uses it.
 
-    Each method is a subclass, whose fields are the settings that no other method has.
+    Each method is a subclass; its fields are its own settings.
 
     Attributes:
         advantages: the estimator of advantages and targets.
@@ -37,15 +37,15 @@ class Method:
         return self.advantages
 
     def algorithm(self, *parts: Any, **shared: Any) -> Algorithm:
-        """Makes the algorithm, of an environment, a network, an optimizer and shared settings."""
+        """Makes the algorithm from environment, network, optimizer and shared settings."""
         return actor_critic(*parts, **shared)
 
     def num_rollouts(self) -> int:
-        """Rollouts in an update."""
+        """Number of rollouts in an update."""
         return 1
 
     def optimizer_steps(self) -> int:
-        """Steps of an optimizer, as its schedule counts them, in an update."""
+        """Number of optimizer steps in an update, as a schedule counts them."""
         return 1
 
 
@@ -109,9 +109,9 @@ class A3C(Method):
     """See :func:`a2c_jax.a3c`.
 
     Attributes:
-        num_workers: workers, each with its own ``num_envs`` environments.
-        random_order: draw the order in which gradients arrive anew each round.
-        shared_statistics: one state of the optimizer for all workers.
+        num_workers: number of workers, each with its own ``num_envs`` environments.
+        random_order: apply the workers' gradients in a new random order in each round.
+        shared_statistics: share one optimizer state among all workers.
     """
 
     num_workers: int = 4
@@ -129,11 +129,11 @@ class A3C(Method):
         )
 
     def num_rollouts(self) -> int:
-        """Rollouts in an update, one of each worker."""
+        """Number of rollouts in an update: one for each worker."""
         return checks.positive_int("num_workers", self.num_workers)
 
     def optimizer_steps(self) -> int:
-        """Steps of an optimizer in an update: of one that is shared, one for each worker."""
+        """Number of optimizer steps in an update: one per worker if they share a state, else 1."""
         return self.num_workers if self.shared_statistics else 1
 
 
@@ -150,5 +150,5 @@ METHODS: dict[str, Method] = {
 
 
 def method_name(method: Method) -> str:
-    """The name of a method, whatever its own settings are."""
+    """The name of a method, regardless of its settings."""
     return next(name for name, known in METHODS.items() if type(known) is type(method))

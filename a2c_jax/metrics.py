@@ -1,4 +1,4 @@
-"""What training reports: finished episodes, explained variance, and the learning curve."""
+"""Metrics of training: finished episodes, explained variance, and the learning curve."""
 
 from typing import NamedTuple
 
@@ -11,14 +11,14 @@ from a2c_jax.types import Algorithm, LossTerms, Metrics, Transition
 
 
 class OpenEpisodes(NamedTuple):
-    """The episodes under way in N environments, each ``[N]``: return and length so far."""
+    """The unfinished episodes of N environments, each ``[N]``: return and length so far."""
 
     returns: jax.Array
     lengths: jax.Array
 
 
 class FinishedEpisodes(NamedTuple):
-    """Returns, lengths and number of the episodes that finished in a rollout, and all its steps."""
+    """Sums over the episodes that finished in a rollout, and its number of steps."""
 
     return_sum: jax.Array
     length_sum: jax.Array
@@ -34,16 +34,16 @@ def open_episodes(num_envs: int) -> OpenEpisodes:
 def count_episodes(
     under_way: OpenEpisodes, transitions: Transition, where: jax.Array | None = None
 ) -> tuple[OpenEpisodes, FinishedEpisodes]:
-    """Carries episodes through a rollout ``[T, N, ...]``, of which the rows ``where`` count.
+    """Continues unfinished episodes through the rows ``where`` of a rollout ``[T, N, ...]``.
 
-    Returns the episodes under way after it, and sums over those that finished in it.
+    Returns the unfinished episodes after it, and sums over those that finished in it.
     """
     ended = transitions.terminated | transitions.truncated
     rewards, steps = transitions.reward, jnp.ones_like(transitions.reward)
     if where is not None:
         ended, rewards, steps = ended & where, jnp.where(where, rewards, 0.0), steps * where
-    # A row counts if its environment finishes an episode at this row or later: then its own
-    # episode is among those that finish. No scan is needed.
+    # A row's episode finishes in the rollout if its environment ends an episode at this row or
+    # later. So no scan is needed.
     finishes = jax.lax.cummax(ended.astype(jnp.float32), axis=0, reverse=True)
 
     def carry(before: jax.Array, amount: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -61,12 +61,12 @@ def count_episodes(
 def explained_variance(
     values: jax.Array, targets: jax.Array, where: jax.Array | None = None
 ) -> jax.Array:
-    """How much of the targets' variance the values account for: ``1 - Var(G - v) / Var(G)``.
+    """Fraction of the targets' variance that the values explain: ``1 - Var(G - v) / Var(G)``.
 
-    1 is perfect, 0 no better than a constant, below 0 worse than one. Targets that do not
-    vary leave nothing to explain, and give 0.
+    1 is perfect, 0 is no better than a constant, and below 0 is worse than a constant. It is 0
+    for constant targets.
 
-    All are ``[...]``, and the entries ``where`` count; by default all.
+    All arguments are ``[...]``; ``where`` selects the entries to include, by default all.
 
     Raises:
         ValueError: if the shapes disagree.
@@ -83,7 +83,7 @@ def update_metrics(
     grad_norm: jax.Array,
     where: jax.Array | None = None,
 ) -> Metrics:
-    """What an update reports, from its finished episodes, its loss and its gradient's norm."""
+    """Metrics of an update, from its finished episodes, loss terms and gradient norm."""
     return Metrics(
         episode_return_sum=finished.return_sum,
         episode_length_sum=finished.length_sum,
@@ -102,17 +102,16 @@ def learning_curve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean return of finished episodes against environment steps.
 
-    Pools consecutive updates into at most ``num_points`` equal stretches: the sum of the
-    returns of all episodes that finished in a stretch, over their number. A stretch in
-    which none finished is missing (NaN).
+    Pools consecutive updates into at most ``num_points`` equal stretches. A point is the mean
+    return of all episodes that finished in a stretch, or NaN if none finished.
 
-    Where an update is an episode (:func:`a2c_jax.article`), ``steps_per_update`` is its time
-    limit and the steps are upper bounds; ``cumsum(metrics.steps)`` counts them.
+    Where an update is an episode (:func:`a2c_jax.article`), ``steps_per_update`` is the time
+    limit, so the steps are upper bounds; ``cumsum(metrics.steps)`` gives the actual steps.
 
     Args:
         metrics: of a training run, ``[..., num_updates]``; leading axes (seeds) are kept.
         algorithm: gives the environment steps of an update.
-        num_points: of the curve.
+        num_points: largest number of points of the curve.
 
     Returns:
         ``(steps [P], returns [..., P])``: environment steps at the end of each stretch.

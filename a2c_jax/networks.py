@@ -28,24 +28,24 @@ def mlp_actor_critic(
 ) -> Network:
     """Two separate multilayer perceptrons, one for the policy and one for the value.
 
-    Observations of any shape are flattened here. The parameters are
-    ``{"policy": ..., "value": ...}``, and neither function reads the other's.
+    Observations of any shape are flattened. The parameters are ``{"policy": ..., "value": ...}``;
+    each function reads only its own.
 
     Args:
         env: gives the shape of an observation and the action space.
         hidden_sizes: units of each hidden layer, the same in both networks.
         activation: after each hidden layer.
         hidden_init: initialises the hidden layers.
-        policy_init: initialises the policy's head; small, so that the first policy is near
-            uniform.
+        policy_init: initialises the policy's head; by default small, so that the initial policy
+            is nearly uniform.
         value_init: initialises the value's head.
-        log_std: of actions in a Box, the initial log standard deviation, a parameter for each
-            number that does not depend on the observation; None for one that the policy's head
-            outputs.
+        log_std: for actions in a Box, the initial log standard deviation: a parameter for each
+            number of an action, independent of the observation. If None, the policy's head
+            outputs log standard deviations.
 
     Raises:
-        ValueError: if the observation is not one array, no distribution serves the action space,
-            or a size is below 1.
+        ValueError: if the observation is not one array, no distribution supports the action
+            space, or a size is below 1.
     """
     hidden = (hidden_sizes, activation, hidden_init)
     init_value, values = _perceptron(env, (*hidden, value_init), 1)
@@ -61,10 +61,10 @@ def mlp_q_actor_critic(
     policy_init: LayerInit = orthogonal(0.01),
     value_init: LayerInit = orthogonal(1.0),
 ) -> Network:
-    """The same two perceptrons, with a critic that values each action: Q(s, ·) ``[..., A]``.
+    """Two separate perceptrons, whose critic has a value for each action: Q(s, ·) ``[..., A]``.
 
-    Arguments, parameters and errors are those of :func:`mlp_actor_critic`, and so is the
-    policy, to the bit, for the same key.
+    Arguments, parameters and errors are those of :func:`mlp_actor_critic`. For the same key, the
+    two policies are bit-identical.
 
     Source: the article, "Algorithm 1 Q Actor Critic".
     """
@@ -103,22 +103,22 @@ def scaled(
     observation_scale: Sequence[float] = (),
     value_scale: Scalar = 1.0,
 ) -> Network:
-    """The same network in other units: ``policy(x * obs)`` and ``y * value(x * obs)``.
+    """Changes the units of a network: ``policy(x * obs)`` and ``y * value(x * obs)``.
 
-    Features of similar size, and values of about 1, are learned faster. A critic whose value is
-    ``value_scale`` times the output of its layers learns like one of rewards divided by it, if
+    Networks learn faster if features have similar sizes and values are about 1. With
+    ``value_scale``, the critic learns as if rewards were divided by it, provided that
     ``value_coef`` is divided by its square.
 
     Args:
         network: the network.
         env: gives the shape of an observation.
         observation_scale: x, one factor for each feature of a flat observation, or one for all;
-            none leaves observations as they are.
+            empty for no scaling.
         value_scale: y.
 
     Raises:
-        ValueError: if there are neither none, one, nor as many factors as features, or a number
-            is not above 0.
+        ValueError: if the number of factors is not 0, 1 or the number of features, or a factor
+            or ``value_scale`` is not above 0.
     """
     observation_shape = checks.single_array(env)
     features = math.prod(observation_shape)
@@ -126,7 +126,7 @@ def scaled(
     if len(observation_scale) not in (0, 1, features):
         raise ValueError(
             f"observation_scale has {len(observation_scale)} numbers, but an observation of "
-            f"{env.name} has {features}; give as many, one for all of them, or another preset."
+            f"{env.name} has {features}; give one for each, one for all, or another preset."
         )
     for factor in observation_scale:
         checks.positive("observation_scale", factor)
@@ -142,8 +142,8 @@ def scaled(
     )
 
 
-_Half = tuple[InitFn, Any]  # how parameters are drawn, and a function of them and observations
-_Layers = tuple[Any, ...]  # the arguments of an MLP but for its outputs
+_Half = tuple[InitFn, Any]  # an initialiser, and a function of its parameters and observations
+_Layers = tuple[Any, ...]  # the arguments of an MLP except its outputs
 
 
 def _join(actor: _Half, critic: _Half) -> Network:

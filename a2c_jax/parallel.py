@@ -1,9 +1,9 @@
-"""Many seeds at once: batches of a fixed width, spread over the devices there are.
+"""Trains many seeds at once, in batches of a fixed size on each device.
 
-With :mod:`a2c_jax.sharding`, the only module of the core that looks at devices and compiles. One
-program is compiled for a batch of seeds on every device, and runs once for each such group. It
-does not know how many groups there are, nor on a CPU how many rows of a batch are seeds and how
-many are padding, so a seed's numbers do not depend on how many other seeds are trained.
+Of the core, only this module and :mod:`a2c_jax.sharding` use devices and compile. A group is one
+batch of seeds on every device. One program is compiled for a group and called for every group. It
+is independent of the number of groups and, on a CPU, of the number of seeds in a batch, whose other
+rows are padding. So a seed's numbers do not depend on how many other seeds are trained.
 """
 
 import functools
@@ -21,11 +21,11 @@ from a2c_jax.types import Algorithm, Key, TrainResult
 
 _SEEDS = PartitionSpec("seeds")
 _IN_FLIGHT = 3  # calls: enough that the devices never wait for the next one
-_CPU_BATCH = 8  # calling a program then takes little of the time of running it
+_CPU_BATCH = 8  # so many that calling a program takes much less time than running it
 
 
 class SeedLayout(NamedTuple):
-    """How seeds are laid out: ``batch_size`` of them at a time on each of ``devices``."""
+    """The layout of seeds: ``batch_size`` of them at a time on each of ``devices``."""
 
     num_seeds: int
     batch_size: int
@@ -43,7 +43,7 @@ class SeedLayout(NamedTuple):
 
     @property
     def rows(self) -> np.ndarray:
-        """Which seed stands in each row, ``[groups, devices, batch_size]``; -1 for none."""
+        """The index of each row's seed, ``[groups, devices, batch_size]``; -1 for padding."""
         starts = range(0, self.num_seeds, self.group_size)
         rows = np.full((len(starts), len(self.devices), self.batch_size), -1)
         for group, start in enumerate(starts):
@@ -54,9 +54,9 @@ class SeedLayout(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What one call of a program takes or gives: a tree ``[devices * batch_size, ...]`` of seeds.
+    """Input or output of one call of a program: a tree ``[devices * batch_size, ...]`` of seeds.
 
-    ``number`` is how many rows of each device's batch are seeds, int ``[devices]``.
+    ``number`` is the number of seeds in each device's batch, int ``[devices]``.
     """
 
     number: jax.Array
@@ -73,26 +73,26 @@ def train_seeds(
 ) -> TrainResult:
     """Trains one seed for each key, in batches, on all local devices; compiles once.
 
-    A seed's result depends, bit for bit, on its key, the batch size, the device and the
-    versions alone: not on the other seeds, nor on their number or order. On a CPU another
-    batch size gains nothing. In a program of several processes each trains the
-    keys that it is given, on its own devices.
+    A seed's result depends, bit for bit, only on its key, the batch size, the device and the
+    versions of the packages; not on the other seeds, their number or order. On a CPU, no other
+    batch size is faster. In a program of several processes, each process trains its own keys on
+    its own devices.
 
     Args:
-        algorithm: what to train; not built from traced values.
+        algorithm: the algorithm to train; not built from traced values.
         keys: one for each seed, ``[S]``.
         num_updates: of each seed.
         batch_size: seeds that one call of the program trains on a device: one after
             another on a CPU, vmapped elsewhere. By default 8 on a CPU, and all of a
             device's seeds elsewhere.
-        devices: all local devices by default. A CPU is one device for each of its cores if
-            ``jax.config.update("jax_num_cpu_devices", cores)`` is called before JAX starts.
+        devices: all local devices by default. To make each CPU core a device, call
+            ``jax.config.update("jax_num_cpu_devices", cores)`` before JAX starts.
 
     Returns:
         :class:`a2c_jax.TrainResult` with leading axis ``[S]``, in the order of the keys.
 
     Raises:
-        ValueError: if ``keys`` is not one axis of different keys, or a number is below 1.
+        ValueError: if ``keys`` is not one axis of distinct keys, or a number is below 1.
     """
     checks.positive_int("num_updates", num_updates)
     layout = seed_layout(check_keys(keys), batch_size, devices)
@@ -103,7 +103,7 @@ def train_seeds(
 def seed_layout(
     num_seeds: int, batch_size: int | None = None, devices: Sequence[jax.Device] | None = None
 ) -> SeedLayout:
-    """Decides how to lay out seeds; arguments and errors as in :func:`train_seeds`."""
+    """Chooses the layout of seeds; arguments and errors as in :func:`train_seeds`."""
     devices = tuple(devices if devices is not None else jax.local_devices())[:num_seeds]
     if not devices:
         raise ValueError("devices is empty; give at least one device, or None for all of them.")
@@ -114,11 +114,11 @@ def seed_layout(
 
 
 def over_seeds(function: Callable[[Any], Any], layout: SeedLayout) -> Any:
-    """Compiles a function of one seed's tree into one that takes a :class:`Group` to another."""
+    """Compiles a function of one seed's tree into one from :class:`Group` to :class:`Group`."""
 
     def batch(group: Group) -> Group:
-        # vmapped on a CPU, a seed's rounding would depend on its place in the batch, and the
-        # activations of many seeds would fall out of the cache.
+        # With vmap on a CPU, a seed's rounding would depend on its place in the batch, and the
+        # activations of many seeds would not fit into the cache.
         every = _one_by_one if layout.on_cpu else _all_at_once
         return Group(group.number, every(function, group))
 
@@ -133,10 +133,10 @@ def _all_at_once(function: Callable[[Any], Any], group: Group) -> Any:
 
 
 def _one_by_one(function: Callable[[Any], Any], group: Group) -> Any:
-    function = jax.jit(function)  # traced once, though it is named twice
+    function = jax.jit(function)  # traced once, although it is used twice
 
-    # The number is an argument of the program: one that is known, 1 above all, would be
-    # compiled to something that may round differently.
+    # The number is an argument of the program: a constant, above all 1, may compile to a
+    # program that rounds differently.
     def body(row: jax.Array, results: Any) -> Any:
         result = function(jax.tree.map(lambda leaf: leaf[row], group.tree))
         return jax.tree.map(lambda all_, one: all_.at[row].set(one), results, result)
@@ -154,16 +154,16 @@ def _zeros(rows: int, like: jax.ShapeDtypeStruct) -> jax.Array:
 
 
 def split_groups(tree: Any, layout: SeedLayout) -> list[Group]:
-    """Cuts a tree ``[S, ...]`` into groups on the devices; rows without a seed are padding."""
+    """Splits a tree ``[S, ...]`` into groups on the devices; rows without a seed are padding."""
     sharding = NamedSharding(Mesh(np.asarray(layout.devices), ("seeds",)), _SEEDS)
     return [jax.device_put(_group(tree, rows), sharding) for rows in layout.rows]
 
 
 def run_groups(program: Callable[[Group], Group], groups: Sequence[Group]) -> list[Group]:
-    """Calls a program with each group, of which only a few wait for their turn at a time.
+    """Calls a program with each group, with only a few calls pending at a time.
 
-    Otherwise JAX's CPU back end starts many of them at once, which then share cores and
-    caches: 4096 seeds, 256 calls, took 1.8 times as long.
+    Otherwise JAX's CPU back end starts many calls at once, which then share cores and caches:
+    4096 seeds in 256 calls took 1.8 times as long.
     """
     results: list[Group] = []
     for group in groups:
@@ -173,7 +173,7 @@ def run_groups(program: Callable[[Group], Group], groups: Sequence[Group]) -> li
 
 
 def abstract_group(seed: Any, layout: SeedLayout) -> Group:
-    """The shapes of a group, from those of one seed's tree, to compile a program ahead of it."""
+    """The shapes of a group, from those of one seed's tree, to compile a program in advance."""
     sharding = NamedSharding(Mesh(np.asarray(layout.devices), ("seeds",)), _SEEDS)
 
     def rows(number: int, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
@@ -198,7 +198,7 @@ def join_groups(groups: Sequence[Group], layout: SeedLayout) -> Any:
 
 
 def gather_groups(groups: Sequence[Group], layout: SeedLayout) -> Any:
-    """As :func:`join_groups`, in NumPy arrays (and keys), which no device need hold."""
+    """As :func:`join_groups`, but into NumPy arrays (and keys) instead of arrays on a device."""
     seeds = layout.rows.ravel() >= 0
     return jax.tree.map(
         lambda *leaves: _concatenate(leaves, seeds), *(group.tree for group in groups)
@@ -209,7 +209,7 @@ def _concatenate(leaves: Sequence[jax.Array], seeds: np.ndarray) -> Any:
     if jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
         data = _concatenate([jax.random.key_data(leaf) for leaf in leaves], seeds)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaves[0]))
-    # On the host: concatenating there compiles nothing.
+    # On the host, where concatenating compiles nothing.
     return np.concatenate([np.asarray(leaf) for leaf in leaves])[seeds]
 
 
@@ -219,7 +219,7 @@ def _train_program(algorithm: Algorithm, num_updates: int, layout: SeedLayout) -
 
 
 def check_keys(keys: Key) -> int:
-    """Returns the number of keys, or raises ValueError unless they are one axis and differ."""
+    """Returns the number of keys, or raises ValueError unless they are distinct, on one axis."""
     typed = jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key)
     if keys.ndim != (1 if typed else 2) or keys.shape[0] < 1:
         raise ValueError(

@@ -1,6 +1,6 @@
-"""Named settings, and where they come from.
+"""Named settings and their sources.
 
-Change any of them with ``dataclasses.replace``; :func:`build` makes an algorithm of them.
+Change any of them with ``dataclasses.replace``; :func:`build` makes an algorithm from them.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ general = Preset(
     q_network=mlp_q_actor_critic,
     optimizer=_rmsprop,
 )
-"""A start for any environment and for comparing methods: nothing in it knows the task."""
+"""A starting point for any environment and for comparing methods; not tuned to any task."""
 
 default = dataclasses.replace(
     general,
@@ -62,7 +62,7 @@ default = dataclasses.replace(
     value_scale=10.0,
     optimizer=functools.partial(_rmsprop, decay=0.98),
 )
-"""Found by experiment on CartPole-v1, whose pole's angle is a tenth of what else it observes."""
+"""Tuned on CartPole-v1, whose pole angle is a tenth as large as its other observations."""
 
 acrobot = dataclasses.replace(
     general,
@@ -74,11 +74,11 @@ acrobot = dataclasses.replace(
     entropy_coef=0.01,
     value_scale=30.0,
 )
-"""Found on Acrobot-v1: values of tens need a critic in such units, to be learned in time."""
+"""Tuned on Acrobot-v1: values are in the tens, which a critic in units of 30 learns in time."""
 
 
 def decided_actor_critic(env: Environment, hidden_sizes: Sequence[int]) -> Network:
-    """:func:`a2c_jax.mlp_actor_critic` whose first policies are far from uniform."""
+    """:func:`a2c_jax.mlp_actor_critic` whose initial policies are far from uniform."""
     return mlp_actor_critic(env, hidden_sizes, policy_init=orthogonal(1.0))
 
 
@@ -94,10 +94,10 @@ mountain_car = dataclasses.replace(
     network=decided_actor_critic,
     method=GAE(),
 )
-"""Found on MountainCar-v0, where a policy near uniform never sees a reward.
+"""Tuned on MountainCar-v0, where a nearly uniform policy never reaches the top.
 
-Features of like size and a policy head that starts large make first policies that push one way for
-long, depending on the velocity, and some of them reach the top.
+With features of similar size and large initial weights of the policy head, initial policies push in
+one direction for long, depending on the velocity, and some of them reach the top.
 """
 
 catch = dataclasses.replace(
@@ -110,12 +110,12 @@ catch = dataclasses.replace(
     observation_scale=(3.0,),
     optimizer=functools.partial(optax.adam, eps=1e-5),
 )
-"""Found on Catch-bsuite: a rollout is an episode, and two pixels of fifty are not 0."""
+"""Tuned on Catch-bsuite, where a rollout is an episode and 2 of 50 pixels are not 0."""
 
 breakout = dataclasses.replace(
     general, total_steps=1_000_000, discount=0.99, entropy_coef=0.03, hidden_sizes=(128,)
 )
-"""Found on Breakout-MinAtar, whose image goes into one layer as it is."""
+"""Tuned on Breakout-MinAtar; a single hidden layer sees the unprocessed image."""
 
 space_invaders = breakout
 """The same settings, on SpaceInvaders-MinAtar."""
@@ -128,9 +128,9 @@ stable_baselines3 = dataclasses.replace(
     learning_rate=7e-4,
     final_learning_rate=7e-4,
 )
-"""The defaults of A2C in Stable-Baselines3 2.x with 8 environments, one to one.
+"""The exact defaults of A2C in Stable-Baselines3 2.x, with 8 environments.
 
-RMSprop with its epsilon outside the root, as PyTorch has it; orthogonal initialisation with
+RMSprop with its epsilon outside the square root, as in PyTorch; orthogonal initialisation with
 gain sqrt 2 (0.01 on the policy head, 1 on the value head); no entropy bonus.
 """
 
@@ -152,14 +152,14 @@ article_rollouts = Preset(
 )
 """The article's network and hyperparameters, on rollouts of fixed length.
 
-They learn slowly: few seeds solve CartPole-v1 in this many steps.
+Learning is slow: few seeds solve CartPole-v1 in this many steps.
 """
 
 article = ArticlePreset()
 """The article's run, corrected: 3000 episodes, for CartPole-v1 with a limit of 200 steps."""
 
 article_as_printed = ArticlePreset(defects=AS_PRINTED)
-"""The same with all that is wrong in the printed code."""
+"""The article's run with all defects of the printed code."""
 
 PRESETS: dict[str, Preset | ArticlePreset] = {
     "default": default,
@@ -184,4 +184,4 @@ FOUND_ON: dict[str, str] = {
     "breakout": "Breakout-MinAtar",
     "space_invaders": "SpaceInvaders-MinAtar",
 }
-"""The environment that a preset's settings were chosen on, for those that are for one."""
+"""The environment on which each preset was tuned; untuned presets are not listed."""

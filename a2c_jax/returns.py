@@ -1,6 +1,6 @@
-"""Returns: one backward recursion, and the mixture of bootstraps that runs on it.
+"""Discounted returns and lambda-returns, by one backward recursion.
 
-Time is the leading axis; any axes behind it are independent streams.
+Time is the leading axis; any further axes are independent streams.
 """
 
 import jax
@@ -56,14 +56,14 @@ def lambda_returns(
     next_values: jax.Array,
     lambda_: Scalar,
 ) -> jax.Array:
-    """Lambda-returns over a rollout that may cross episodes.
+    """Lambda-returns over a rollout that may span several episodes.
 
     ``Gₜ = rₜ + dₜ [ cₜ ((1-λ) v'ₜ + λ Gₜ₊₁) + (1-cₜ) v'ₜ ]`` for t = T-1 … 0, with
-    ``G_T = v'_{T-1}``. λ = 0 is the one-step TD target, λ = 1 the return of all rewards up
+    ``G_T = v'_{T-1}``. λ = 0 is the one-step TD target, and λ = 1 the return of all rewards up
     to the end of the episode or of the rollout, completed by one value.
 
     A step that terminated has dₜ = 0: nothing follows. A step that was truncated has cₜ = 0
-    but dₜ > 0: its successor is not the next row, yet it is worth v'ₜ.
+    but dₜ > 0: its successor has the value v'ₜ, but is not the next row.
 
     Example:
         >>> import jax.numpy as jnp
@@ -79,8 +79,8 @@ def lambda_returns(
         rewards: rₜ, ``[T, ...]``.
         discounts: dₜ = discount * (1 - terminatedₜ), ``[T, ...]``.
         continues: cₜ = 1 - (terminatedₜ or truncatedₜ), ``[T, ...]``.
-        next_values: v'ₜ, the value of the true successor, ``[T, ...]``; anything finite where
-            the step terminated.
+        next_values: v'ₜ, the value of the true successor, ``[T, ...]``; arbitrary but finite
+            where the step terminated.
         lambda_: λ in [0, 1]; a number or a traced scalar.
 
     Returns:
@@ -96,7 +96,7 @@ def lambda_returns(
         "rewards", rewards, discounts=discounts, continues=continues, next_values=next_values
     )
     checks.unit_interval("lambda_", lambda_)
-    # Gathered by what multiplies Gₜ₊₁, the recursion is that of the discounted return.
+    # Collecting the factors of Gₜ₊₁ gives the recursion of the discounted return.
     onward = lambda_ * continues
     return discounted_returns(
         rewards + discounts * (1.0 - onward) * next_values, discounts * onward, next_values[-1]

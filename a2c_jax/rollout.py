@@ -30,8 +30,8 @@ Policy = Callable[[Observation], jax.Array]
 class RolloutNoise(NamedTuple):
     """All the randomness of a rollout, each ``[T, N, ...]``.
 
-    Without noise for the actions the most probable are taken; ``start`` is where an episode that
-    ends in a row starts again, see :func:`draw_starts`.
+    If ``action`` is None, the most probable actions are taken. ``start`` has the states from which
+    environments restart if an episode ends in this row; see :func:`draw_starts`.
     """
 
     action: Noise | None
@@ -40,13 +40,13 @@ class RolloutNoise(NamedTuple):
 
 
 class RowActFn(Protocol):
-    """Chooses the actions of a row: ``(memory, actions)``, each ``[N, ...]``."""
+    """Chooses the actions of a row; returns ``(memory, actions)``, each ``[N, ...]``."""
 
     def __call__(self, memory: Memory, obs: Observation, noise: Noise | None, /) -> tuple: ...
 
 
 class FollowFn(Protocol):
-    """The actors of the next row, and what the scan stacks of this one."""
+    """Returns the actors of the next row, and this row's output, which the scan stacks."""
 
     def __call__(
         self, noise: RolloutNoise, transition: Transition, after: Actors, /
@@ -56,10 +56,10 @@ class FollowFn(Protocol):
 def scan_steps(
     env: Environment, act: RowActFn, follow: FollowFn, actors: Actors, noise: RolloutNoise
 ) -> tuple[Actors, Any]:
-    """Takes T steps in N environments; every rollout, evaluation and recording is this scan.
+    """Takes T steps in N environments; every rollout, evaluation and recording uses this scan.
 
-    ``follow`` decides what comes after each step, such as a reset, and what is kept of it. Returns
-    the actors after T steps, and what was kept, ``[T, ...]``.
+    ``follow`` decides what happens after each step, such as a reset, and what to store. Returns
+    the actors after T steps, and the stored outputs, ``[T, ...]``.
     """
 
     def body(actors: Actors, row: RolloutNoise) -> tuple[Actors, Any]:
@@ -85,7 +85,7 @@ def reset_envs(key: Key, env: Environment, num_envs: int) -> tuple[EnvState, Obs
 def draw_noise(key: Key, noise: NoiseFn, num_steps: int, num_envs: int) -> RolloutNoise:
     """Draws the noise of T steps in N environments, without resets.
 
-    In bulk, outside the scan: drawing inside it makes CartPole several times slower.
+    Noise is drawn in bulk: drawing it inside the scan makes CartPole several times slower.
     """
     action_key, step_key, _ = _split(key)
     shape = (num_steps, num_envs)
@@ -95,11 +95,11 @@ def draw_noise(key: Key, noise: NoiseFn, num_steps: int, num_envs: int) -> Rollo
 def draw_starts(
     key: Key, env: Environment, num_steps: int, num_envs: int, num_resets: int | None
 ) -> tuple[Any, Any]:
-    """Draws where ended episodes start again: rows to scan over, and the pool they refer to.
+    """Draws the states from which environments restart: ``(rows, pool)`` for :func:`start_of`.
 
-    By default there is a new start for every row and environment, which is right for cheap
-    resets; with ``num_resets`` there are only R, and each row draws one of them. Returns
-    ``(rows, pool)`` for :func:`start_of`.
+    By default ``rows`` holds a state for every step of every environment, which suits cheap
+    resets, and ``pool`` is None. With ``num_resets``, the pool holds only R states, and ``rows``
+    holds random indices into it.
     """
     *_, reset_key = _split(key)
     shape = (num_steps, num_envs)
@@ -112,12 +112,12 @@ def draw_starts(
 
 
 def start_of(row: Any, pool: Any) -> Any:
-    """The starts ``[N, ...]`` that a row of :func:`draw_starts` stands for."""
+    """The starting states ``[N, ...]`` of a row of :func:`draw_starts`."""
     return row if pool is None else jax.tree.map(lambda x: x[row], pool)
 
 
 def resetting(fresh: Memory, pool: Any) -> FollowFn:
-    """Starts ended episodes again, with a fresh memory ``[N, ...]``, and keeps the transitions."""
+    """Resets ended episodes, with a fresh memory ``[N, ...]``, and stores the transitions."""
 
     def follow(
         noise: RolloutNoise, transition: Transition, after: Actors
@@ -138,7 +138,7 @@ def rollout(
     num_steps: int,
     num_resets: int | None = None,
 ) -> tuple[EnvState, Observation, Transition]:
-    """Lets a policy act in N environments for T steps, resetting those that end.
+    """Lets a policy act in N environments for T steps, and resets ended episodes.
 
     Args:
         key: one key for the whole rollout.
@@ -148,12 +148,11 @@ def rollout(
         env_state: states of the N environments, ``[N, ...]``.
         obs: observations of these states, ``[N, ...]``.
         num_steps: T.
-        num_resets: how many starts are drawn for the episodes that end; see
-            :func:`a2c_jax.rollouts`.
+        num_resets: how many starting states are drawn; see :func:`a2c_jax.rollouts`.
 
     Returns:
-        ``(env_state, obs, transitions)``: states and observations after T steps, resets
-        included, and the steps themselves, ``[T, N, ...]``.
+        ``(env_state, obs, transitions)``: states and observations after T steps and resets, and
+        the transitions, ``[T, N, ...]``.
 
     Raises:
         ValueError: if ``num_steps`` or ``num_resets`` is not a whole number of at least 1, or an
@@ -182,7 +181,7 @@ def roll(
     num_steps: int,
     num_resets: int | None,
 ) -> tuple[Actors, Transition]:
-    """As :func:`rollout`, of an agent that may remember; ``fresh`` begins every episode."""
+    """As :func:`rollout`, with a memory, which is ``fresh`` at the start of every episode."""
     num_steps = checks.positive_int("num_steps", num_steps)
     num_envs = batch_size(actors.obs)
     checks.observation(env, actors.obs, (num_envs,))
@@ -203,8 +202,8 @@ def play(
 ) -> Any:
     """Plays one episode in each of E environments, to the time limit and without resets.
 
-    Returns what ``keep`` keeps of each step, ``[T, E, ...]``; :func:`until_end` marks the rows
-    that count.
+    Returns ``keep`` of every step, ``[T, E, ...]``; :func:`until_end` marks the rows that belong
+    to the episodes.
     """
     noise = draw_noise(run_key, agent.noise, env.max_episode_steps, num_episodes)
     actors = Actors(*reset_envs(reset_key, env, num_episodes), agent.memory(num_episodes))
@@ -218,7 +217,7 @@ def play(
 
 
 def until_end(ended: jax.Array) -> jax.Array:
-    """Which rows belong to the first episode of each column, ``[T, N]``, given which end one."""
+    """Marks the rows ``[T, N]`` of each column up to the first that ends an episode."""
     return jnp.cumsum(ended, axis=0) - ended == 0
 
 

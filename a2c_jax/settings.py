@@ -1,4 +1,4 @@
-"""Settings of a run as frozen records of numbers, and the algorithms they make."""
+"""Settings of a run as frozen dataclasses, and the algorithms built from them."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -21,30 +21,30 @@ OptimizerMaker = Callable[[optax.ScalarOrSchedule], optax.GradientTransformation
 class Preset:
     """Settings of one training run.
 
-    The numbers of type float may be traced scalars too; see :func:`build`.
+    Fields of type float may also be traced scalars; see :func:`build`.
 
     Attributes:
         total_steps: environment steps of each seed.
         num_envs: environments that a seed steps in parallel.
         num_steps: steps of each environment between two updates.
-        discount: of future rewards, from 0 to 1.
-        normalize_advantages: shift and scale advantages over each rollout.
+        discount: discount factor of future rewards, from 0 to 1.
+        normalize_advantages: shift and scale the advantages of each rollout.
         value_coef: weight of the value loss.
         entropy_coef: weight of the entropy.
-        learning_rate: at the first update.
-        final_learning_rate: just after the last update.
-        rate_power: how the rate goes from one to the other: ``(1 - progress) ** rate_power`` of
-            the way is left, so 1 is a straight line and more falls early and ends gently.
-        max_grad_norm: gradients are scaled down to this global norm; infinity leaves them.
+        learning_rate: learning rate at the first update.
+        final_learning_rate: learning rate just after the last update.
+        rate_power: shape of the decay: the fraction ``(1 - progress) ** rate_power`` of the
+            difference between the two rates is left. 1 is linear; more falls faster at first.
+        max_grad_norm: limit of the global norm of gradients; infinity disables clipping.
         hidden_sizes: units of each hidden layer, in both networks.
         network: makes the network, ``network(env, hidden_sizes)``.
-        q_network: makes the one that values each action, for Q actor-critic.
+        q_network: makes the network for Q actor-critic, whose critic values each action.
         optimizer: makes the optimizer, ``optimizer(rate)``.
-        observation_scale: what the networks multiply each feature of an observation by; one
-            number is for all features, none leaves them.
-        value_scale: the unit of values: the critic's layers output a value divided by it, and
-            ``value_coef`` should be divided by its square.
-        method: the method, with the settings that are its own.
+        observation_scale: factors of an observation's features; one number applies to all
+            features, and an empty list disables scaling.
+        value_scale: unit of values: the critic's layers output values divided by it. Divide
+            ``value_coef`` by its square.
+        method: the method, with its own settings.
     """
 
     total_steps: int
@@ -73,12 +73,12 @@ class ArticlePreset:
 
     Attributes:
         num_episodes: episodes of each seed, with one update after each.
-        discount: of future rewards, from 0 to 1.
+        discount: discount factor of future rewards, from 0 to 1.
         value_coef: weight of the value loss.
         entropy_coef: weight of the entropy.
-        learning_rate: of Adam.
+        learning_rate: learning rate of Adam.
         hidden_sizes: units of each hidden layer, in both networks.
-        defects: what to leave uncorrected.
+        defects: defects of the printed code to reproduce.
     """
 
     num_episodes: int = 3_000
@@ -91,13 +91,13 @@ class ArticlePreset:
 
 
 def num_updates(preset: Preset | ArticlePreset) -> int:
-    """Whole updates that fit into ``total_steps``; what is left over is not run.
+    """The number of whole updates in ``total_steps``; a remainder of steps is not run.
 
-    An update of a3c is a round, in which each of its workers takes a step of the optimizer; one
-    of the article's loop is an episode.
+    An update of A3C is a round, in which each worker takes one optimizer step. An update of the
+    article's loop is an episode.
 
     Raises:
-        ValueError: if not even one fits, or a number is below 1.
+        ValueError: if no update fits, or a number is below 1.
     """
     if isinstance(preset, ArticlePreset):
         return checks.positive_int("num_episodes", preset.num_episodes)
@@ -114,10 +114,10 @@ def num_updates(preset: Preset | ArticlePreset) -> int:
 def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
     """Makes the algorithm of a preset for an environment.
 
-    It is the preset's method, gradients clipped by global norm, the rate a power of what is left
-    of the steps that the optimizer takes in :func:`num_updates` updates; or the article's loop.
-    Numbers that are traced (a rate, the discount, a coefficient) stay traced, so this can be
-    called inside ``vmap`` to sweep over them.
+    Gradients are clipped by global norm, and the learning rate decays over the steps that the
+    optimizer takes in :func:`num_updates` updates. An :class:`ArticlePreset` makes the article's
+    loop. Numbers that are traced (a rate, the discount, a coefficient) stay traced, so this can
+    be called inside ``vmap`` to sweep over them.
 
     Raises:
         ValueError: if a setting lies outside its range.
@@ -168,7 +168,7 @@ def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network:
 
 
 def make_agent(preset: Preset | ArticlePreset, env: Environment) -> Agent:
-    """Makes the agent that :func:`build` trains, to evaluate or record what it has learned.
+    """Makes the agent that :func:`build` trains, to evaluate or record its policy.
 
     Its state is the ``agent`` of a :class:`a2c_jax.LearnerState`.
     """
@@ -202,6 +202,6 @@ def _clip(max_grad_norm: float) -> optax.GradientTransformation:
         return optax.identity()
     if checks.is_known(max_grad_norm) and not max_grad_norm > 0:
         raise ValueError(
-            f"max_grad_norm is {max_grad_norm}; give a number above 0, or inf not to clip."
+            f"max_grad_norm is {max_grad_norm}; give a number above 0, or inf to disable clipping."
         )
     return optax.clip_by_global_norm(max_grad_norm)

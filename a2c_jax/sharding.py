@@ -1,8 +1,8 @@
-"""One seed whose environments are spread over devices: every device steps a share of them.
+"""Trains one seed whose environments are split over devices.
 
-Every device holds the parameters, and its share of all that has one row for each environment.
-With a network of :func:`split_network` the only numbers that pass between devices are sums, of
-gradients and of metrics; A3C, whose workers are spread otherwise, passes whole rollouts.
+Every device holds the parameters, and its share of all arrays with a row for each environment.
+With a network of :func:`split_network`, devices exchange only sums, of gradients and of metrics.
+A3C exchanges whole rollouts, because its workers are split differently.
 """
 
 import functools
@@ -24,16 +24,15 @@ _ENVS = "envs"
 def split_network(
     network: Network, env: Environment, devices: Sequence[jax.Device] | None = None
 ) -> Network:
-    """The same network, each device computing the rows of its own environments.
+    """Makes each device compute a network only for the rows of its own environments.
 
-    Without it :func:`train_split` gives the same numbers, but a network that makes one batch
-    axis of ``[T, N]``, as those of this package do, lets XLA gather whole rollouts on every
-    device.
+    :func:`train_split` gives the same numbers without it. But if a network flattens ``[T, N]``
+    into one batch axis, as those of this package do, XLA gathers whole rollouts on every device.
 
     Args:
         network: its functions take observations ``[..., N, *O]``.
         env: gives the shape of an observation, O.
-        devices: those of :func:`train_split`; all local ones by default.
+        devices: as in :func:`train_split`; all local devices by default.
     """
     mesh = mesh_of(devices)
 
@@ -57,9 +56,9 @@ def train_split(
 ) -> TrainResult:
     """Trains one seed whose environments are split over devices; compiles once.
 
-    The random numbers are those of :func:`a2c_jax.train`, to the bit. Sums over environments
-    are added up in another order, so parameters may differ in their last bits, and after many
-    updates the actions with them.
+    The random numbers are exactly those of :func:`a2c_jax.train`. Sums over environments are
+    added up in another order, so parameters may differ in their last bits and, after many
+    updates, actions may differ too.
 
     Example:
         >>> import optax, a2c_jax as a2c
@@ -74,16 +73,16 @@ def train_split(
         algorithm: one whose environments continue from one update to the next, with a network of
             :func:`split_network`; not built from traced values.
         key: the seed.
-        num_updates: how many updates.
-        devices: all local devices by default; their number divides ``num_envs``.
+        num_updates: number of updates.
+        devices: all local devices by default; their number must divide ``num_envs``.
 
     Returns:
-        As :func:`a2c_jax.train` does. What has a row for each environment lies split over
-        the devices, and everything else on each of them.
+        As :func:`a2c_jax.train`. Arrays with a row for each environment are split over the
+        devices; all others are replicated.
 
     Raises:
-        ValueError: if ``num_updates`` is below 1, nothing continues from one update of the
-            algorithm to the next, or the environments cannot be split evenly.
+        ValueError: if ``num_updates`` is below 1, the algorithm has no environments that
+            continue from one update to the next, or they cannot be split evenly.
     """
     num_updates = checks.positive_int("num_updates", num_updates)
     init, proceed = split_programs(algorithm, num_updates, mesh_of(devices))
@@ -92,7 +91,7 @@ def train_split(
 
 @functools.lru_cache(maxsize=16)
 def split_programs(algorithm: Algorithm, num_updates: int, mesh: Mesh) -> tuple[Any, Any]:
-    """The two programs of :func:`train_split`, from the key to a state and on to the result."""
+    """The two programs of :func:`train_split`: from key to state, and from state to result."""
     state = jax.eval_shape(algorithm.init, jax.random.key(0))
     _check_state(state, mesh.size)
     rows = NamedSharding(mesh, PartitionSpec(_ENVS))
@@ -127,7 +126,7 @@ def _check_state(state: Any, num_devices: int) -> None:
 
 
 def mesh_of(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """The axis that environments are split along: all local devices by default."""
+    """The mesh over which environments are split: all local devices by default."""
     devices = jax.local_devices() if devices is None else devices
     if not devices:
         raise ValueError("devices is empty; give at least one device, or None for all of them.")

@@ -1,4 +1,4 @@
-"""Action spaces: what an environment accepts, in the library's own words."""
+"""Action spaces: the sets of actions that environments accept."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -10,7 +10,7 @@ class Space(Protocol):
     """A set of actions."""
 
     def clip(self, action: jax.Array, /) -> jax.Array:
-        """Returns the nearest member of the set; applied where an action enters a step."""
+        """Returns the nearest member of the set; applied to every action before a step."""
         ...
 
 
@@ -20,7 +20,7 @@ class Discrete(NamedTuple):
     n: int
 
     def clip(self, action: jax.Array) -> jax.Array:
-        """Returns the action as it is: the space's own distribution draws members only."""
+        """Returns the action unchanged: the space's distribution draws only members."""
         return action
 
 
@@ -30,12 +30,12 @@ class MultiDiscrete(NamedTuple):
     sizes: tuple[int, ...]
 
     def clip(self, action: jax.Array) -> jax.Array:
-        """Returns the action as it is: the space's own distribution draws members only."""
+        """Returns the action unchanged: the space's distribution draws only members."""
         return action
 
 
 class Box(NamedTuple):
-    """Arrays of a shape, each number between ``low`` and ``high``, which broadcast to it."""
+    """Arrays of a shape, between ``low`` and ``high``, which broadcast to that shape."""
 
     low: Any
     high: Any

@@ -15,9 +15,9 @@ def train(algorithm: Algorithm, key: Key, num_updates: int) -> TrainResult:
     that trains a seed for each key.
 
     Args:
-        algorithm: what to train.
-        key: the seed; it decides everything.
-        num_updates: how many updates; each consumes ``algorithm.steps_per_update`` steps.
+        algorithm: the algorithm to train.
+        key: the seed, and the only source of randomness.
+        num_updates: number of updates, each of ``algorithm.steps_per_update`` steps.
 
     Raises:
         ValueError: if ``num_updates`` is not a whole number of at least 1.
@@ -27,14 +27,14 @@ def train(algorithm: Algorithm, key: Key, num_updates: int) -> TrainResult:
 
 
 def run(algorithm: Algorithm, state: Any, num_updates: int) -> TrainResult:
-    """Continues from a state; ``run(k)`` twice is ``run(2 k)``, bit for bit, for k of 2 and more.
+    """Continues from a state; two runs of k updates equal one of 2k, bit for bit, for k >= 2.
 
-    XLA unrolls a loop of a single update and may then round its last bit differently.
+    XLA unrolls a loop of a single update, which may then round its last bit differently.
 
     Args:
-        algorithm: what to train.
+        algorithm: the algorithm to train.
         state: from ``algorithm.init`` or an earlier result.
-        num_updates: how many updates more.
+        num_updates: number of further updates.
 
     Returns:
         The last state, and metrics ``[num_updates]``.

@@ -1,11 +1,11 @@
-"""The records that pass between stages: names and shapes, no behaviour.
+"""Records passed between stages: names and shapes, no behaviour.
 
 Every part of the library is a record of pure functions. An :class:`Environment` and an
 :class:`Agent` make a :class:`Collector`; a collector, an agent, a loss and an optimizer make an
 :class:`Algorithm` (:func:`a2c_jax.learner`).
 
-Time is the leading axis of stored data, then environments: ``[T, N, ...]``. Arrays are float32
-unless said otherwise; flags are bool. An observation, ``*O``, may be any pytree of arrays.
+The leading axes of stored data are time and environments: ``[T, N, ...]``. Arrays are float32
+unless stated otherwise; flags are bool. An observation, ``*O``, may be any pytree of arrays.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -28,11 +28,11 @@ class Timestep(NamedTuple):
 
     Attributes:
         env_state: state of the environment after the step, even when the episode ended.
-        obs: observation of the true successor, never of the next episode's first state.
+        obs: observation of the true successor, never the first one of the next episode.
         reward: scalar.
         terminated: bool scalar; the task ended, so there is no future to value.
-        truncated: bool scalar; the time limit was reached, so the future is cut off unseen.
-            Both flags can be set at once; then the episode has terminated.
+        truncated: bool scalar; the time limit was reached, so later rewards are not observed.
+            If both flags are set, the episode has terminated.
     """
 
     env_state: EnvState
@@ -43,21 +43,21 @@ class Timestep(NamedTuple):
 
 
 class ResetFn(Protocol):
-    """Starts an episode: its first state, and the observation of it."""
+    """Starts an episode; returns its first state and observation."""
 
     def __call__(self, key: Key, /) -> tuple[EnvState, Observation]: ...
 
 
 class StepFn(Protocol):
-    """Takes one step; it never resets by itself."""
+    """Takes one step; never resets."""
 
     def __call__(self, key: Key, env_state: EnvState, action: jax.Array, /) -> Timestep: ...
 
 
 class Environment(NamedTuple):
-    """An environment as two pure functions of one stream; ``vmap`` them for many.
+    """A single environment as two pure functions; ``vmap`` them for many environments.
 
-    Each suite of environments is one file of :mod:`a2c_jax.environments` that makes this record.
+    Each file of :mod:`a2c_jax.environments` makes such records for one suite of environments.
 
     Attributes:
         name: name of the environment, for messages.
@@ -65,7 +65,7 @@ class Environment(NamedTuple):
         step: takes one step.
         observation: shapes and types of one observation, a pytree of ``jax.ShapeDtypeStruct``.
         action_space: the space of one action, see :mod:`a2c_jax.spaces`.
-        max_episode_steps: the time limit in steps, after which ``step`` says ``truncated``.
+        max_episode_steps: the time limit in steps, at which ``step`` sets ``truncated``.
     """
 
     name: str
@@ -107,9 +107,9 @@ class Network(NamedTuple):
 class Transition(NamedTuple):
     """Steps as a rollout stores them, each ``[T, N, ...]``.
 
-    ``next_obs`` is the true successor of ``obs``: the last observation of an ended episode,
-    never the first of the next. ``action`` is as the agent drew it; the environment receives it
-    clipped to its action space.
+    ``next_obs`` is the true successor of ``obs``: where an episode ended, its last observation,
+    never the first one of the next episode. ``action`` is the action that the agent drew; the
+    environment receives it clipped to its action space.
     """
 
     obs: Observation
@@ -121,14 +121,14 @@ class Transition(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """What a collector gathers for one update.
+    """The experience that a collector gathers for one update.
 
     Attributes:
         transitions: the steps, ``[T, N, ...]``. Where an episode continues, the next row's
             observation is this row's successor.
-        memory: what the agent needs besides the steps to evaluate them again; its memory before
-            the first row, ``[N, ...]``.
-        where: bool ``[T, N]``, which rows count; None if all of them do.
+        memory: what the agent needs besides the transitions to evaluate them, such as its memory
+            before the first row, ``[N, ...]``.
+        where: bool ``[T, N]``, the rows to include; None for all of them.
     """
 
     transitions: Transition
@@ -137,11 +137,11 @@ class Rollout(NamedTuple):
 
 
 class AgentState(NamedTuple):
-    """What an agent has learned.
+    """The learned state of an agent.
 
     Attributes:
-        params: the parameters, which follow the gradient.
-        moments: running statistics, which no gradient reaches; ``()`` if there are none.
+        params: the parameters, updated by gradients.
+        moments: running statistics, not updated by gradients; ``()`` if there are none.
     """
 
     params: Params
@@ -156,8 +156,8 @@ class Unrolled(NamedTuple):
         log_probs: log-probabilities of the actions taken, ``[T, N]``.
         entropy: entropies of the distributions in nats, ``[T, N]``.
         values: the critic at the observations, ``[T, N]``.
-        next_values: the critic at the true successors, ``[T, N]``; anything finite where the
-            step terminated.
+        next_values: the critic at the true successors, ``[T, N]``; arbitrary but finite where
+            the step terminated.
     """
 
     outputs: jax.Array
@@ -168,21 +168,21 @@ class Unrolled(NamedTuple):
 
 
 class MemoryFn(Protocol):
-    """Makes the memory with which episodes begin, ``[N, ...]``; ``()`` if there is none."""
+    """Makes the memory at the start of N episodes, ``[N, ...]``; ``()`` if there is none."""
 
     def __call__(self, num_envs: int, /) -> Memory: ...
 
 
 class NoiseFn(Protocol):
-    """Draws what makes actions random, for a whole rollout at once: ``[*batch_shape, ...]``."""
+    """Draws the noise of all actions of a rollout at once: ``[*batch_shape, ...]``."""
 
     def __call__(self, key: Key, batch_shape: tuple[int, ...], /) -> Noise: ...
 
 
 class ActFn(Protocol):
-    """Chooses actions in N environments: ``(memory, actions)``, each ``[N, ...]``.
+    """Chooses actions in N environments; returns ``(memory, actions)``, each ``[N, ...]``.
 
-    Without noise (None) it takes the most probable actions.
+    If the noise is None, the actions are the most probable ones.
     """
 
     def __call__(
@@ -197,17 +197,17 @@ class UnrollFn(Protocol):
 
 
 class ObserveFn(Protocol):
-    """Updates ``moments``, and nothing else, with the observations of a rollout."""
+    """Updates ``moments``, and only these, with the observations of a rollout."""
 
     def __call__(self, state: AgentState, rollout: Rollout, /) -> AgentState: ...
 
 
 class Agent(NamedTuple):
-    """What acts and is trained: a network, an action distribution, and what it remembers.
+    """A policy and a critic, with an optional memory.
 
     :mod:`a2c_jax.agents` makes agents: memory, normalisation of observations and action masks
-    belong there. The other stages carry a memory along, and do not look into it.
-    ``init`` draws the :class:`AgentState`; each field's type says what it does.
+    belong there. The other stages pass a memory on without reading it. ``init`` draws the
+    :class:`AgentState`; the types of the other fields document them.
     """
 
     init: InitFn
@@ -219,12 +219,12 @@ class Agent(NamedTuple):
 
 
 class Actors(NamedTuple):
-    """The environments between two rollouts, each ``[N, ...]``.
+    """The state of N environments between two rollouts, each ``[N, ...]``.
 
     Attributes:
         env_state: states of the environments.
         obs: observations of these states.
-        memory: memory of the agent there; a new one where an episode begins.
+        memory: memory of the agent in each environment; a new one where an episode begins.
     """
 
     env_state: EnvState
@@ -233,25 +233,25 @@ class Actors(NamedTuple):
 
 
 class StartFn(Protocol):
-    """Starts the environments, from the key of a seed: actors."""
+    """Starts the environments from the key of a seed; returns the actors."""
 
     def __call__(self, key: Key, state: AgentState, /) -> Any: ...
 
 
 class CollectFn(Protocol):
-    """Lets an agent act: the actors after the rollout, and the rollout."""
+    """Lets an agent act; returns the actors after the rollout, and the rollout."""
 
     def __call__(self, key: Key, state: AgentState, actors: Any, /) -> tuple[Any, Rollout]: ...
 
 
 class Collector(NamedTuple):
-    """How experience is gathered; see :mod:`a2c_jax.collectors`.
+    """Gathers experience; see :mod:`a2c_jax.collectors`.
 
     Attributes:
         init: starts the environments.
         collect: gathers a rollout.
-        num_envs: environments, N.
-        num_steps: rows of a rollout, T.
+        num_envs: number of environments, N.
+        num_steps: number of rows of a rollout, T.
     """
 
     init: StartFn
@@ -275,7 +275,7 @@ class AdvantageEstimate(NamedTuple):
 class Estimator(Protocol):
     """Estimates advantages and value targets from five arrays ``[T, ...]``.
 
-    Where a step terminated its discount is 0 and ``next_values`` has no meaning. See
+    Where a step terminated, its discount is 0 and its ``next_values`` has no meaning. See
     :mod:`a2c_jax.advantages`.
     """
 
@@ -309,17 +309,17 @@ class LossTerms(NamedTuple):
 
 
 class Loss(Protocol):
-    """The scalar to descend, and its terms; see :func:`a2c_jax.combined_loss`."""
+    """Returns the scalar to minimise, and its terms; see :func:`a2c_jax.combined_loss`."""
 
     def __call__(self, unrolled: Unrolled, rollout: Rollout, /) -> tuple[jax.Array, LossTerms]: ...
 
 
 class Metrics(NamedTuple):
-    """What one update reports, each a scalar.
+    """Metrics of one update, each a scalar.
 
-    The sums run over the episodes that finished in the update's rollout, so that means can be
-    pooled over updates, environments and seeds; where ``episode_count`` is 0 the mean is missing,
-    not zero.
+    Sums are over the episodes that finished in the update's rollout, so that they can be pooled
+    over updates, environments and seeds. Where ``episode_count`` is 0, means are undefined, not
+    zero.
 
     Attributes:
         episode_return_sum: sum of undiscounted returns.
@@ -345,7 +345,7 @@ class Metrics(NamedTuple):
 
 
 class UpdateFn(Protocol):
-    """Performs one update: the next state, of the same types, and what happened."""
+    """Performs one update; returns the next state, of the same types, and the metrics."""
 
     def __call__(self, state: Any, /) -> tuple[Any, Metrics]: ...
 
@@ -354,10 +354,10 @@ class Algorithm(NamedTuple):
     """A learning method as a pair of pure functions.
 
     Attributes:
-        init: draws the first state from a key, which decides everything that follows.
+        init: draws the first state from a key, the only source of randomness.
         step: performs one update.
-        steps_per_update: environment steps of one update; an upper bound where an update is an
-            episode, whose own number is in ``Metrics.steps``.
+        steps_per_update: environment steps of one update. If an update is an episode, this is an
+            upper bound, and ``Metrics.steps`` has the actual number.
     """
 
     init: InitFn
@@ -373,7 +373,7 @@ class TrainResult(NamedTuple):
 
 
 class EpisodeStats(NamedTuple):
-    """Whole episodes, each ``[num_episodes]``: undiscounted returns, and lengths in steps."""
+    """Undiscounted returns, and lengths in steps, of whole episodes, each ``[num_episodes]``."""
 
     returns: jax.Array
     lengths: jax.Array

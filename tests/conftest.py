@@ -52,8 +52,10 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(items):
-    """Runs slow tests first, each on its own; then file by file, so that fixtures are made once."""
+    """Runs file by file, so that fixtures are made once, and files with slow tests first."""
+    separate = {"test_learning.py", "test_notebooks.py", "test_readme.py"}  # they share no fixture
     for item in items:
-        is_slow = item.get_closest_marker("slow") is not None
-        item.add_marker(pytest.mark.xdist_group(item.name if is_slow else item.path.name))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+        group = item.name if item.path.name in separate else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

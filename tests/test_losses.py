@@ -213,7 +213,7 @@ def test_rows_that_are_excluded_enter_no_term():
     ]:
         expected = loss(*(array[where] for array in arrays))
         np.testing.assert_allclose(loss(*arrays, where=where), expected, rtol=1e-5)
-        with pytest.raises(ValueError, match=r"^where has shape \(3,\) where what it masks has"):
+        with pytest.raises(ValueError, match=r"^where has shape \(3,\), but the masked array has"):
             loss(*arrays, where=where[0])
         with pytest.raises(ValueError, match=r"^where is False everywhere; give"):
             loss(*arrays, where=jnp.zeros_like(where))

@@ -135,7 +135,7 @@ def test_without_scales_a_network_is_left_alone(cartpole):
     ("scales", "sentence"),
     [
         ({"observation_scale": (1.0, 2.0)}, "^observation_scale has 2 numbers, but an observation "
-         "of CartPole-v1 has 4; give as many, one for all of them, or another preset"),
+         "of CartPole-v1 has 4; give one for each, one for all, or another preset"),
         ({"observation_scale": (0.0,)}, "^observation_scale is 0.0; give a finite number above 0"),
         ({"value_scale": -1.0}, "^value_scale is -1.0; give a finite number above 0"),
     ],

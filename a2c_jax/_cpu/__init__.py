@@ -1,7 +1,7 @@
-"""What makes XLA's CPU back end fast, and nothing else: the numbers are those of plain JAX.
+"""Speeds up XLA's CPU back end; the numbers are those of plain JAX.
 
-Everything here can be replaced by what it stands for (:func:`fast_random` by nothing,
-:func:`stored` by nothing and :func:`linear` by ``x @ kernel + bias``) and only speed changes.
+:func:`fast_random` and :func:`stored` can be removed, and :func:`linear` replaced by
+``x @ kernel + bias``; only speed changes.
 """
 
 from a2c_jax._cpu.products import linear, stored

@@ -2,9 +2,9 @@
 
 A network for a small task begins with few features and ends with few outputs. XLA's CPU back end
 hands such matrix products to a library, whose call takes longer than the arithmetic, and fuses
-nothing around them. Written as sums they become one loop with the bias and the activation, and a
-whole rollout can become a single kernel. Their derivatives are products again, of the shapes that
-are fast. The numbers are those of the products, up to rounding.
+nothing around them. Written as sums, they fuse with the bias and the activation into one loop, and
+a whole rollout can become a single kernel. Their derivatives are matrix products, of shapes that
+are fast. The numbers equal those of the matrix products up to rounding.
 """
 
 import functools
@@ -14,15 +14,15 @@ import jax
 import jax.numpy as jnp
 
 _FEW = 8
-_IN_CACHE = 16_384  # numbers that a core's first cache holds
-_LANES = 32  # as many partial sums as two or four vector registers hold
+_IN_CACHE = 16_384  # numbers that a core's first-level cache holds
+_LANES = 32  # partial sums, which fill two or four vector registers
 
 
 def stored(kernel: jax.Array) -> jax.Array:
-    """A kernel W ``[in, out]`` as :func:`linear` takes it.
+    """Converts a kernel W ``[in, out]`` to the form that :func:`linear` takes.
 
-    Transposed where it leads to few outputs: stored ``[in, out]`` as well, it makes the article's
-    network 12 % slower, and 4 % with a transposed copy for every product.
+    A kernel with few outputs is transposed. Without that, the article's network is 12 % slower;
+    with a transposed copy for every product, 4 %.
     """
     return kernel.T if _leads_to_few(*kernel.shape) else kernel
 
@@ -49,8 +49,8 @@ def _leads_to_few(features: int, outputs: int) -> bool:
 
 @jax.custom_jvp
 def _from_few(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    # From few features, a sum of outer products: half the time of the product for
-    # [128, 4] [4, 256], activation included.
+    # A sum of outer products takes half the time of the matrix product [128, 4] [4, 256],
+    # activation included.
     if x.shape[1] > _FEW:
         return x @ kernel + bias
     outer_products = [x[:, i, None] * kernel[i] for i in range(x.shape[1])]
@@ -63,8 +63,9 @@ def _from_few_jvp(primals, tangents):  # type: ignore[no-untyped-def]
     dx, dkernel, dbias = tangents
     if x.shape[1] > _FEW:
         return _from_few(x, kernel, bias), dx @ kernel + (x @ dkernel + dbias)
-    # One product with a feature that is always 1: the bias's gradient, a sum over the batch,
-    # would take as long as the kernel's. Features first, for the derivative's product.
+    # The bias is treated as the kernel of a feature that is always 1: alone, its gradient, a sum
+    # over the batch, would take as long as the kernel's. The leading axis is that of the features,
+    # which suits the product of the derivative.
     features = jnp.concatenate([x.T, jnp.ones((1, x.shape[0]), x.dtype)])
     with_bias = features.T @ jnp.concatenate([dkernel, dbias[None]])
     return _from_few(x, kernel, bias), dx @ kernel + with_bias
@@ -72,17 +73,17 @@ def _from_few_jvp(primals, tangents):  # type: ignore[no-untyped-def]
 
 @jax.custom_jvp
 def _to_few(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    # x Wᵀ: a product with a vector for each output, or for small batches a sum. The vectors take
-    # 3 microseconds where the product [128, 256] [256, 2] takes 5, and their derivatives are
-    # twice as fast. The sums save a quarter of a rollout's time, and three quarters where XLA
-    # makes one kernel of it.
+    # x Wᵀ, by a matrix-vector product or, for small batches, a sum for each output. The
+    # matrix-vector products take 3 microseconds where [128, 256] [256, 2] takes 5, and their
+    # derivatives are twice as fast. The sums save a quarter of a rollout's time, and three
+    # quarters if XLA compiles the rollout into one kernel.
     one = _sum_in_lanes if x.size <= _IN_CACHE and x.shape[1] % _LANES == 0 else jnp.dot
     return jnp.stack([one(x, row) for row in kernel], -1)
 
 
 def _sum_in_lanes(x: jax.Array, row: jax.Array) -> jax.Array:
-    # Partial sums in neighbouring lanes: a sum over the last axis, in order, would use one lane
-    # of a vector register.
+    # Partial sums in neighbouring lanes: a sequential sum over the last axis would use only one
+    # lane of a vector register.
     terms = x * row
     parts = [terms[:, i : i + _LANES] for i in range(0, x.shape[1], _LANES)]
     return jnp.sum(functools.reduce(operator.add, parts), -1)
@@ -92,8 +93,8 @@ def _sum_in_lanes(x: jax.Array, row: jax.Array) -> jax.Array:
 def _to_few_jvp(primals, tangents):  # type: ignore[no-untyped-def]
     x, kernel = primals
     dx, dkernel = tangents
-    # Transposed, these sums become outer products, which fuse with what follows.
+    # The transposes of these sums are outer products, which fuse with the operations after them.
     through = jnp.stack([jnp.sum(dx * row, -1) for row in kernel], -1)
     tangent = through + jnp.stack([x @ drow for drow in dkernel], -1)
-    # Or the loss would be differentiated again for every unit of the layer before.
+    # Without the barrier, XLA computes the loss's gradient again for every unit of the layer below.
     return _to_few(x, kernel), jax.lax.optimization_barrier(tangent)

@@ -1,1 +1,1 @@
-"""Learning methods, each a few lines over :func:`a2c_jax.algorithms.learner.learner`."""
+"""Learning methods, each built with :func:`a2c_jax.algorithms.learner.learner`."""

@@ -1,9 +1,9 @@
-"""A3C as a compiled program: exact round-robin asynchrony, repeatable to the bit.
+"""A3C as a compiled program: exact round-robin asynchrony, reproducible bit for bit.
 
-Real threads would make every run different. Here W workers each hold a copy of the parameters. In
-a round all of them roll out and take a gradient at their own copies, at the same time; then the W
-gradients are applied to the global parameters one after another, and each worker's copy becomes
-the global parameters just after its own gradient. So W - 1 other gradients are applied between a
+With threads, every run would differ. Here each of W workers holds a copy of the parameters. In a
+round, all workers collect a rollout and compute a gradient with their own copies, in parallel. The
+W gradients are then applied to the global parameters one after another, and each worker copies the
+global parameters right after its own gradient. So W - 1 other gradients are applied between a
 worker's copy and its gradient, as in A3C (fewer in the first round, when all copies are equal).
 """
 
@@ -59,7 +59,7 @@ def round_robin(key: Key, num_workers: int) -> jax.Array:
 
 
 def random_order(key: Key, num_workers: int) -> jax.Array:
-    """An order drawn anew for each round: W - 1 updates stale on average, 2 (W - 1) at most."""
+    """A new random order in each round: W - 1 updates stale on average, 2 (W - 1) at most."""
     return jax.random.permutation(key, num_workers)
 
 
@@ -83,11 +83,10 @@ def a3c(
 
     A step of the algorithm is a round: W rollouts, W gradients and W steps of the optimizer. Its
     metrics are means over the workers (episodes and steps are summed over all environments). With
-    one worker nothing comes between a copy and its gradient, and the result is
-    :func:`a2c_jax.actor_critic` itself.
+    one worker no gradient is stale, and the algorithm is :func:`a2c_jax.actor_critic`.
 
     The other arguments, and the errors, are those of :func:`a2c_jax.actor_critic`, for each
-    worker; ``num_resets`` is for a round of all.
+    worker; only ``num_resets`` is for all workers together.
 
     Args:
         env: the environment.
@@ -96,8 +95,8 @@ def a3c(
         num_workers: W.
         order: the order in which a round's gradients arrive, ``order(key, W) -> [W]``:
             :func:`round_robin` or :func:`random_order`.
-        shared_statistics: one state of the optimizer for all workers; else each has its own,
-            which also counts its own steps in a schedule.
+        shared_statistics: share one optimizer state among all workers. Otherwise each has its
+            own, in which a schedule counts only that worker's steps.
 
     Source: the article, "A2C v.s. A3C"; Mnih et al. (2016), whose best variant shares the
     statistics of RMSprop.
@@ -106,7 +105,7 @@ def a3c(
     num_envs = checks.positive_int("num_envs", num_envs)
     agent = checked_agent(env, network, num_envs)
     loss = combined_loss(discount, estimator, value_coef=value_coef, entropy_coef=entropy_coef)
-    # With one worker, since XLA rounds a batch of one differently from none.
+    # One worker has no batch axis, since XLA rounds a batch of one differently.
     descent: DescentFn = synchronous
     acting = agent
     if num_workers > 1:
@@ -124,8 +123,8 @@ def a3c(
 class AsynchronousState(NamedTuple):
     """The optimizer's state between two rounds, and the parameters that each worker acts with.
 
-    ``opt_state`` is that of the optimizer, or ``[W, ...]`` if each worker has its own; ``copies``
-    are ``[W, ...]``.
+    ``opt_state`` is shared, or ``[W, ...]`` if each worker has its own; ``copies`` are
+    ``[W, ...]``.
     """
 
     opt_state: optax.OptState
@@ -133,7 +132,7 @@ class AsynchronousState(NamedTuple):
 
 
 def workers(agent: Agent, num_workers: int) -> Agent:
-    """Acts with copies ``[W, ...]`` of the parameters, each in environments of its own."""
+    """Makes an agent act with copies ``[W, ...]`` of the parameters, each in its environments."""
 
     def act(
         state: AgentState, memory: Memory, obs: Observation, noise: Noise | None
@@ -154,7 +153,7 @@ def asynchronous(
     order: Order,
     shared_statistics: bool,
 ) -> Descent:
-    """A descent in which W gradients, taken at W copies, are applied one after another."""
+    """A descent that applies W gradients, computed with W copies, one after another."""
 
     def init(state: AgentState) -> AsynchronousState:
         opt_state = optimizer.init(state.params)
@@ -204,7 +203,7 @@ def _apply_in_turn(
     order: jax.Array,
     shared_statistics: bool,
 ) -> tuple[Params, AsynchronousState]:
-    """Applies the gradients ``[W, ...]`` to the global parameters in an order."""
+    """Applies the gradients ``[W, ...]`` to the global parameters in the given order."""
 
     def arrive(
         carry: tuple[Params, AsynchronousState], worker: jax.Array

@@ -33,7 +33,7 @@ def actor_critic(
         network: policy and value functions, or an agent made of them.
         optimizer: any optax transformation; chain ``optax.clip_by_global_norm`` before it to
             clip gradients.
-        num_envs: environments, N.
+        num_envs: number of environments, N.
         num_steps: steps of a rollout, T.
         discount: in [0, 1]; a number or a traced scalar, as are the coefficients.
         estimator: see :mod:`a2c_jax.advantages`; ``normalized_advantages(n_step)`` normalises

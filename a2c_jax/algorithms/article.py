@@ -1,8 +1,8 @@
 """The article's own loop: one environment, one whole episode, one update.
 
-Corrected by default. The errors of the printed code are switches, :class:`Defects`, so that its
-behaviour can be reproduced exactly and the cost of each defect measured. They are known to this
-module alone.
+The loop is corrected by default. Each error of the printed code is a switch of :class:`Defects`, so
+that its behaviour can be reproduced exactly and the cost of each defect measured. Only this module
+implements them.
 """
 
 from typing import Any, NamedTuple
@@ -34,19 +34,19 @@ from a2c_jax.types import (
 
 
 class Defects(NamedTuple):
-    """The errors of the printed loop, each by itself.
+    """The errors of the printed loop, each a switch.
 
     Attributes:
-        detached_critic: the value is detached before the critic's loss, so the critic stays
-            as it was initialised, and the method is REINFORCE with a fixed random baseline.
+        detached_critic: the value is detached before the critic's loss, so the critic keeps its
+            initial weights, and the method is REINFORCE with a fixed random baseline.
         detached_entropy: the entropy is computed in NumPy and has no gradient.
         cross_entropy: ``-Σ mean(π) log π`` in place of the entropy ``-Σ π log π``. It is the
-            cross-entropy to the uniform policy: least for the uniform one, and unbounded.
-        entropy_penalty: the entropy term is added to the loss, which punishes what it
-            measures. Added, a cross-entropy is right again, and so is a subtracted entropy.
+            cross-entropy to the uniform policy: unbounded, and minimal for the uniform policy.
+        entropy_penalty: the entropy term is added to the loss instead of subtracted, so entropy
+            is penalised. With ``cross_entropy``, adding is correct.
         entropy_total: the entropy is summed over all episodes so far, instead of averaged over
-            this one. The sum of earlier episodes is a constant, which no gradient reaches, so
-            only this episode's is computed here.
+            this one. The sum over earlier episodes has no gradient, so only the sum over this
+            episode is computed here.
         bootstrap_after_fall: the return is completed with V(s_T) even where the episode
             terminated and nothing follows.
     """
@@ -60,10 +60,10 @@ class Defects(NamedTuple):
 
 
 CORRECTED = Defects()
-"""None of them."""
+"""No defects."""
 
 AS_PRINTED = Defects(*[True] * len(Defects._fields))
-"""All of them at once: the loop as the article prints it."""
+"""All defects: the loop as the article prints it."""
 
 
 def article(
@@ -76,19 +76,19 @@ def article(
     entropy_coef: Scalar = 0.001,
     defects: Defects = CORRECTED,
 ) -> Algorithm:
-    """The article's loop as an algorithm, each step of which is one episode and one update.
+    """The article's loop as an algorithm; each step is one episode and one update.
 
-    The printed run is 3000 steps of it on ``make_env("CartPole-v1", max_steps_in_episode=200)``,
-    the article's CartPole-v0.
+    The printed run is 3000 steps on ``make_env("CartPole-v1", max_steps_in_episode=200)``, the
+    article's CartPole-v0.
 
     Args:
-        env: the environment; its time limit decides how much is computed for an episode.
+        env: the environment; every episode is computed up to its time limit.
         network: by default :func:`a2c_jax.article_network`.
         optimizer: by default Adam at 3e-4.
-        discount: as in :func:`a2c_jax.actor_critic`, as are the coefficients and the errors.
+        discount: as in :func:`a2c_jax.actor_critic`; so are the coefficients and the errors.
         value_coef: weight of the critic's loss.
         entropy_coef: weight of the entropy.
-        defects: what to leave uncorrected; :data:`AS_PRINTED` is all of it.
+        defects: defects to reproduce; :data:`AS_PRINTED` has all of them.
 
     Source: the article, "Implementing A2C", ``def a2c(env)``.
     """
@@ -111,14 +111,14 @@ def article(
     algorithm = learner(agent, collector._replace(collect=collect), loss, optimizer)
 
     def init(key: Key) -> LearnerState:
-        # No environment continues between two episodes, so the updates have its stream.
+        # No environment continues into another episode, so its stream is used for the updates.
         return algorithm.init(key)._replace(key=stream(key, Stream.ENVIRONMENTS))
 
     return algorithm._replace(init=init)
 
 
 def falls_as_time_limits(rollout: Rollout) -> Rollout:
-    """The same rollout, in which a fall looks like a time limit, whose future is worth V."""
+    """Marks every fall as a time limit, after which the return is completed with a value."""
     transitions = rollout.transitions
     return rollout._replace(
         transitions=transitions._replace(

@@ -1,7 +1,7 @@
 """The learner: one ``init`` and one ``step`` for every method.
 
-An update collects a rollout, unrolls the agent over it, takes the gradient of the loss and lets the
-optimizer descend; then the agent's running statistics, if it has any, observe the rollout.
+An update collects a rollout, unrolls the agent over it, and updates the parameters with the
+gradient of the loss. Then it updates the agent's running statistics, if any, with the rollout.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -36,13 +36,13 @@ class LearnerState(NamedTuple):
     """Everything that continues from one update to the next.
 
     Attributes:
-        agent: what has been learned: parameters, and moments if there are any.
+        agent: parameters, and moments if there are any.
         opt_state: state of the optimizer.
         actors: the environments, see :class:`a2c_jax.types.Actors`.
-        episodes: the episodes under way.
+        episodes: the unfinished episodes.
         key: one key for the whole run; it never changes.
-        update: number of updates done; the randomness of an update is
-            ``fold_in(key, update)``, so a run that is cut in two gives the same numbers.
+        update: number of updates done. The key of an update is ``fold_in(key, update)``, so an
+            interrupted and resumed run gives the same numbers.
     """
 
     agent: AgentState
@@ -59,19 +59,19 @@ class LearnerState(NamedTuple):
 
 
 class OptimizerInitFn(Protocol):
-    """Starts the optimizer: its state."""
+    """Returns the initial state of the optimizer."""
 
     def __call__(self, state: AgentState, /) -> Any: ...
 
 
 class ActingFn(Protocol):
-    """The state that acts in the next rollout: the agent's, or the copies that workers hold."""
+    """Returns the state to act with in the next rollout: the agent's, or the workers' copies."""
 
     def __call__(self, state: AgentState, opt_state: Any, /) -> AgentState: ...
 
 
 class DescendFn(Protocol):
-    """Descends on a rollout: the agent's and the optimizer's next state, and what to report."""
+    """Trains on a rollout; returns the agent's and the optimizer's next state, and metrics."""
 
     def __call__(
         self,
@@ -85,7 +85,7 @@ class DescendFn(Protocol):
 
 
 class Descent(NamedTuple):
-    """How the gradient of a rollout changes the parameters; each field's type says what it does."""
+    """Updates parameters with the gradient of a rollout; the types of the fields document them."""
 
     init: OptimizerInitFn
     acting: ActingFn
@@ -93,7 +93,7 @@ class Descent(NamedTuple):
 
 
 class DescentFn(Protocol):
-    """Makes a descent of an agent, its loss and an optimizer."""
+    """Makes a descent from an agent, its loss and an optimizer."""
 
     def __call__(
         self, agent: Agent, loss: Loss, optimizer: optax.GradientTransformation, /
@@ -130,14 +130,14 @@ def learner(
     optimizer: optax.GradientTransformation,
     descent: DescentFn = synchronous,
 ) -> Algorithm:
-    """An algorithm of an agent, a collector, a loss and an optimizer.
+    """Makes an algorithm from an agent, a collector, a loss and an optimizer.
 
     Args:
-        agent: what is trained.
+        agent: the agent to train.
         collector: gathers a rollout for each update.
         loss: ``loss(unrolled, rollout) -> (loss, terms)``; see :func:`a2c_jax.combined_loss`.
         optimizer: any optax transformation.
-        descent: how gradients are applied; one at a time by default.
+        descent: how gradients are applied; by default one for each update.
     """
     descent_init, acting, descend = descent(agent, loss, optimizer)
 
@@ -190,6 +190,6 @@ def apply_gradient(
     opt_state: optax.OptState,
     params: Params,
 ) -> tuple[Params, optax.OptState]:
-    """One step of the optimizer: ``(params, opt_state)`` after it."""
+    """Takes one step of the optimizer; returns ``(params, opt_state)`` after it."""
     updates, opt_state = optimizer.update(grads, opt_state, params)
     return optax.apply_updates(params, updates), opt_state

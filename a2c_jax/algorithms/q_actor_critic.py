@@ -46,10 +46,10 @@ def q_actor_critic(
 ) -> Algorithm:
     """Q actor-critic: the policy gradient is weighted by Q(s, a), which TD(0) learns.
 
-    The loss is that of every method, :func:`a2c_jax.combined_loss`, with the values of actions,
+    The loss is :func:`a2c_jax.combined_loss`, as for every method, with the values of actions:
     ``vₜ = Q(sₜ, aₜ)`` and ``v'ₜ = Q(s'ₜ, a'ₜ)``. The bootstrap is the value of the action that is
-    really taken next, drawn before the update. With one environment and one step, SGD and
-    ``value_coef=0.5`` this is the article's online algorithm, whose α_θ and α_w are the rates of
+    actually taken next, which is drawn before the update. With one environment, one step, SGD and
+    ``value_coef=0.5`` this is the article's online algorithm; its α_θ and α_w are the rates of
     ``"policy"`` and ``"value"`` in ``optax.partition``.
 
     The other arguments, and the errors, are those of :func:`a2c_jax.actor_critic`.
@@ -59,7 +59,7 @@ def q_actor_critic(
         network: policy and action values, such as :func:`a2c_jax.mlp_q_actor_critic`.
         optimizer: any optax transformation.
         expected: bootstrap from the expectation over the policy, ``Σ_a π(a|s'ₜ) Q(s'ₜ, a)``,
-            instead of one action: the same mean, less variance (expected SARSA).
+            instead of one action. It has the same mean and less variance (expected SARSA).
 
     Source: the article, "Algorithm 1 Q Actor Critic"; van Seijen et al. (2009) for expected.
     """
@@ -74,8 +74,8 @@ def q_actor_critic(
 def action_values(network: Network, num_actions: int, *, expected: bool = False) -> Agent:
     """An agent whose values are Q(s, a) of the actions taken.
 
-    It unrolls rollouts whose ``memory`` holds the next actions, as :func:`sarsa_rollouts` makes
-    them; with ``expected`` the next values are expectations over the policy.
+    It unrolls rollouts of :func:`sarsa_rollouts`, whose ``memory`` holds the next actions. With
+    ``expected`` the next values are expectations over the policy.
     """
 
     def critic(network: Network, params: Params, rollout: Rollout) -> tuple[jax.Array, jax.Array]:
@@ -94,12 +94,12 @@ def action_values(network: Network, num_actions: int, *, expected: bool = False)
 def sarsa_rollouts(
     env: Environment, agent: Agent, num_envs: int, num_steps: int, num_resets: int | None = None
 ) -> Collector:
-    """Rollouts in which every step also draws the action that follows it.
+    """Collects rollouts in which every step also draws the next action.
 
-    Each step takes the action that the one before it drew, ``a <- a'``; the last one is left to
-    be taken in the next rollout, and is the actors' ``memory``, ``[N]``. The rollout's ``memory``
-    is a' of every true successor, ``[T, N]``: where an episode continues, the action of the next
-    row; where one was truncated, an action that is never taken.
+    Each step takes the action that the previous step drew, ``a <- a'``. The last action drawn is
+    taken in the next rollout; it is the ``memory`` of the actors, ``[N]``. The ``memory`` of the
+    rollout is a' of every true successor, ``[T, N]``: where an episode continues, the action of
+    the next row; where one was truncated, an action that is never taken.
 
     Arguments and errors are those of :func:`a2c_jax.rollouts`.
 
@@ -142,5 +142,5 @@ def sarsa_rollouts(
 
 
 def of_action(action_values: jax.Array, actions: jax.Array) -> jax.Array:
-    """The value of the action taken: ``[..., A]`` and ``[...]`` to ``[...]``."""
+    """Selects the values of actions ``[...]`` from those of all actions, ``[..., A]``."""
     return jnp.take_along_axis(action_values, actions[..., None], axis=-1)[..., 0]

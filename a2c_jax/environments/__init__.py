@@ -14,15 +14,15 @@ def make_env(name: str, **env_params: Any) -> Environment:
     Args:
         name: a gymnax name, such as ``"CartPole-v1"``.
         **env_params: fields of the environment's parameters to change, such as
-            ``max_steps_in_episode=200``, the article's CartPole-v0.
+            ``max_steps_in_episode=200`` for the article's CartPole-v0.
 
     Raises:
         ValueError: if there is no environment or parameter of that name, if the observation is
-            not one array, if no action space of this library is like its own, or if the time
-            limit is not at least one step.
+            not one array, if the action space is not supported, or if the time limit is below
+            one step.
     """
-    # Imported when it is used: importing gymnax takes seconds and starts JAX's back end, after
-    # which settings such as jax_num_cpu_devices can no longer be made.
+    # Imported here, since importing gymnax takes seconds and starts JAX's back end, after which
+    # settings such as jax_num_cpu_devices can no longer be changed.
     from a2c_jax.environments.gymnax import make_gymnax
 
     return make_gymnax(name, env_params)

@@ -18,10 +18,10 @@ _MAX_INT32 = 2**31 - 1  # environments count their steps in int32
 
 
 def make_gymnax(name: str, env_params: dict[str, Any]) -> Environment:
-    """Makes the environment of a name; see :func:`a2c_jax.make_env`.
+    """Makes an environment by name; see :func:`a2c_jax.make_env`.
 
-    gymnax's own ``step`` resets by itself and returns the next episode's first observation.
-    This one is made of ``step_env``, ``reset_env`` and ``is_truncated``, which do not.
+    At the end of an episode, gymnax's own ``step`` resets and returns the next episode's first
+    observation. ``step_env``, ``reset_env`` and ``is_truncated``, which are used here, do not.
     """
     gym_env, params = _make(name, env_params)
     limit = checks.positive_int("max_steps_in_episode", params.max_steps_in_episode)
@@ -64,7 +64,7 @@ def _make(name: str, env_params: dict[str, Any]) -> tuple[Any, Any]:
     except OSError as error:  # MNISTBandit-bsuite downloads its data
         raise ValueError(
             f"{name} could not be made ({error}); choose another environment, or make its data "
-            "reachable."
+            "available."
         ) from error
     fields = [field.name for field in dataclasses.fields(params)]
     for field in env_params:
@@ -98,6 +98,6 @@ def _observation(name: str, gym_env: Any, params: Any) -> jax.ShapeDtypeStruct:
 
 
 def _strongly_typed(tree: Any) -> Any:
-    # Some reset states hold Python numbers; left weakly typed, they would differ from the
-    # state that a step returns, and a scan refuses a carry whose type changes.
+    # Some reset states hold Python numbers. Weakly typed, they would differ from the states that
+    # a step returns, and a scan refuses a carry whose type changes.
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), tree)

@@ -1,13 +1,13 @@
-"""Runs on disk, and all that the command line does, as plain functions.
+"""Runs on disk, and everything that the command line does, as functions.
 
 >>> from a2c_jax import experiment
 >>> config = experiment.configure(num_seeds=4, total_steps=10_000, learning_rate=1e-3)
 >>> config.settings.learning_rate
 0.001
 
-``run = experiment.train_run(config)`` trains it into a folder under ``runs/``, and
+``run = experiment.train_run(config)`` trains a run and writes it to a folder under ``runs/``.
 :func:`resume_run`, :func:`load_run`, :func:`evaluate_run`, :func:`plot_runs` and
-:func:`record_run` take it from there. :func:`sweep` trains at many settings at once.
+:func:`record_run` continue from the folder. :func:`sweep` trains at many settings at once.
 """
 
 from a2c_jax.experiment.comparison.compare import (

@@ -1,20 +1,20 @@
-"""The two kinds of errors that a user can mend."""
+"""The two kinds of errors that a user can fix."""
 
 import contextlib
 from collections.abc import Iterator
 
 
 class BadInput(ValueError):  # noqa: N818
-    """One sentence that names the argument, its value and the remedy; nothing was written."""
+    """Bad input; the message names the argument, its value and the remedy. Nothing was written."""
 
 
 class WriteError(OSError):
-    """A file could not be written; the message says which, and what is safe."""
+    """A file could not be written; the message says which, and what has been saved."""
 
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Marks every ValueError of a check as :class:`BadInput`."""
+    """Converts every ValueError of a check to :class:`BadInput`."""
     try:
         yield
     except ValueError as error:
@@ -23,10 +23,10 @@ def refusals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def written(what: str) -> Iterator[None]:
-    """Names what could not be written.
+    """Converts every OSError to an error that names what could not be written.
 
     Raises:
-        WriteError: instead of another OSError.
+        WriteError: in place of an OSError.
     """
     try:
         yield

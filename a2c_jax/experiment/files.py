@@ -1,4 +1,4 @@
-"""Folders that one process at a time writes, and files that are complete or absent."""
+"""Folders to which one process at a time writes, and files that are complete or absent."""
 
 import contextlib
 import datetime
@@ -27,13 +27,13 @@ def open_folder(
 
     Args:
         out: the folder; by default a new one, ``runs/<name>`` or ``runs/<kind>-<time>``.
-        shared: whether it may hold other files; those that are written again are replaced.
-        kind: what a new one that has no name is called, with the time.
-        name: what a new one is called.
+        shared: whether the folder may hold other files; files of the same names are replaced.
+        kind: first part of the default name of a new folder.
+        name: name of a new folder.
 
     Raises:
-        BadInput: if the folder holds files and is not shared, if another process is at work
-            in it, or if it cannot be written to.
+        BadInput: if the folder holds files and is not shared, if another process has locked
+            it, or if it cannot be written to.
     """
     if name is not None and out is not None:
         raise BadInput(
@@ -41,7 +41,7 @@ def open_folder(
             "not both."
         )
     folder, made = _new_folder(kind, name) if out is None else _make_folder(Path(out))
-    if not shared and not (folder / LOCK).exists():  # no lock goes into a folder of others
+    if not shared and not (folder / LOCK).exists():  # leave no lock in a folder with other files
         _check_empty(folder)
     with locked(folder, "out"):
         try:
@@ -53,13 +53,13 @@ def open_folder(
 
 
 def _make_folder(folder: Path, exist_ok: bool = True) -> tuple[Path, list[Path]]:
-    """Makes a folder, and those above it; returns it, and those that were not there, it first."""
+    """Makes a folder and its parents; returns the folder, and all new folders, deepest first."""
     made = [path for path in (folder, *folder.parents) if not os.path.isdir(path)]
     try:
         folder.mkdir(parents=True, exist_ok=exist_ok)
     except (FileExistsError, NotADirectoryError) as error:
         raise BadInput(
-            f"out is {str(folder)!r}, which is a file or in one; give a folder."
+            f"out is {str(folder)!r}, which is a file or inside one; give a folder."
         ) from error
     except OSError as error:
         raise _not_writable("out", folder, error) from error
@@ -83,10 +83,10 @@ def _not_writable(argument: str, folder: Path, error: OSError) -> BadInput:
 
 @contextlib.contextmanager
 def locked(folder: Path, argument: str) -> Iterator[None]:
-    """Locks a folder against other processes; the system unlocks it if this one dies.
+    """Locks a folder against other processes; the system unlocks it if this process dies.
 
     Args:
-        folder: it must be there.
+        folder: an existing folder.
         argument: the argument that named it, for error messages.
 
     Raises:
@@ -109,10 +109,10 @@ def locked(folder: Path, argument: str) -> Iterator[None]:
 
 
 def checked_file_name(argument: str, name: str) -> str:
-    """Returns a name that stays in the folder it belongs to.
+    """Returns a name, after checking that it is a plain file name.
 
     Raises:
-        BadInput: if it is empty, hidden, or leads elsewhere.
+        BadInput: if it is empty, hidden, or leads to another folder.
     """
     if not name or name.startswith(".") or any(sign in name for sign in "/\\\0:"):
         raise BadInput(
@@ -123,7 +123,7 @@ def checked_file_name(argument: str, name: str) -> str:
 
 
 def remove_files(folder: Path, names: Iterable[str]) -> None:
-    """Removes files and folders by their names, where they are there."""
+    """Removes files and folders by their names, if they exist."""
     for path in (folder / name for name in names):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -136,17 +136,17 @@ def _holds_something(folder: Path) -> bool:
 
 
 def _is_part(path: Path) -> bool:
-    """Whether a file is the rest of a write that was killed."""
+    """Whether a file was left by a write that was killed."""
     return path.name.startswith(".") and path.name.endswith(".part")
 
 
 def _remove_if_empty(folder: Path, made: list[Path]) -> None:
     if not made or _holds_something(folder):
         return
-    for path in folder.iterdir():  # the lock, and parts of files
+    for path in folder.iterdir():  # the lock, and incomplete files
         path.unlink(missing_ok=True)
     for path in made:
-        with contextlib.suppress(OSError):  # somebody else has put something there
+        with contextlib.suppress(OSError):  # another process has written to it
             path.rmdir()
 
 
@@ -155,7 +155,7 @@ def _new_folder(kind: str, name: str | None) -> tuple[Path, list[Path]]:
         return _make_folder(Path("runs") / checked_file_name("name", name))
     first = f"{kind}-{datetime.datetime.now().strftime('%Y%m%d-%H%M%S')}"
     names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
-    # Not only the name of none that is there: another process may be looking for one too.
+    # A free name may be taken before the folder is made, if another process chooses it too.
     free = (Path("runs") / name for name in names if not (Path("runs") / name).exists())
     return next(made for folder in free if (made := _make_new(folder)) is not None)
 
@@ -164,13 +164,13 @@ def _make_new(folder: Path) -> tuple[Path, list[Path]] | None:
     try:
         return _make_folder(folder, exist_ok=False)
     except BadInput:
-        if folder.exists():  # since just now
+        if folder.exists():  # another process has just made it
             return None
         raise
 
 
 def json_writer(content: Mapping[str, Any]) -> Writer:
-    """Writes content as JSON, which holds neither NaN nor infinity."""
+    """Makes a writer of content as JSON, without NaN and infinity."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     return lambda file: file.write(text.encode())
 
@@ -179,27 +179,27 @@ def read_json(path: Path, argument: str) -> dict[str, Any]:
     """Reads what :func:`json_writer` has written.
 
     Raises:
-        BadInput: if the file is missing, cut short, or no JSON object.
+        BadInput: if the file is missing, cut short, or not a JSON object.
     """
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise BadInput(
-            f"{argument} is {str(path)!r}, which cannot be read ({error.strerror}); give a file "
-            "that is there."
+            f"{argument} is {str(path)!r}, which cannot be read ({error.strerror}); give an "
+            "existing file."
         ) from error
     except (ValueError, RecursionError) as error:
         raise BadInput(
-            f"{argument} is {str(path)!r}, which is damaged or no JSON ({error}); give a "
-            "whole file."
+            f"{argument} is {str(path)!r}, which is damaged or not JSON ({error}); give a "
+            "complete file."
         ) from error
     if not isinstance(content, dict):
-        raise BadInput(f"{argument} is {str(path)!r}, which is no JSON object; give one that is.")
+        raise BadInput(f"{argument} is {str(path)!r}, which is not a JSON object; give one.")
     return content
 
 
 def write_together(folder: Path, files: Mapping[str, Writer]) -> None:
-    """Writes all files or none: under temporary names, then renamed; makes the folder."""
+    """Writes all files or none, by renaming temporary files; makes the folder."""
     staged: dict[str, Path] = {}
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -63,17 +63,17 @@ def median_time(median: float | None) -> str:
 
 
 def text_table(rows: Sequence[Sequence[str]], no_wrap: bool = False, **options: Any) -> Table:
-    """Rows, the first of them a header, as a table for a terminal."""
+    """A table for a terminal, from rows of which the first is a header."""
     table = Table(**options)
     for column, name in enumerate(rows[0]):
         table.add_column(name, justify="right" if column else "left", no_wrap=no_wrap)
     for row in rows[1:]:
-        table.add_row(*map(Text, row))  # text is no markup: a name may have brackets
+        table.add_row(*map(Text, row))  # not markup: a name may have brackets
     return table
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows, the first of them a header, as a table in Markdown."""
+    """A table in Markdown, from rows of which the first is a header."""
     lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -1,4 +1,4 @@
-"""The commands: each parses its flags, calls public functions, and prints; returns an exit code."""
+"""Commands, which parse flags, call public functions, print, and return an exit code."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -116,7 +116,7 @@ def sweep_settings(flags: Sequence[str]) -> int:
             paths = write_sweep(folder, result)
     console.print(sweep_table(result))
     print_files(console, paths)
-    # The best was chosen by these seeds: only others show how good it is.
+    # The best settings were chosen with these seeds: only held-out seeds show how good they are.
     fresh = max(result.job.seeds) + 1
     best = folder / "best.json"
     _print_line(console, f"Train the best with: a2c-jax train --config {best} --seed {fresh}")
@@ -140,7 +140,7 @@ def compare_methods(flags: Sequence[str]) -> int:
         if not result.summaries:
             raise Interrupted(interrupted())
         with written("comparison"):
-            # What was trained is written before the gradients are measured.
+            # Training results are written before the gradients are measured.
             write_comparison(folder, config, jobs, result)
             if config.gradient_episodes and result.finished and not interrupted():
                 console.print("Measuring the variance of the gradients")
@@ -165,11 +165,11 @@ def print_files(console: Console, paths: Sequence[Path]) -> None:
 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "train": (train, "train many seeds and write a run folder, or resume one"),
-    "join": (join, "make one run of several that differ in their seeds"),
+    "join": (join, "join runs of different seeds into one"),
     "evaluate": (evaluate, "play episodes with the policies of a run"),
     "plot": (plot, "draw runs over each other, with statistics of their differences"),
     "replay": (replay, "write a page that plays episodes of a run"),
-    "sweep": (sweep_settings, "train at many settings times seeds in one program"),
+    "sweep": (sweep_settings, "train many seeds at many settings in one program"),
     "compare": (compare_methods, "train several methods at equal environment steps"),
 }
-"""The function of each command, and its purpose in a line."""
+"""The function of each command, and its description in one line."""

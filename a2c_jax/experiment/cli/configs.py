@@ -11,13 +11,13 @@ from a2c_jax.experiment.config.config import MethodName, SettingsT, TaskConfig
 
 @dataclasses.dataclass(frozen=True)
 class SweepConfig(TaskConfig[SettingsT], Generic[SettingsT]):
-    """Trains many seeds at many settings in one program; a table, a heat map, the best settings.
+    """Trains seeds at many settings in one program; writes a table, a heat map, the best settings.
 
     Attributes:
-        over: what is swept, a text for each setting: NAME=VALUE,VALUE,… or a range
-            NAME=LOW:HIGH:NUMBER, or NAME=LOW:HIGH:NUMBER:log; with --draws a range to draw from,
+        over: the settings to sweep over, each as NAME=VALUE,VALUE,… or as a range,
+            NAME=LOW:HIGH:NUMBER or NAME=LOW:HIGH:NUMBER:log. With --draws, a range is
             NAME=LOW:HIGH or NAME=LOW:HIGH:log.
-        draws: try so many random draws, of the seed, instead of every combination.
+        draws: number of random draws, seeded by the first seed, in place of every combination.
         algorithm: the method; by default the preset's own.
         config: a JSON file to start from instead of a preset.
         batch_size: runs that one call of the program trains on a device.
@@ -35,9 +35,9 @@ class JoinConfig:
     """Joins runs that differ only in their seeds into a new run of all of them.
 
     Attributes:
-        runs: the runs' folders; the joined run has their seeds in this order.
-        name: of the new run folder under runs/; by default environment and time.
-        out: the run folder, wherever it is.
+        runs: the runs' folders; the runs are joined in the order of their first seeds.
+        name: name of the new run folder under runs/; by default environment and time.
+        out: path of the run folder, in place of a name.
     """
 
     runs: Positional[tuple[Path, ...]]
@@ -51,9 +51,9 @@ class EvaluateConfig:
 
     Attributes:
         run: the run's folder.
-        num_episodes: of each seed.
-        sampled: sample the actions; by default the most probable one is taken.
-        seed: of the episodes.
+        num_episodes: number of episodes of each seed.
+        sampled: sample actions from the policy; by default, take the most probable ones.
+        seed: seed of the episodes.
         out: a folder for evaluation.json and evaluation.npz; by default the run's.
     """
 
@@ -70,9 +70,9 @@ class PlotConfig:
 
     Attributes:
         runs: the runs' folders.
-        format: of the pictures.
+        format: file format of the pictures.
         out: a folder for the pictures and statistics.json; by default plots/ in the run's folder,
-            and runs/plots-<time> for several.
+            or runs/plots-<time> for several runs.
     """
 
     runs: Positional[tuple[Path, ...]]
@@ -86,10 +86,10 @@ class ReplayConfig:
 
     Attributes:
         run: the run's folder.
-        seeds: which of its seeds; by default the first eight.
-        num_episodes: of each.
-        sampled: sample the actions; by default the most probable one is taken.
-        seed: of the episodes.
+        seeds: seeds of the run; by default the first eight.
+        num_episodes: number of episodes of each seed.
+        sampled: sample actions from the policy; by default, take the most probable ones.
+        seed: seed of the episodes.
         out: a folder for replay.html; by default the run's.
     """
 

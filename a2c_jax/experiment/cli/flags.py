@@ -27,8 +27,8 @@ from a2c_jax.presets import Preset
 def parse_train(flags: Sequence[str]) -> TrainConfig:
     """Reads the flags of ``train``.
 
-    The preset and the algorithm give the defaults of the others, or a configuration file does,
-    or the run that is to be resumed.
+    The defaults are those of the preset and the algorithm, of a configuration file, or of the run
+    to resume.
 
     Raises:
         BadInput: if there is no such preset, algorithm, file or run.
@@ -83,7 +83,7 @@ def _starting_from(names: dict[str, str | None]) -> TrainConfig:
         if names[name] is not None:
             raise ValueError(
                 f"{name} is {names[name]!r}, but config {names['config']!r} is given too, which "
-                f"says it or leaves it to the environment; leave --{name} out, or change the file."
+                f"sets it or leaves it to the environment; leave --{name} out, or change the file."
             )
     path = Path(names["config"])
     return dataclasses.replace(read_config(path, env=names["env"]), config=path)
@@ -107,14 +107,14 @@ def parse_compare(flags: Sequence[str]) -> tuple[CompareConfig, dict[str, Preset
         own = dataclasses.replace(default, settings=with_method(default.settings, name))
         config_of_method, left = _parse_known(CompareConfig, "compare", flags, own)
         suited[name] = config_of_method.settings
-        unknown.append(set(itertools.pairwise(["", *left])))  # each value with the flag it is of
-    if unknown and set.intersection(*unknown):  # a flag of no method: the parser says which
+        unknown.append(set(itertools.pairwise(["", *left])))  # each value with its flag
+    if unknown and set.intersection(*unknown):  # no method has the flag: the parser names it
         parse(CompareConfig, "compare", flags, default)
     return config, suited
 
 
 def parse(kind: Any, command: str, flags: Sequence[str], default: Any = None) -> Any:
-    """Reads flags into a dataclass of a kind, where a default may say what is not given.
+    """Reads flags into a dataclass; ``default`` has the values of flags that are not given.
 
     Raises:
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
@@ -123,7 +123,7 @@ def parse(kind: Any, command: str, flags: Sequence[str], default: Any = None) ->
 
 
 def _parse_known(kind: Any, command: str, flags: Sequence[str], default: Any) -> tuple[Any, Any]:
-    """As :func:`parse`, and the flags that are not of this kind."""
+    """As :func:`parse`, but returns unknown flags too instead of refusing them."""
     return tyro.cli(kind, return_unknown_args=True, **_parser(command, flags, default))
 
 
@@ -137,9 +137,9 @@ def _parser(command: str, flags: Sequence[str], default: Any) -> dict[str, Any]:
 
 
 def given(flags: Sequence[str], *names: str) -> dict[str, str | None]:
-    """What some flags are, before the others can be read; None where one is not given."""
+    """Reads some flags before the others can be parsed; None for a flag that is not given."""
     parser = argparse.ArgumentParser("a2c-jax", add_help=False, allow_abbrev=False)
     for name in names:
-        # As tyro does, with underscores too.
+        # Like tyro, accept underscores too.
         parser.add_argument(name, "--" + name[2:].replace("-", "_"), default=None)
     return vars(parser.parse_known_args(flags)[0])

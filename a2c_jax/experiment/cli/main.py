@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         if command not in COMMANDS:
-            raise BadInput(f"There is no command {command!r}; there are: {', '.join(COMMANDS)}.")
+            raise BadInput(f"There is no command {command!r}; choose from: {', '.join(COMMANDS)}.")
         prepare_jax()
         return COMMANDS[command][0](flags)
     except (BadInput, WriteError) as error:

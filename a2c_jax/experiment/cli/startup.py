@@ -1,6 +1,6 @@
-"""What the command line sets before JAX starts, on behalf of a process of its own.
+"""Settings that the command line makes in its own process before JAX starts.
 
-A library must not decide any of it. Settings made by other means take precedence.
+A library must not make them. Settings made by other means take precedence.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import jaxlib
 _config: Any = jax.config  # older versions do not declare its names to type checkers
 _FLAG = "xla_backend_extra_options"
 _LOOPS = f"--{_FLAG}=xla_cpu_small_while_loop_byte_threshold=65536"
-_KNOWN = ((0, 10), (0, 11))  # versions of jaxlib in which it was measured
+_KNOWN = ((0, 10), (0, 11))  # versions of jaxlib with which the flag was measured
 _CACHE_BYTES = 2**30
 
 
@@ -36,8 +36,8 @@ def prepare_jax() -> None:
 def load_later(*names: str) -> None:
     """Defers loading modules until one of their names is used.
 
-    gymnax imports seaborn and pyplot for pictures that we never draw, and they take three quarters
-    of the two seconds that importing it takes.
+    Importing gymnax takes two seconds. Three quarters of them are seaborn and pyplot, which it
+    uses only for pictures that this package never draws.
     """
     for name in names:
         parent, _, child = name.rpartition(".")
@@ -56,8 +56,8 @@ class _LoadedLater(ModuleType):
     # Not importlib's LazyLoader, whose modules load as soon as a second module imports them.
 
     def __getattr__(self, name: str) -> Any:
-        """Called for names that are not there: it loads the module, once."""
-        with _LOADING:  # another thread waits; this one may come again, from within the module
+        """Loads the module, once; Python calls it for missing names."""
+        with _LOADING:  # other threads wait; this one may call it again, from within the module
             if isinstance(self, _LoadedLater):
                 if "__loading__" in vars(self):
                     raise AttributeError(f"module {self.__name__!r} has no attribute {name!r} yet")
@@ -78,7 +78,7 @@ class _LoadedLater(ModuleType):
 
 
 def use_all_cores() -> None:
-    """Makes each core of a CPU a device, so that seeds train in parallel, unless it is set."""
+    """Makes each CPU core a device, so that seeds train in parallel, unless their number is set."""
     if "JAX_NUM_CPU_DEVICES" in os.environ or "device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
@@ -87,24 +87,26 @@ def use_all_cores() -> None:
 
 
 def use_one_kernel_loops() -> None:
-    """Lets XLA's CPU back end make one kernel of a small loop, such as a rollout.
+    """Lets XLA's CPU back end compile a small loop, such as a rollout, into one kernel.
 
-    Calling the kernels of its steps takes longer than running them: a rollout of 16 steps of 8
-    CartPoles takes a third of the time so, and training with the article's network 0.8.
+    Calling the kernels of single steps takes longer than running them. One kernel reduces the time
+    of a rollout of 16 steps of 8 CartPoles to a third, and of training with the article's network
+    to 0.8.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     version = tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
     is_file = flags and not flags.lstrip().startswith("-")
-    # XLA ends the process if it does not know a flag.
+    # XLA ends the process on an unknown flag.
     if _FLAG not in flags and not is_file and version in _KNOWN:
         os.environ["XLA_FLAGS"] = f"{flags} {_LOOPS}".strip()
 
 
 def keep_compiled_programs() -> None:
-    """Keeps compiled programs on disk, so that a run like an earlier one begins at once.
+    """Caches compiled programs on disk, so that a run like an earlier one begins at once.
 
-    Where this user's caches are, a gigabyte at most, unless ``JAX_COMPILATION_CACHE_DIR`` or other
-    variables of JAX say otherwise; ``JAX_ENABLE_COMPILATION_CACHE=false`` turns it off.
+    By default the cache is among the user's caches, with at most a gigabyte; environment variables
+    such as ``JAX_COMPILATION_CACHE_DIR`` override this. ``JAX_ENABLE_COMPILATION_CACHE=false``
+    disables the cache.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or _config.jax_compilation_cache_dir:
         return
@@ -126,7 +128,7 @@ def _set_unless_configured(name: str, value: float) -> None:
 def _started() -> bool:
     before = _config.jax_num_cpu_devices
     try:
-        # Refused once JAX has started, if it is a change.
+        # Once JAX has started, it refuses a change.
         jax.config.update("jax_num_cpu_devices", 2 if before == 1 else 1)
     except RuntimeError:
         return True

@@ -2,10 +2,10 @@
 
 A2C trains a few seeds. At each stage the policy is fixed, a critic of states and one of actions
 are fitted to it on equally many steps, and the gradients of all methods are computed from the same
-whole episodes: see :mod:`a2c_jax.diagnostics`. The reference is REINFORCE. How gradients are
-applied does not matter, so A3C has the variance of A2C; nor does the normalisation of advantages.
-Where most episodes reach the time limit, a critic that looks beyond it can have more variance than
-REINFORCE, whose returns end there.
+whole episodes: see :mod:`a2c_jax.diagnostics`. The reference is REINFORCE. A3C has the variance of
+A2C, since it only applies gradients differently. Advantages are not normalised. Where most episodes
+reach the time limit, a critic that looks beyond it can have more variance than REINFORCE, whose
+returns end there.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from a2c_jax.train import run
 from a2c_jax.types import AgentState, Algorithm, Environment, Key, Params
 
 STAGES = (0.005, 0.02, 0.05)
-"""Fractions of the training run. Returns of a policy that always reaches the limit do not vary."""
+"""Fractions of the training run. Returns no longer vary once every episode reaches the limit."""
 
 SEEDS = 4
 _CRITIC_UPDATES, _CRITIC_ENVS, _CRITIC_STEPS, _CRITIC_RATE = 4_000, 8, 16, 3e-3
@@ -62,7 +62,7 @@ def measure_stages(
 ) -> tuple[StageNoise, ...]:
     """Measures the methods' gradients along an A2C run with the preset, over a number of episodes.
 
-    The settings of each method are by name; their ``num_steps`` decide where it bootstraps.
+    ``settings`` are those of each method by name; ``num_steps`` decides where it bootstraps.
     ``should_stop`` is called before each stage; once it returns true, the finished stages are
     returned.
     """

@@ -1,1 +1,1 @@
-"""Configurations: what a run is configured with, as flags and as JSON."""
+"""Configurations of runs, as flags and as JSON."""

@@ -33,33 +33,33 @@ FREE = "may change when a run is resumed"
 
 
 def marked(kind: type, mark: str) -> set[str]:
-    """The fields of a configuration whose declaration carries a mark."""
+    """The fields of a configuration whose annotation has a mark."""
     hints = get_type_hints(kind, include_extras=True)
     return {name for name, hint in hints.items() if mark in getattr(hint, "__metadata__", ())}
 
 
 def saved_fields(kind: type) -> list[str]:
-    """The fields that ``config.json`` holds by their names."""
+    """The fields that ``config.json`` holds under their own names."""
     unsaved = {"settings"} | marked(kind, UNSAVED)
     return [field.name for field in dataclasses.fields(kind) if field.name not in unsaved]
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskConfig(Generic[SettingsT]):
-    """What training, sweeping and comparing have in common.
+    """The fields that training, sweeping and comparing share.
 
     Attributes:
-        settings: single settings of the preset, to be changed.
-        preset: the settings to start from; they are the defaults of the flags below, as
-            --preset NAME --help shows. By default the one that was found for the environment, if
-            there is one and the algorithm is its own, and general for all else.
+        settings: settings that replace those of the preset.
+        preset: the settings to start from, which are the defaults of the flags below; list them
+            with --preset NAME --help. By default the preset tuned on the environment, if there
+            is one and it uses the algorithm, and otherwise general.
         env: name of a gymnax environment; by default the preset's.
-        max_episode_steps: time limit in steps; by default the environment's own, and the
-            article's 200 for its loop.
-        num_seeds: how many seeds, counting up from the first.
+        max_episode_steps: time limit in steps; by default the environment's own, or 200 for the
+            article's loop.
+        num_seeds: number of seeds, counting up from the first.
         seed: the first seed.
-        name: of the new folder under runs/; by default environment, kind and time.
-        out: the folder, wherever it is; it must be empty or new.
+        name: name of the new folder under runs/; by default environment, kind and time.
+        out: path of the folder, in place of a name; it must be empty or new.
     """
 
     settings: SettingsT = presets.default  # type: ignore[assignment]
@@ -72,7 +72,7 @@ class TaskConfig(Generic[SettingsT]):
     out: Annotated[Path | None, UNSAVED] = None
 
     def with_settings(self: ConfigT, settings: Any) -> ConfigT:
-        """The same with other settings."""
+        """The same configuration with other settings."""
         return dataclasses.replace(self, settings=settings)
 
 
@@ -82,20 +82,20 @@ class TrainConfig(TaskConfig[SettingsT], Generic[SettingsT]):
 
     Attributes:
         algorithm: the method; by default the preset's own.
-        seeds: exactly these seeds, instead of a first one and a number.
+        seeds: the list of seeds, in place of num_seeds and seed.
         batch_size: seeds that one call of the program trains on a device; by default 8 on a
             CPU, and elsewhere all of a device's seeds.
-        evaluate_every: updates after which the greedy policy is evaluated, again and again, and
-            at the end; by default never. Training does not depend on it.
-        evaluate_episodes: of each seed in such an evaluation.
-        checkpoint_every: chunks, of a few seconds at most, after which a checkpoint is saved;
-            one is always saved at the end.
-        tensorboard: log to TensorBoard's format too, into the run folder.
-        wandb: log to Weights & Biases too.
+        evaluate_every: number of updates between evaluations of the greedy policy, with one more
+            at the end; by default there are none. Training does not depend on them.
+        evaluate_episodes: episodes of each seed in an evaluation.
+        checkpoint_every: number of chunks, of a few seconds at most, between checkpoints; one
+            is always saved at the end.
+        tensorboard: also log in TensorBoard's format, into the run folder.
+        wandb: also log to Weights & Biases.
         config: a JSON file to start from instead of a preset, such as a run's config.json or a
             sweep's best.json.
-        resume: the folder of a run to resume; total_steps (num_episodes) may be raised, and
-            every other setting is the run's.
+        resume: the folder of a run to resume, with its settings; total_steps (num_episodes) may
+            be raised.
     """
 
     algorithm: MethodName | None = None
@@ -110,10 +110,10 @@ class TrainConfig(TaskConfig[SettingsT], Generic[SettingsT]):
     resume: Annotated[Path | None, UNSAVED, FREE] = None
 
 
-_NO_BASELINE = {"normalize_advantages": False}  # the mean that is subtracted is one
+_NO_BASELINE = {"normalize_advantages": False}  # subtracting the mean is a baseline
 
-# Without a value to complete it, a return is cut where the rollout ends: rollouts as long as an
-# episode leave most of them whole.
+# These methods do not complete a return with a value where the rollout ends. If rollouts are as
+# long as an episode, most returns are complete.
 _LONG_ROLLOUTS = {"num_envs": 2, "num_steps": 500}
 
 SUITED: dict[str, dict[str, Any]] = {
@@ -124,19 +124,19 @@ SUITED: dict[str, dict[str, Any]] = {
         "learning_rate": 5e-3,
         "final_learning_rate": 0.0,
         **_NO_BASELINE,
-        # Q is near 1 / (1 - discount) for every action: only an entropy bonus of that size keeps
-        # the policy from becoming certain before the critic ranks actions.
+        # Q is near 1 / (1 - discount) for every action: with a smaller entropy bonus, the policy
+        # becomes deterministic before the critic ranks actions.
         "entropy_coef": 1.0,
     },
 }
-"""Settings that suit a method on CartPole-v1, in place of the preset's."""
+"""Settings that suit a method on CartPole-v1; they replace the preset's."""
 
 
 def starting_preset(env: str | None, algorithm: str | None) -> PresetName:
-    """The preset for an environment and a method where none is named.
+    """The default preset for an environment and a method.
 
-    That is the one that was found for the environment (``default`` for CartPole-v1), if the method
-    is its own, and ``general`` for all else.
+    It is the preset tuned on the environment (``default`` for CartPole-v1), if there is one and it
+    uses the method, and otherwise ``general``.
     """
     env = env or TrainConfig.env
     found = next((name for name, task in FOUND_ON.items() if task == env), None)
@@ -146,10 +146,10 @@ def starting_preset(env: str | None, algorithm: str | None) -> PresetName:
 
 
 def default_config(preset: str, algorithm: str | None) -> TrainConfig:
-    """The configuration that a preset and a method start from.
+    """The default configuration of a preset and a method.
 
     Raises:
-        ValueError: if there is no preset or method of that name, or the two exclude each other.
+        ValueError: if there is no preset or method of that name, or they exclude each other.
     """
     settings = PRESETS[checked_name("preset", preset, PRESETS)]
     if isinstance(settings, ArticlePreset):
@@ -166,10 +166,10 @@ def default_config(preset: str, algorithm: str | None) -> TrainConfig:
 
 
 def with_method(settings: Preset, algorithm: str) -> Preset:
-    """The settings with a method of that name, and with what suits it.
+    """The settings with another method, and with the settings that suit it.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is no method of that name.
     """
     method = METHODS[checked_name("algorithm", algorithm, METHODS)]
     return dataclasses.replace(settings, method=method, **SUITED.get(algorithm, {}))
@@ -181,7 +181,7 @@ def configure(
     """The configuration of a preset and a method, with changes.
 
     Args:
-        preset: its name; by default as :func:`starting_preset` says.
+        preset: the preset's name; by default that of :func:`starting_preset`.
         algorithm: the method's name; by default the preset's own.
         **changes: fields of :class:`TrainConfig`, or of its settings.
 

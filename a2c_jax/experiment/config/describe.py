@@ -17,7 +17,7 @@ _PACKAGES = ("a2c_jax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "num
 
 
 def describe_settings(settings: Preset | ArticlePreset) -> dict[str, Any]:
-    """Every setting; functions and methods by their names, no limit as None."""
+    """Every setting as JSON: functions and methods by name, an infinite limit as None."""
     fields = as_dict(settings)
     if isinstance(settings, ArticlePreset):
         return {**fields, "defects": settings.defects._asdict()}

@@ -25,12 +25,12 @@ _MADE_BY_NAME = ("network", "q_network", "optimizer", "method")
 
 
 def read_config(path: Path, argument: str = "config", env: str | None = None) -> TrainConfig:
-    """Reads a configuration; the preset completes it.
+    """Reads a configuration; settings that are missing are those of the preset.
 
     Args:
         path: a JSON file, such as the ``config.json`` of a run.
         argument: the argument that named the file, for error messages.
-        env: environment to train on in place of the file's.
+        env: environment that decides the preset if the file names no preset.
 
     Raises:
         ValueError: one sentence, if it is missing, damaged, of another format, or holds an
@@ -50,7 +50,7 @@ def _to_config(content: dict[str, Any], env: str | None) -> TrainConfig:
     saved = saved_fields(TrainConfig)
     for key in content:
         checked_name("setting", key, (*saved, "settings", "format", "about"))
-    names = {"preset": str | None, "algorithm": str | None}  # unknown ones get a better sentence
+    names = {"preset": str | None, "algorithm": str | None}  # checked below, with better messages
     kinds = get_type_hints(TrainConfig) | names
     values = {key: _typed(key, content[key], kinds[key]) for key in saved if key in content}
     algorithm = values.pop("algorithm", None)
@@ -70,8 +70,8 @@ def _to_settings(
         if key in _MADE_BY_NAME:
             if value != known[key]:
                 raise ValueError(
-                    f"{key} is {value!r}, where the preset has {known[key]!r}; resume it from "
-                    "Python with the settings that made it."
+                    f"{key} is {value!r}, but the preset has {known[key]!r}; resume or load the "
+                    "run from Python with the settings that made it."
                 )
         elif key == "defects":
             switches = _typed(key, value, dict[str, bool])
@@ -84,7 +84,7 @@ def _to_settings(
 
 
 def _typed(key: str, value: Any, kind: Any) -> Any:
-    """Returns a value of JSON as a type, or raises ValueError."""
+    """Converts a value of JSON to a type, or raises ValueError."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

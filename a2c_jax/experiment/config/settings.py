@@ -1,4 +1,4 @@
-"""The settings of a preset and of its method, as one flat table of names."""
+"""The settings of a preset and of its method, as one flat table."""
 
 import dataclasses
 from typing import Any, TypeVar, get_type_hints
@@ -10,7 +10,7 @@ SettingsT = TypeVar("SettingsT", bound=Preset | ArticlePreset)
 
 
 def as_dict(settings: Preset | ArticlePreset) -> dict[str, Any]:
-    """Every setting by its name, those of the method included; the method itself is not one."""
+    """Every setting by name, including the method's own settings but not the method itself."""
     values = {**vars(settings), **vars(_method(settings))}
     return {name: value for name, value in values.items() if name != "method"}
 
@@ -21,9 +21,9 @@ def setting_types(settings: Preset | ArticlePreset) -> dict[str, Any]:
 
 
 def replace(settings: SettingsT, **changes: Any) -> SettingsT:
-    """The settings with changes, of which some may be the method's own.
+    """As ``dataclasses.replace``, but changes may include the method's own settings.
 
-    As ``dataclasses.replace`` for the others; a new ``method`` is applied first.
+    A new ``method`` is applied before its settings.
 
     Raises:
         TypeError: if there is no setting of that name.

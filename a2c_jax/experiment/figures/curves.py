@@ -71,8 +71,9 @@ def draw_methods(
 def draw_episodes(file: BinaryIO, values: np.ndarray, *, title: str, label: str) -> None:
     """Draws the article's figure of rewards or lengths ``[S, E]`` against episodes, as a PNG.
 
-    One seed is drawn as in the article: each episode, and the mean of the last ten. Of several
-    seeds, each one's mean of the last ten is a thin line, and their interquartile mean a thick one.
+    One seed is drawn as in the article: each episode, and the mean of the last ten. For several
+    seeds, a thin line shows each one's mean of the last ten, and a thick one their interquartile
+    mean.
     """
     axes = new_axes()
     episodes, smooth = np.arange(1, values.shape[1] + 1), rolling_mean(values)
@@ -103,7 +104,7 @@ def save(
 ) -> None:
     """Writes the figure of :func:`new_axes`, with a legend below; equal figures have equal bytes.
 
-    A line whose label is the title has no entry in the legend, of which ``heading`` is the title.
+    ``heading`` is the title of the legend. A line whose label is the title has no entry in it.
     """
     import matplotlib as mpl
 
@@ -155,7 +156,7 @@ def band_alpha(among: int) -> float:
 
 
 def draw_seeds(axes: Axes, x: np.ndarray, values: np.ndarray, label: str) -> None:
-    """Draws a thin line for each seed ``[S, P]`` and, of several, their interquartile mean."""
+    """Draws a thin line for each seed ``[S, P]`` and, for several, their interquartile mean."""
     many = len(values) > _MANY_SEEDS
     style: dict[str, Any] = {"color": BLUE, "linewidth": 0.7}
     marker = "." if len(x) == 1 else None  # a line of one point would be invisible
@@ -169,7 +170,7 @@ def draw_seeds(axes: Axes, x: np.ndarray, values: np.ndarray, label: str) -> Non
 def draw_pooled(
     axes: Axes, x: np.ndarray, values: np.ndarray, label: str, index: int, among: int
 ) -> None:
-    """Draws the interquartile mean of ``[S, P]`` and, of more than one seed, its 95 % band.
+    """Draws the interquartile mean of ``[S, P]`` and, for several seeds, its 95 % band.
 
     Points where a seed has no value are omitted: a mean over the others would change as seeds
     come and go. The curve is number ``index`` ``among`` all curves of the figure.

@@ -163,7 +163,7 @@ def _draw_performance_profile(runs: Sequence[PlotRun], threshold: float | None, 
 def _draw_steps(
     axes: Axes, runs: Sequence[PlotRun], index: int, x: np.ndarray, curve: Profile, label: str
 ) -> None:
-    """Draws a step function and, of up to four runs of several seeds, its band."""
+    """Draws a step function and, for up to four runs of several seeds each, its band."""
     from matplotlib.ticker import PercentFormatter
 
     style, alpha = curves.line_style(index), 0.8 * curves.band_alpha(len(runs))

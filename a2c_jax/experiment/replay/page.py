@@ -18,7 +18,7 @@ _MOST_COMPONENTS = 8
 _STEPS_PER_SECOND = 30  # of environments without a clock
 
 # CartPole's geometry in gymnax and Gymnasium, where `length` is half the pole's length.
-_POSITION_LIMIT, _POLE_LENGTH = 2.4, 1.0  # metres, of the cart's centre, and in all
+_POSITION_LIMIT, _POLE_LENGTH = 2.4, 1.0  # metres: of the cart's centre; of the whole pole
 _ANGLE_LIMIT = math.radians(12.0)
 _CARTPOLE = {
     "drawing": {
@@ -39,7 +39,7 @@ _CARTPOLE = {
 
 
 def replay_page(recording: Recording, *, title: str, note: str = "") -> str:
-    """A page with charts of policy and value and a drawing of CartPole, which loads nothing.
+    """A page with charts of policy and value and a drawing of CartPole; it loads no other files.
 
     ``#seed=3&episode=0&step=120`` after its address opens it at that step. The title and the note
     below it are plain text.

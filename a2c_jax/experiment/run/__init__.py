@@ -1,1 +1,1 @@
-"""A run: one configuration, trained into one folder, and everything that reads it."""
+"""Runs on disk: how to train, save, resume, load, join, evaluate and plot them."""

@@ -1,7 +1,7 @@
 """Checkpoints: named arrays and their description, saved by Orbax and verified when read.
 
-Orbax writes a checkpoint under a temporary name and then renames it: it is complete or absent.
-It holds no checksums that cover every array; ours do.
+Orbax writes a checkpoint under a temporary name and then renames it, so it is complete or absent.
+Its checksums do not cover every array; the checksums of this module do.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ class Checkpoint(NamedTuple):
     """The content of a checkpoint.
 
     Attributes:
-        arrays: by name.
+        arrays: the arrays by name.
         about: their description, as JSON.
     """
 
@@ -38,15 +38,15 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
 
     Args:
         folder: of the checkpoints.
-        number: of updates, by which checkpoints are in order.
-        checkpoint: what to save.
+        number: number of updates, by which checkpoints are ordered.
+        checkpoint: the checkpoint to save.
 
     Raises:
         OSError: if it could not be written; older ones are kept.
     """
     import orbax.checkpoint as ocp  # slow to import, and not needed by all commands
 
-    # Orbax saves no empty arrays; their shapes say all there is to say.
+    # Orbax does not save empty arrays; their types and shapes are enough.
     full = {name: array for name, array in checkpoint.arrays.items() if array.size}
     seal = {
         "number": number,
@@ -68,14 +68,14 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
                 ),
             )
         _flush(_place(folder, number))
-    except Exception as error:  # Orbax and TensorStore pass the system's errors on as others
+    except Exception as error:  # Orbax and TensorStore raise system errors as other types
         raise _as_os_error(error) from error
     for old in saved(folder)[:-KEPT]:
         shutil.rmtree(_place(folder, old), ignore_errors=True)
 
 
 def saved(folder: Path) -> list[int]:
-    """The numbers of the checkpoints in a folder, in order; unfinished saves are none."""
+    """The numbers of the checkpoints in a folder, in order, without unfinished saves."""
     if not folder.is_dir():
         return []
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
@@ -85,7 +85,7 @@ def load(folder: Path, number: int) -> Checkpoint:
     """Loads a checkpoint and verifies every array.
 
     Raises:
-        ValueError: what is wrong with it, in a few words.
+        ValueError: if it is damaged; the message says what is wrong, in a few words.
     """
     import orbax.checkpoint as ocp
 
@@ -102,10 +102,10 @@ def load(folder: Path, number: int) -> Checkpoint:
         about, checksums = seal["about"], seal["checksums"]
         for name, (dtype, *shape) in seal["empty"].items():
             arrays[name] = np.zeros(shape, dtype)
-    except Exception as error:  # a damaged file can bring forth any
+    except Exception as error:  # a damaged file can cause any error
         raise ValueError(f"it is damaged or cut short ({_first_line(error)})") from error
     if not is_whole:
-        raise ValueError("it is damaged: the checksum of its description is another")
+        raise ValueError("it is damaged: the checksum of its description does not match")
     if seal["number"] != number:
         raise ValueError(f"it is checkpoint {seal['number']} under another name")
     if arrays.keys() != checksums.keys():
@@ -113,7 +113,7 @@ def load(folder: Path, number: int) -> Checkpoint:
         raise ValueError(f"it is damaged: {missing[0]} is missing")
     for name, array in arrays.items():
         if _checksum(array) != checksums[name]:
-            raise ValueError(f"it is damaged: the checksum of {name} is another")
+            raise ValueError(f"it is damaged: the checksum of {name} does not match")
     return Checkpoint(arrays, about)
 
 
@@ -129,7 +129,7 @@ def remove_unfinished(folder: Path) -> None:
 def _checkpointer() -> Iterator[Any]:
     import orbax.checkpoint as ocp
 
-    # OCDBT merges files that it finds by a pattern: [ ] in a path would lose the arrays.
+    # OCDBT finds the files to merge by a pattern: with [ ] in the path, it loses the arrays.
     state = ocp.PyTreeCheckpointHandler(use_ocdbt=False)
     handler = ocp.CompositeCheckpointHandler(state=state, seal=ocp.JsonCheckpointHandler())
     log = logging.getLogger("absl")
@@ -142,7 +142,7 @@ def _checkpointer() -> Iterator[Any]:
 
 
 def _is_no_merge(record: logging.LogRecord) -> bool:
-    return "Skipping merge of OCDBT" not in record.getMessage()  # as intended
+    return "Skipping merge of OCDBT" not in record.getMessage()  # OCDBT is off on purpose
 
 
 def _place(folder: Path, number: int) -> Path:
@@ -158,7 +158,7 @@ def _checksum_of_json(content: dict[str, Any]) -> int:
 
 
 def _flush(folder: Path) -> None:
-    # A rename may reach the disk before what was renamed; after a power cut it would be empty.
+    # A rename may reach the disk before the renamed files; after a power cut they would be empty.
     for parent, _, names in os.walk(folder):
         for name in names:
             with open(os.path.join(parent, name), "rb") as file:

@@ -21,26 +21,26 @@ from a2c_jax.parallel import (
 from a2c_jax.train import run
 from a2c_jax.types import Algorithm, Metrics
 
-# A first guess at the environment steps that a device takes in a second, for networks no
-# larger than the default's; larger ones are slower in proportion to a seed's state.
+# A first estimate of a device's environment steps per second, for networks no larger than the
+# default's. Larger networks are slower in proportion to the size of a seed's state.
 _STEPS_A_SECOND = {"cpu": 600_000}
 _STEPS_A_SECOND_ELSEWHERE = 50_000_000
 _STATE_BYTES = 80_000
 
-_LONG, _GOOD = 3.0, 1.5  # seconds: a chunk that is too long, and one that is not
-_COMPILES = 1.0  # a shorter one has to be compiled: only if that does not take longer
-_SHORTEST_CALL = 0.01  # seconds: below, calling a program takes longer than running it
+_LONG, _GOOD = 3.0, 1.5  # seconds: chunks that take longer than the first are cut to the second
+_COMPILES = 1.0  # chunks that take less than this times the time of compiling are not cut
+_SHORTEST_CALL = 0.01  # seconds; for shorter calls, the call takes longer than the work
 
 
 class Outcome(NamedTuple):
     """The result of training so far.
 
     Attributes:
-        state: of every seed, in groups as they were trained; see
+        state: state of every seed, in the groups in which they are trained; see
             :func:`a2c_jax.parallel.join_groups`.
-        metrics: in NumPy arrays, ``[S, updates done]``.
-        compile_seconds: tracing and compiling.
-        train_seconds: running what was compiled.
+        metrics: NumPy arrays ``[S, updates done]``.
+        compile_seconds: time of tracing and compiling.
+        train_seconds: time of running compiled programs.
     """
 
     state: list[Group]
@@ -66,22 +66,22 @@ def train_in_chunks(
     on_chunk: Callable[[Outcome], None] = lambda outcome: None,
     should_stop: Callable[[], object] = lambda: False,
 ) -> Outcome:
-    """Trains every seed, in chunks whose results are those of one program, bit for bit.
+    """Trains every seed in chunks; the results are those of a single program, bit for bit.
 
     Args:
-        algorithm: what to train.
-        starts: what its ``init`` takes: keys, ``[S]``.
-        num_updates: of each seed, in all.
+        algorithm: the algorithm to train.
+        starts: arguments of its ``init``, such as keys, ``[S]``.
+        num_updates: total number of updates of each seed.
         layout: of the seeds; see :func:`a2c_jax.parallel.seed_layout`.
-        earlier: the result to continue from; by default training starts.
-        chunk_updates: updates of a chunk; by default a second or two's worth, shortened
-            when a chunk has taken longer.
+        earlier: the result to continue from; by default training starts anew.
+        chunk_updates: updates of a chunk; by default a second or two's worth, fewer after a
+            chunk that took longer.
         pause_every: end chunks at the multiples of this number of updates, at least 2.
         on_chunk: called after compiling (with no updates done) and after every chunk.
-        should_stop: asked before every chunk; training ends when it answers true.
+        should_stop: called before every chunk; training ends when it returns true.
 
     Raises:
-        BadInput: if memory does not hold the compiled program.
+        BadInput: if the compiled program does not fit into memory.
     """
     seed = jax.eval_shape(algorithm.init, jax.tree.map(lambda leaf: leaf[0], starts))
     group = abstract_group(seed, layout)
@@ -111,7 +111,7 @@ def train_in_chunks(
             programs[now] = compile_chunk(algorithm, now, layout, group)
             compiling = time.perf_counter() - start
             outcome = outcome._replace(compile_seconds=outcome.compile_seconds + compiling)
-            if len(programs) == 1:  # later, what is free lacks what training itself has taken
+            if len(programs) == 1:  # later, training itself takes part of the memory
                 check_program(programs[now], layout)
                 on_chunk(outcome)
             if should_stop():
@@ -128,14 +128,14 @@ def train_in_chunks(
 def _begin_compiling(
     algorithm: Algorithm, starts: Any, num_updates: int, layout: SeedLayout, group: Any
 ) -> tuple[Outcome, Any]:
-    """The states before the first update, and the first chunk's program.
+    """Computes the initial states, and compiles the first chunk.
 
-    They compile in parallel, which saves a second and a half before the first update.
+    The two programs compile in parallel, which saves a second and a half.
     """
     start = time.perf_counter()
     groups = split_groups(starts, layout)
     with ThreadPoolExecutor(max_workers=1) as other:
-        # Traced here: settings of JAX may hold in one thread only.
+        # Traced in this thread: settings of JAX may hold in one thread only.
         lowered = over_seeds(algorithm.init, layout).lower(groups[0])
         compiled = other.submit(lowered.compile)
         program = compile_chunk(algorithm, num_updates, layout, group)
@@ -149,9 +149,9 @@ def _begin_compiling(
 def chunk_length(
     num_updates: int, algorithm: Algorithm, layout: SeedLayout, state_bytes: int
 ) -> int:
-    """A guess at the updates that take about a second, preferably dividing ``num_updates``.
+    """Estimates how many updates take about a second; preferably a divisor of ``num_updates``.
 
-    A last chunk of another length would have to be compiled for itself.
+    A last chunk of another length would need a program of its own.
     """
     rate = _steps_a_second(layout, state_bytes) * len(layout.devices)
     longest = max(
@@ -166,9 +166,9 @@ def chunk_length(
 
 
 def next_pause(done: int, num_updates: int, pause_every: int | None) -> int:
-    """The update at which the next pause is: at a multiple, or at the end.
+    """The update of the next pause: a multiple of ``pause_every``, or the end.
 
-    Never a single update from here or from the end: `run` may round that differently.
+    At least two updates from ``done`` and from the end: `run` may round a single one differently.
     """
     if pause_every is None:
         return num_updates
@@ -187,7 +187,7 @@ def _steps_a_second(layout: SeedLayout, state_bytes: int) -> float:
 
 
 def _next_length(length: int, remaining: int) -> int:
-    # Never leaves a single update for the last chunk: `run` may round that differently.
+    # Never leaves a single update for the last chunk: `run` may round it differently.
     return remaining if remaining <= length + 1 else length
 
 
@@ -196,20 +196,20 @@ def _bytes(seed: Any) -> int:
 
 
 def compile_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Any) -> Any:
-    """Compiles so many updates of a group of seeds.
+    """Compiles a chunk of updates of a group of seeds.
 
     Args:
-        algorithm: what to train.
-        num_updates: of the chunk.
+        algorithm: the algorithm to train.
+        num_updates: number of updates of the chunk.
         layout: of the seeds.
-        group: of their states, as arrays or as shapes.
+        group: the states of the group, as arrays or as shapes.
     """
     chunk = over_seeds(lambda state: run(algorithm, state, num_updates), layout)
     return chunk.lower(group).compile()
 
 
 def _room(metrics: Metrics, num_updates: int) -> Metrics:
-    """Arrays for the metrics of the whole run, filled so far as it has come."""
+    """Allocates arrays for the metrics of the whole run, and copies the metrics so far."""
 
     def enlarge(field: Any) -> Any:
         whole = np.empty((field.shape[0], max(num_updates, field.shape[1])), np.float32)

@@ -12,17 +12,17 @@ from a2c_jax.experiment.run.folder import Run, load_run
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.parallel import split_groups
 
-_BEHIND_TRAINING = 1 << 31  # evaluations during training are numbered by updates, fewer than that
+_BEHIND_TRAINING = 1 << 31  # evaluations during training have smaller numbers: those of updates
 
 
 class EvaluatedRun(NamedTuple):
-    """What S seeds of a run did in E episodes each.
+    """The result of evaluating S seeds of a run on E episodes each.
 
     Attributes:
-        run: it is of.
-        greedy: whether the most probable action was taken, or one sampled.
-        returns: undiscounted, ``[S, E]``.
-        lengths: in steps, ``[S, E]``.
+        run: the evaluated run.
+        greedy: whether actions were the most probable ones; otherwise they were sampled.
+        returns: undiscounted returns, ``[S, E]``.
+        lengths: lengths in steps, ``[S, E]``.
     """
 
     run: Run
@@ -38,9 +38,9 @@ def evaluate_run(
 
     Args:
         run: a run, or its folder.
-        num_episodes: of each seed.
-        greedy: the most probable action, else one sampled from the policy.
-        seed: of the episodes.
+        num_episodes: number of episodes of each seed.
+        greedy: take the most probable action if true, else one sampled from the policy.
+        seed: seed of the episodes.
 
     Raises:
         ValueError: if there is no such run, or a number is out of range.
@@ -54,7 +54,7 @@ def evaluate_run(
 
 
 def check_episodes(num_episodes: int, seed: int) -> None:
-    """Checks what says which episodes are played.
+    """Checks the number and the seed of episodes to play.
 
     Raises:
         ValueError: if a number is out of range.
@@ -65,7 +65,7 @@ def check_episodes(num_episodes: int, seed: int) -> None:
 
 
 def describe_evaluation(evaluated: EvaluatedRun) -> dict[str, Any]:
-    """Its figures: means of each seed, their interquartile mean and its 95 % interval."""
+    """Figures of an evaluation: each seed's mean, their interquartile mean and 95 % interval."""
     means = evaluated.returns.mean(axis=1, dtype=np.float64)
     interval = bootstrap_interval(means) if len(means) > 1 else None
     return {
@@ -87,7 +87,7 @@ def write_evaluation(folder: Path | str, evaluated: EvaluatedRun) -> list[Path]:
     """Writes ``evaluation.json`` and ``evaluation.npz`` into a folder; returns their paths.
 
     Raises:
-        OSError: if one could not be written; neither is then changed.
+        OSError: if a file could not be written; then neither has changed.
     """
     folder = Path(folder)
     arrays: dict[str, Any] = {

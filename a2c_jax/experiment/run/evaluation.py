@@ -18,9 +18,9 @@ class Evaluations(NamedTuple):
     """Results of the E evaluations during a training run.
 
     Attributes:
-        updates: after how many updates, int ``[E]``.
+        updates: number of updates done before each evaluation, int ``[E]``.
         returns: mean return of each seed's episodes, ``[S, E]``.
-        lengths: and their mean length, in steps, ``[S, E]``.
+        lengths: mean length of each seed's episodes in steps, ``[S, E]``.
     """
 
     updates: np.ndarray
@@ -29,13 +29,13 @@ class Evaluations(NamedTuple):
 
 
 def no_evaluations(num_seeds: int) -> Evaluations:
-    """None yet."""
+    """The result before the first evaluation."""
     nothing = np.zeros((num_seeds, 0), np.float32)
     return Evaluations(np.zeros(0, np.int64), nothing, nothing)
 
 
 class Evaluator:
-    """Evaluates whenever it is due, and keeps what it finds; compiles once."""
+    """Evaluates policies at regular intervals and stores the results; compiles once."""
 
     def __init__(
         self, job: Job, every: int | None, num_episodes: int, earlier: Evaluations
@@ -45,7 +45,7 @@ class Evaluator:
         self.found = earlier
 
     def after_chunk(self, outcome: Outcome) -> None:
-        """Evaluates after a multiple of so many updates, and at the end; once each."""
+        """Evaluates after every multiple of the interval and at the end, once each."""
         done = outcome.num_updates
         if self._program is None or done == 0 or done in self.found.updates:
             return
@@ -68,8 +68,8 @@ def evaluation_program(
 
     Args:
         job: gives environment, agent, seeds and their layout.
-        num_episodes: of each seed.
-        greedy: the most probable action, else one sampled from the policy.
+        num_episodes: number of episodes of each seed.
+        greedy: take the most probable action if true, else one sampled from the policy.
 
     Returns:
         ``evaluate(agent states in groups, number) -> EpisodeStats``, ``[S, num_episodes]``.

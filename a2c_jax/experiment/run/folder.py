@@ -3,7 +3,7 @@
 ``config.json``
     every setting, the seeds, versions and device; ``a2c-jax train --config`` reads it.
 ``checkpoints/``
-    the last two, named by updates done, and the metrics up to them; ``--resume`` reads them.
+    the last two, named by number of updates, and the metrics so far; ``--resume`` reads them.
 ``log.jsonl``
     a line for each chunk of a second or two.
 ``metrics.npz``
@@ -11,9 +11,9 @@
     ``episodes [U]`` instead of the steps for the article's loop. If the policy was evaluated
     during training, ``evaluation_updates [E]``, ``evaluation_returns`` and ``_lengths [S, E]``.
 ``summary.json``
-    what :func:`a2c_jax.experiment.statistics.learning.summarize` gives, and the timings.
+    the result of :func:`a2c_jax.experiment.statistics.learning.summarize`, and the timings.
 ``learning_curve.png``
-    the figure; ``rewards.png`` and ``lengths.png`` for the article's loop.
+    the figure; instead ``rewards.png`` and ``lengths.png`` for the article's loop.
 """
 
 import os
@@ -41,19 +41,19 @@ FILES = (
     CONFIG, LOG, "summary.json", "metrics.npz", "learning_curve.png", "rewards.png", "lengths.png",
     "tensorboard", "wandb", checkpoints.FOLDER,
 )  # fmt: skip
-"""All that training writes into a run folder."""
+"""Everything that training writes into a run folder."""
 
 
 class About(TypedDict, total=False):
-    """What ``config.json`` says about the training of a run.
+    """The entry ``about`` of ``config.json``, on the training of a run.
 
     Attributes:
-        versions: of the packages that started it.
-        device: that started it.
+        versions: versions of the packages that started the run.
+        device: device that started the run.
         seeds_in_a_call: seeds that one call of the program trains on a device.
-        lengths: the numbers of updates that it was to have, one after the other: a schedule
+        lengths: the total numbers of updates with which it was configured, in order; a schedule
             depends on them.
-        resumed: the updates done, the versions and the device each time that it was resumed.
+        resumed: for each time it was resumed, the updates done, the versions and the device.
         joined: the folders, seeds, versions and devices of the runs that it was joined from.
     """
 
@@ -72,9 +72,10 @@ class Run(NamedTuple):
         folder: where it is.
         config: its configuration.
         job: built from it: environment, network, algorithm, seeds.
-        metrics: of all updates so far, in NumPy, each ``[S, U]``.
-        evaluations: made during training.
-        state: the algorithm's, of every seed, ``[S, ...]``; ``state.params`` are the networks'.
+        metrics: metrics of all updates so far, NumPy arrays ``[S, U]``.
+        evaluations: evaluations during training.
+        state: the algorithm's state for every seed, ``[S, ...]``; ``state.params`` holds the
+            parameters of the networks.
         summary: the statistics and timings, as in ``summary.json``.
         signal: number of the signal that ended it early, or 0.
     """
@@ -99,11 +100,11 @@ def load_run(folder: Path | str, config: TrainConfig | None = None) -> Run:
 
     Args:
         folder: of the run.
-        config: its configuration; needed only if it has a network or an optimizer that no preset
-            has, which ``config.json`` cannot express.
+        config: its configuration; needed only for a network or an optimizer that no preset has,
+            which ``config.json`` cannot express.
 
     Raises:
-        ValueError: if there is no run, nothing of it has been saved, or that is damaged.
+        ValueError: if there is no run, it has no checkpoint, or it is damaged.
     """
     folder = Path(folder)
     config = config or read_run_config(folder, "run")
@@ -131,16 +132,16 @@ def read_run_config(folder: Path, argument: str) -> TrainConfig:
     Raises:
         ValueError: if there is no run, or its configuration is damaged or of another format.
     """
-    if not os.path.isfile(folder / CONFIG):  # False, too, where one may not look
+    if not os.path.isfile(folder / CONFIG):  # also False without permission
         raise ValueError(
             f"{argument} is {str(folder)!r}, which holds no run (no {CONFIG}); give the folder of "
-            "one."
+            "a run."
         )
     return read_config(folder / CONFIG, argument)
 
 
 def read_about(folder: Path, argument: str) -> About:
-    """Reads what ``config.json`` says about the training of a run.
+    """Reads the entry ``about`` of a run's ``config.json``.
 
     Raises:
         ValueError: if it is damaged.
@@ -165,13 +166,13 @@ def write_results(
         config: of the run.
         job: of the run.
         outcome: of training.
-        evaluations: made during training.
+        evaluations: evaluations during training.
 
     Returns:
         The summary.
 
     Raises:
-        OSError: if a file could not be written; none is then changed.
+        OSError: if a file could not be written; then none has changed.
     """
     summary = describe_outcome(job, outcome)
     arrays = _arrays(job, outcome, evaluations)

@@ -13,7 +13,7 @@ EXIT = 128  # a shell adds a signal's number to it: 130 after SIGINT, 143 after 
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was stopped before there was anything to keep."""
+    """Training was interrupted before there was anything to save."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -25,17 +25,17 @@ _NOTICE = b"\nFinishing this chunk, then stopping; a second signal stops at once
 
 @contextlib.contextmanager
 def deferred_interrupt(own_process: bool = False) -> Iterator[Callable[[], int]]:
-    """Defers the first SIGINT or SIGTERM: the caller asks for it.
+    """Defers the first SIGINT or SIGTERM until the caller asks for it.
 
-    A second one is handled as before; in a process of one's own it ends it at once, even in the
-    middle of a compiled program, during which Python handles no signals. Outside the main
-    thread, where it never does, nothing is changed.
+    A second signal is handled as usual. With ``own_process`` it ends the process at once, even
+    while a compiled program runs, during which Python handles no signals. Outside the main
+    thread, where Python never handles signals, nothing is changed.
 
     Args:
         own_process: whether a second signal may end the process.
 
     Yields:
-        A function that gives the number of the first signal, or 0 if there has been none.
+        A function that returns the number of the first signal, or 0 if there was none.
     """
     seen: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -62,7 +62,7 @@ def deferred_interrupt(own_process: bool = False) -> Iterator[Callable[[], int]]
 
 @contextlib.contextmanager
 def _watched() -> Iterator[None]:
-    """A thread that sees signals come in while the main thread is in a compiled program."""
+    """Starts a thread that receives signals while the main thread runs a compiled program."""
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
@@ -86,4 +86,4 @@ def _watch(receiver: socket.socket) -> None:
         if number_of_signals == 1:
             os.write(2, _NOTICE)
         else:
-            os._exit(EXIT + data[0])  # a save is complete or absent
+            os._exit(EXIT + data[0])  # safe during a save, which is complete or absent

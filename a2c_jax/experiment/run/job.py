@@ -17,12 +17,12 @@ from a2c_jax.types import Agent, Algorithm, Environment, Key
 
 
 class Job(NamedTuple):
-    """A validated configuration, with everything it takes to train.
+    """A validated configuration, with everything that training needs.
 
     Attributes:
-        unit: what progress is counted in: environment steps, or episodes for the article's
-            loop, whose updates take a different number of steps each.
-        per_update: of that unit, in each update of a seed.
+        unit: the unit of progress: environment steps, or episodes for the article's loop, whose
+            updates differ in their number of steps.
+        per_update: number of these units in each update of a seed.
         num_envs: environments that a seed steps in parallel.
     """
 
@@ -40,7 +40,7 @@ class Job(NamedTuple):
 
     @property
     def units_per_seed(self) -> int:
-        """Environment steps, or episodes, of each seed that are really run."""
+        """Environment steps, or episodes, that each seed actually runs."""
         return self.num_updates * self.per_update
 
 
@@ -80,7 +80,7 @@ def make_job(config: TrainConfig) -> Job:
 
 
 def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
-    """A configuration as ``config.json`` holds it, and under ``about`` what results from it."""
+    """The content of ``config.json``: a configuration and, under ``about``, derived values."""
     return {
         "format": FORMAT,
         **{name: getattr(config, name) for name in saved_fields(type(config))},
@@ -110,7 +110,7 @@ def resolve_env(name: str, max_episode_steps: int | None) -> Environment:
 
 
 def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The seeds themselves.
+    """The seeds of a configuration.
 
     Raises:
         ValueError: if there are none, or one is out of range or named twice.
@@ -149,6 +149,6 @@ def _notices(total_steps: int, num_updates: int, per_update: int) -> tuple[str, 
     if run == total_steps:
         return ()
     return (
-        f"total_steps={total_steps:,} is no multiple of the {per_update:,} steps of an update: "
+        f"total_steps={total_steps:,} is not a multiple of the {per_update:,} steps of an update: "
         f"{run:,} steps ({num_updates:,} updates) are run.",
     )

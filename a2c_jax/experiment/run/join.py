@@ -1,7 +1,7 @@
-"""Joins runs of different seeds into one: how several machines train one run.
+"""Joins runs of different seeds into one, so that several machines can train one run.
 
-Seeds are independent, so that any scheduler can train ranges of them into folders of their own.
-The joined run is, bit for bit, the run that a single process would have made of all the seeds.
+Seeds are independent, so any scheduler can train ranges of them in separate folders. The joined run
+equals, bit for bit, a run of all the seeds in a single process.
 """
 
 import dataclasses
@@ -39,17 +39,17 @@ from a2c_jax.types import Metrics
 def join_runs(
     folders: Sequence[Path | str], out: Path | str | None = None, name: str | None = None
 ) -> Run:
-    """Joins runs into a new one of all their seeds; the runs stay as they are.
+    """Joins runs into a new run of all their seeds; the runs do not change.
 
     Args:
-        folders: of the runs; the joined run has their seeds in the order of their first ones.
+        folders: of the runs, which are joined in the order of their first seeds.
         out: folder of the joined run; by default a new one under ``runs/``.
-        name: of that new folder.
+        name: name of that new folder.
 
     Raises:
         BadInput: if there are fewer than two runs, one cannot be loaded, they differ in a
             setting, their length or their batch size, or two of them have trained the same seed.
-        OSError: if the joined run could not be written; nothing is left of it.
+        OSError: if the joined run could not be written; its files are removed.
     """
     with refusals():
         runs = _load_all(folders)
@@ -91,7 +91,7 @@ def _joined_job(runs: Sequence[Run]) -> tuple[TrainConfig, Job]:
 
 def _write(folder: Path, config: TrainConfig, job: Job, runs: Sequence[Run]) -> Run:
     description = _describe(config, job, runs)
-    # As one group: states are saved and loaded without a device.
+    # In one group, so that the states are saved and loaded without a device.
     number = len(job.seeds)
     on_host = job._replace(layout=SeedLayout(number, number, job.layout.devices[:1]))
     outcome, evaluations = _outcome(runs), _evaluations(runs)
@@ -108,7 +108,7 @@ def _write(folder: Path, config: TrainConfig, job: Job, runs: Sequence[Run]) -> 
 
 
 def _describe(config: TrainConfig, job: Job, runs: Sequence[Run]) -> dict[str, Any]:
-    """The description of the joined run: trained where its runs were, the first for all."""
+    """The description of the joined run, with the versions and device of the first run."""
     description = describe_config(config, job)
     joined = []
     for run in runs:
@@ -122,7 +122,7 @@ def _describe(config: TrainConfig, job: Job, runs: Sequence[Run]) -> dict[str, A
 
 
 def _identity(run: Run) -> dict[str, Any]:
-    """What runs that are joined must share."""
+    """The properties in which joined runs must agree."""
     about = read_about(run.folder, "runs")
     identity = saving.identity_of(describe_config(run.config, run.job))
     del identity["seeds"]
@@ -139,7 +139,7 @@ def _outcome(runs: Sequence[Run]) -> Outcome:
     state = jax.tree.map(_concatenate, *(run.state for run in runs))
     number: Any = np.asarray([sum(len(run.job.seeds) for run in runs)])
     metrics = Metrics(*map(_concatenate, *(run.metrics for run in runs)))
-    # The runs may have been trained side by side: the longest is what a user has waited for.
+    # The runs may have been trained in parallel: a user has waited for the longest.
     compiling, training = (
         max(run.summary[name] for run in runs) for name in ("compile_seconds", "train_seconds")
     )

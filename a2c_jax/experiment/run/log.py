@@ -21,22 +21,22 @@ Figures = dict[str, float | None]
 
 
 class Logger(Protocol):
-    """Takes the figures of one chunk after another."""
+    """Logs the figures of one chunk after another."""
 
     def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
-        """Logs figures after so many environment steps, or episodes, of each seed."""
+        """Logs figures after a number of environment steps, or episodes, of each seed."""
 
     def close(self) -> None:
-        """Ends the log."""
+        """Closes the log."""
 
 
 def chunk_figures(job: Job, outcome: Outcome, evaluations: Evaluations, since: int) -> Figures:
-    """Means over all seeds and over the updates since an earlier one; None where there is none.
+    """Means over all seeds and over the updates after ``since``; None where there is none.
 
     Args:
-        job: says what an update is.
-        outcome: where training stands.
-        evaluations: the last one is included if it was made since.
+        job: gives the unit of progress.
+        outcome: the result of training so far.
+        evaluations: the last one is included if it was made after ``since``.
         since: the number of updates logged already.
     """
     chunk = jax.tree.map(lambda field: field[:, since:], outcome.metrics)
@@ -63,16 +63,16 @@ def _mean(total: Any, number: float) -> float | None:
 
 
 class JsonLines:
-    """One JSON object in a line for each chunk; part of the run, so that an error stops it."""
+    """Writes a JSON object in one line for each chunk; an error stops the run."""
 
     def __init__(self, path: Path, num_updates: int) -> None:
-        """Opens the log, and drops lines of updates that are going to be done again."""
+        """Opens the log, and drops lines of updates that will be repeated."""
         kept = "".join(json.dumps(line) + "\n" for line in read_log(path, num_updates))
         write_together(path.parent, {path.name: lambda file: file.write(kept.encode())})
         self._file = path.open("a")
 
     def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
-        """Writes a line, and hands it to the system at once."""
+        """Writes a line, and flushes it."""
         self._file.write(json.dumps(figures, allow_nan=False) + "\n")
         self._file.flush()
 
@@ -105,7 +105,7 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder / "tensorboard"))
 
     def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
-        """Writes every figure that there is."""
+        """Writes every figure that is not None."""
         for name, value in figures.items():
             if value is not None:
                 self._writer.add_scalar(name, value, steps)
@@ -117,7 +117,7 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run of Weights & Biases, named as the run's folder, in the project ``a2c_jax``."""
+    """Logs to Weights & Biases, as a run named like the folder, in the project ``a2c_jax``."""
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
         import wandb
@@ -127,7 +127,7 @@ class WeightsAndBiases:
         )
 
     def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
-        """Sends every figure that there is."""
+        """Sends every figure that is not None."""
         self._run.log({name: value for name, value in figures.items() if value is not None})
 
     def close(self) -> None:
@@ -151,14 +151,14 @@ class Guarded:
             self._try(lambda: logger.log(steps, figures))
 
     def close(self) -> None:
-        """Closes it."""
+        """Closes the logger, if it still works."""
         if (logger := self._logger) is not None:
             self._try(logger.close)
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # training must not stop for its log
+        except Exception as error:  # training must not stop because of a log
             self._logger = None
             missing = isinstance(error, ImportError) and self._extra
             remedy = f" (pip install -e '.[{self._extra}]')" if missing else ""
@@ -178,8 +178,8 @@ def open_loggers(
         config: of the run.
         folder: of the run.
         description: from :func:`describe_config`.
-        num_updates: done and saved already.
-        report: shows a sentence.
+        num_updates: number of updates saved already.
+        report: shows a message to the user.
 
     Raises:
         OSError: if the JSON lines cannot be written.

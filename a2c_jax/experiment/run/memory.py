@@ -15,7 +15,7 @@ _MARGIN = 1.15  # what an estimate omits: programs, buffers in flight, Python
 
 
 class MemoryEstimate(NamedTuple):
-    """Bytes that the seeds of a run take: where they are trained, and on the host."""
+    """Bytes that the seeds of a run take on the devices that train them, and on the host."""
 
     on_devices: int
     on_host: int
@@ -24,9 +24,9 @@ class MemoryEstimate(NamedTuple):
 def estimate_memory(job: Job) -> MemoryEstimate:
     """Estimates a run's memory from the shapes of its state; compiles nothing.
 
-    A state is there twice while a chunk runs, and twice more, on the host, while it is saved; or
-    once more in a run that was resumed. The metrics of all updates are kept on the host, and
-    statistics of them take three times as much. :func:`check_program` checks what the compiled
+    A state exists twice while a chunk runs. On the host it exists twice more while it is saved, or
+    once more in a resumed run. The metrics of all updates are kept on the host, and computing
+    statistics of them takes three times as much. :func:`check_program` checks what the compiled
     program needs in addition.
     """
     seed = jax.eval_shape(job.algorithm.init, jax.tree.map(lambda leaf: leaf[0], job.keys))
@@ -44,7 +44,7 @@ def check_memory(job: Job, num_settings: int = 1) -> None:
         num_settings: of a sweep.
 
     Raises:
-        ValueError: how many seeds there are, what they take, and how many would fit.
+        ValueError: if they do not fit; the message says how many seeds would.
     """
     need, num_seeds = estimate_memory(job), len(job.seeds) // num_settings
     host, device = free_on_host(), free_on_device(job.layout)
@@ -75,10 +75,10 @@ def _bytes(shapes: Any) -> int:
 
 
 def check_program(compiled: Any, layout: SeedLayout) -> None:
-    """Refuses to run a program that the free memory does not hold.
+    """Refuses to run a program that does not fit into the free memory.
 
     Raises:
-        BadInput: what it takes, and what makes it smaller.
+        BadInput: if it does not fit; the message says what makes it smaller.
     """
     need = program_bytes(compiled) * len(layout.devices)
     free = free_on_host() if layout.on_cpu else free_on_device(layout)

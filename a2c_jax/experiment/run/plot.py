@@ -37,17 +37,17 @@ def load_runs(folders: Sequence[Path | str]) -> dict[str, Run]:
     runs = {name: load_run(folder) for name, folder in zip(names, folders, strict=True)}
     units = {name: run.job.unit for name, run in runs.items()}
     if len(set(units.values())) > 1:
-        raise ValueError(f"runs is counted in different units, {units}; plot them apart.")
+        raise ValueError(f"runs is counted in different units, {units}; plot them separately.")
     return runs
 
 
 def plot_runs(
     runs: dict[str, Run], folder: Path | str, format: str = "png"
 ) -> tuple[list[Path], dict[str, Any]]:
-    """Draws runs over each other, and writes the statistics between them.
+    """Draws runs over each other, and writes statistics of their differences.
 
     Args:
-        runs: by the names in the legends.
+        runs: runs by their names in the legends.
         folder: where the pictures and ``statistics.json`` go; files of these names are replaced.
         format: "png" or "svg".
 
@@ -56,7 +56,7 @@ def plot_runs(
 
     Raises:
         ValueError: if the format is neither.
-        OSError: if a file could not be written; none is then changed.
+        OSError: if a file could not be written; then none has changed.
     """
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}; give one of {' and '.join(FORMATS)}.")
@@ -73,7 +73,7 @@ def plot_runs(
 
 
 def statistics_of(runs: dict[str, Run]) -> dict[str, Any]:
-    """The summary of each run, and for each pair how probably a seed of one beats the other's.
+    """Summaries of runs and, for each pair, the probability that one improves on the other.
 
     Only runs of the same environment and the same length are paired.
     """
@@ -99,7 +99,7 @@ def statistics_of(runs: dict[str, Run]) -> dict[str, Any]:
 
 
 def _task(run: Run) -> tuple[str, int, int]:
-    """What two runs must share for their returns to be compared: the environment and the time."""
+    """What runs must share for their returns to be compared: environment, time limit and length."""
     return run.job.env.name, run.job.env.max_episode_steps, int(run.position[-1])
 
 

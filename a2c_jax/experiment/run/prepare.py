@@ -29,7 +29,7 @@ class Prepared(NamedTuple):
         folder: of the run.
         description: for its ``config.json``.
         restored: the checkpoint that it resumes from; None for a new run.
-        notices: sentences for its user.
+        notices: messages to the user.
     """
 
     config: TrainConfig
@@ -53,7 +53,7 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
     check_run_settings(config)
     if jax.process_count() > 1:
         raise ValueError(
-            f"JAX runs over {jax.process_count()} processes here, and a run is written by one; "
+            f"JAX runs over {jax.process_count()} processes here, but a run has only one writer; "
             "train other seeds in each process, without jax.distributed.initialize(), and join "
             "the runs with a2c-jax join."
         )
@@ -67,7 +67,7 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
 
 
 def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitStack) -> Prepared:
-    read_run_config(folder, "resume")  # there is a run to lock
+    read_run_config(folder, "resume")  # raises if there is no run to lock
     stack.enter_context(locked(folder, "resume"))
     configured = read_run_config(folder, "resume")
     earlier = read_about(folder, "resume")
@@ -124,7 +124,7 @@ def check_same(config: TrainConfig, earlier: TrainConfig) -> None:
     """Refuses to resume with settings other than the run's; only its length may grow.
 
     Raises:
-        ValueError: which settings differ.
+        ValueError: if settings differ; the message names them.
     """
     free = {"settings"} | marked(TrainConfig, FREE)
     fixed = [field.name for field in dataclasses.fields(earlier) if field.name not in free]
@@ -145,22 +145,22 @@ def check_same(config: TrainConfig, earlier: TrainConfig) -> None:
 
 
 def check_length(config: TrainConfig, job: Job, done: int) -> None:
-    """Refuses a length shorter than what is done.
+    """Refuses a length below the number of updates done, or only one above it.
 
     Raises:
-        ValueError: what is done.
+        ValueError: if the length is refused; the message says what has been done.
     """
     if job.num_updates < done or job.num_updates == done + 1:
         name = length_setting(config.settings)
         raise ValueError(
-            f"{name} is {getattr(config.settings, name)}, and the run has done "
+            f"{name} is {getattr(config.settings, name)}, but the run has done "
             f"{done * job.per_update} {job.unit}; give at least {(done + 2) * job.per_update}, or "
             "leave it out."
         )
 
 
 def length_setting(settings: Preset | ArticlePreset) -> str:
-    """The setting that says how long a run is."""
+    """The name of the setting for the length of a run."""
     return "num_episodes" if isinstance(settings, ArticlePreset) else "total_steps"
 
 
@@ -184,8 +184,8 @@ def _resumed_notices(
         and presets.num_updates(settings) != presets.num_updates(configured.settings)
     ):
         notices.append(
-            "From here the learning rate falls as in a run of the new length; with a constant rate "
-            "the result would be that of an undisturbed run."
+            "From here the learning rate falls as in a run of the new length. Only with a constant "
+            "rate would the result be that of an uninterrupted run."
         )
     differing = [
         f"{key} {then.get(key)} then, {value} now"

@@ -16,18 +16,15 @@ from a2c_jax.experiment.statistics.learning import (
 )
 from a2c_jax.types import Metrics
 
-_LINE_EVERY = 10.0  # seconds, where there is no terminal for a bar
-_FIGURES_SHARE = 0.05  # of the time, at most, goes into figures of the run so far
+_LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+_FIGURES_SHARE = 0.05  # largest share of the time that computing figures may take
 
 
 class Reporter:
-    """Shows a bar on a terminal, and a line every ten seconds elsewhere.
-
-    The one class with a changing state in the project, because a bar on a screen is one.
-    """
+    """Shows a bar on a terminal, and a line every ten seconds elsewhere."""
 
     def __init__(self, console: Console, job: Job, num_updates: int = 0) -> None:
-        """Begins after so many updates, which have been shown before."""
+        """Begins after a number of updates, which are not shown again."""
         self._console = console
         self._job = job
         self._last_line = time.monotonic()
@@ -53,7 +50,7 @@ class Reporter:
         self._progress.stop()
 
     def report(self, outcome: Outcome) -> None:
-        """Shows where training stands; what ``on_chunk`` calls."""
+        """Shows the progress of training; to be called after every chunk."""
         if outcome.num_updates == self._begun:
             self._progress.reset(
                 self._task, completed=self._begun, steps=_steps(self._job, outcome), figures=""
@@ -88,7 +85,7 @@ class Reporter:
 def episode_lines(metrics: Metrics, first: int) -> list[str]:
     """The article's line for every tenth episode of a seed, from episode ``first`` on.
 
-    Its "total length" is one short in the article, where it is the last step's index.
+    In the article, the "total length" is too small by one: it is the index of the last step.
 
     Args:
         metrics: of the article's loop and of one seed, ``[1, U]``.
@@ -106,7 +103,7 @@ def episode_lines(metrics: Metrics, first: int) -> list[str]:
 
 
 def environment_steps(job: Job, outcome: Outcome) -> float:
-    """Environment steps that all seeds have taken so far, together."""
+    """Environment steps that all seeds have taken so far, in total."""
     if job.unit == "episodes":
         return float(np.sum(outcome.metrics.episode_length_sum))
     return float(outcome.num_updates * job.per_update * len(job.seeds))

@@ -1,4 +1,4 @@
-"""The figures of a run: which there are, and what goes into them."""
+"""The figures of a run, and their data."""
 
 import functools
 
@@ -28,10 +28,10 @@ def run_figures(config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Wr
 
 
 def num_points(job: Job, outcome: Outcome) -> int:
-    """Points of a learning curve such that few of them are empty.
+    """The number of points of a learning curve, chosen so that few are empty.
 
-    In as many steps as its time limit, every environment finishes an episode; a short run has
-    20 points all the same.
+    Every environment finishes an episode within its time limit. A short run has 20 points
+    nevertheless.
     """
     steps = outcome.num_updates * job.algorithm.steps_per_update
     return max(20, min(100, steps // (job.env.max_episode_steps * job.num_envs)))

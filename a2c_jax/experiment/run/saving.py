@@ -27,8 +27,8 @@ class Restored(NamedTuple):
     Attributes:
         state: of every seed, ``[S, ...]``, in NumPy arrays and keys.
         outcome: the result so far, without its state.
-        evaluations: made so far.
-        series_end: of the metrics' file.
+        evaluations: evaluations so far.
+        series_end: end of the metrics' file.
     """
 
     state: Any
@@ -49,11 +49,11 @@ class Saver:
 
     @property
     def num_updates(self) -> int:
-        """Updates that are safe on the disk."""
+        """Number of updates that are saved on disk."""
         return self._end.num_updates
 
     def after_chunk(self, outcome: Outcome, evaluations: Evaluations) -> None:
-        """Counts chunks, and saves after every few of them."""
+        """Counts chunks, and saves after a given number of them."""
         self._chunks += outcome.num_updates > 0
         if self._every and self._chunks and self._chunks % self._every == 0:
             self.save(outcome, evaluations)
@@ -62,7 +62,7 @@ class Saver:
         """Saves the result so far, unless it is saved already.
 
         Raises:
-            OSError: if it could not be written; what was saved before stays.
+            OSError: if it could not be written; earlier saves are intact.
         """
         if outcome.num_updates == self._end.num_updates:
             return
@@ -84,7 +84,7 @@ class Saver:
 
 
 def identity_of(description: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint must share with the run that resumes from it.
+    """The properties in which a checkpoint must agree with the run that resumes from it.
 
     Args:
         description: of the run, from :func:`describe_config`.
@@ -95,15 +95,15 @@ def identity_of(description: dict[str, Any]) -> dict[str, Any]:
     identity |= description["settings"]
     lengths = ("total_steps", "num_episodes")
     identity = {name: value for name, value in identity.items() if name not in lengths}
-    return json.loads(json.dumps(identity))  # as a checkpoint returns it: lists, no tuples
+    return json.loads(json.dumps(identity))  # as in a checkpoint: lists instead of tuples
 
 
 def restore(folder: Path, job: Job, identity: dict[str, Any]) -> Restored | None:
     """Loads the newest checkpoint of a run; None if nothing has been saved yet.
 
     Raises:
-        ValueError: if it is damaged or not of this run: what is wrong with it, and which
-            older one loads.
+        ValueError: if it is damaged or of another run; the message says what is wrong, and
+            which older one loads.
     """
     numbers = checkpoints.saved(folder / checkpoints.FOLDER)[::-1]
     if not numbers:
@@ -146,7 +146,7 @@ def _restore_one(folder: Path, number: int, job: Job, identity: dict[str, Any]) 
 
 
 def go_on(restored: Restored, job: Job) -> Outcome:
-    """Puts the state back onto the devices."""
+    """Puts the restored state onto the devices."""
     return restored.outcome._replace(state=split_groups(restored.state, job.layout))
 
 
@@ -156,22 +156,24 @@ def joined_state(outcome: Outcome, job: Job) -> Any:
 
 
 def named_arrays(state: Any) -> dict[str, np.ndarray]:
-    """The leaves of a tree by their paths, keys as their data."""
+    """The leaves of a tree by their paths, with keys as arrays of their data."""
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     return {_name(path): np.asarray(_data(leaf)) for path, leaf in leaves}
 
 
 def from_arrays(arrays: dict[str, np.ndarray], template: Any) -> Any:
-    """The tree of the template's structure that :func:`named_arrays` made arrays of.
+    """The inverse of :func:`named_arrays`, for a tree with the template's structure.
 
     Raises:
-        ValueError: if an array is missing, one too many, or of another shape or type.
+        ValueError: if an array is missing, unexpected, or of another shape or type.
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(template)
     names = [_name(path) for path, _ in leaves]
     if set(names) != arrays.keys():
         name = sorted(set(names) ^ arrays.keys())[0]
-        raise ValueError(f"it is of another network or optimizer: only one of the two has {name}")
+        raise ValueError(
+            f"it is of another network or optimizer: either it or the run lacks {name}"
+        )
     return jax.tree.unflatten(
         tree,
         [_like(name, arrays[name], leaf) for name, (_, leaf) in zip(names, leaves, strict=True)],
@@ -182,7 +184,7 @@ def _like(name: str, array: np.ndarray, like: Any) -> Any:
     expected = jax.eval_shape(_data, like)
     if (array.shape, array.dtype) != (expected.shape, expected.dtype):
         raise ValueError(
-            f"it is of another network or environment: {name} has shape {array.shape}, and not "
+            f"it is of another network or environment: {name} has shape {array.shape}, not "
             f"{expected.shape}"
         )
     if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):

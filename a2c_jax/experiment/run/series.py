@@ -1,8 +1,8 @@
 """The metrics of a run on disk, in one file that only grows.
 
-Rows of float32 ``[updates, seeds, fields]``. A save appends the updates since the one before, so
-that the whole run writes each number once. A checkpoint holds the number of its rows and their
-checksum; what follows them, from an unfinished save, is ignored.
+The file holds float32 ``[updates, seeds, fields]``. Each save appends the updates since the last
+save, so each number is written only once. A checkpoint holds the number of rows and their checksum;
+rows after these, left by an unfinished save, are ignored.
 """
 
 import os
@@ -27,7 +27,7 @@ def append(path: Path, end: SeriesEnd, metrics: Metrics) -> SeriesEnd:
 
     Args:
         path: the file.
-        end: of what it holds; the beginning of a new file is ``SeriesEnd(0, 0)``.
+        end: end of the series so far; ``SeriesEnd(0, 0)`` for a new file.
         metrics: of all updates so far, ``[S, U]``.
 
     Raises:
@@ -49,7 +49,7 @@ def read(path: Path, end: SeriesEnd, num_seeds: int) -> Metrics:
     """Reads the metrics up to ``end``, each ``[S, U]``.
 
     Raises:
-        ValueError: what is wrong with the file, in a few words.
+        ValueError: if the file is damaged; the message says what is wrong, in a few words.
     """
     size = end.num_updates * _row_bytes(num_seeds)
     try:
@@ -60,7 +60,7 @@ def read(path: Path, end: SeriesEnd, num_seeds: int) -> Metrics:
     if len(data) < size:
         raise ValueError(f"{path.name} is cut short: {len(data):,} of {size:,} bytes")
     if zlib.crc32(data) != end.checksum:
-        raise ValueError(f"{path.name} is damaged: its checksum is another")
+        raise ValueError(f"{path.name} is damaged: its checksum does not match")
     rows = np.frombuffer(data, np.float32).reshape(-1, num_seeds, len(Metrics._fields))
     fields: Any = (np.ascontiguousarray(rows[:, :, i].T) for i in range(len(Metrics._fields)))
     return Metrics(*fields)

@@ -25,18 +25,18 @@ from a2c_jax.experiment.run.series import SeriesEnd
 def train_run(
     config: TrainConfig, console: Console | None = None, own_process: bool = False
 ) -> Run:
-    """Trains a configuration into a run folder; ``a2c-jax train``.
+    """Trains a configuration and writes a run folder, as ``a2c-jax train`` does.
 
-    Ctrl-C and SIGTERM end it after the current chunk, with everything saved; a second one ends
-    it at once.
+    Ctrl-C and SIGTERM end training after the current chunk, with everything saved. A second
+    signal ends it at once.
 
     Args:
-        config: see :func:`a2c_jax.experiment.configure`; with ``resume`` it resumes a run.
+        config: see :func:`a2c_jax.experiment.configure`; with ``resume``, resumes that run.
         console: where progress is shown; by default nowhere.
         own_process: whether a second signal may end the process.
 
     Raises:
-        BadInput: one sentence, if the configuration is bad; nothing has been written then.
+        BadInput: one sentence, if the configuration is bad; then nothing has been written.
         WriteError: if a file could not be written; the run resumes from what was saved.
         KeyboardInterrupt: if it was interrupted before anything was trained.
     """
@@ -48,11 +48,11 @@ def train_run(
 
 
 def resume_run(folder: Path | str, total: int | None = None, console: Console | None = None) -> Run:
-    """Resumes a run to its end; the numbers are those of an undisturbed run, bit for bit.
+    """Resumes a run to its end; the numbers are those of an uninterrupted run, bit for bit.
 
     Args:
         folder: of the run.
-        total: environment steps of each seed (episodes, for the article's loop) in all; by
+        total: total environment steps of each seed (episodes, for the article's loop); by
             default as configured.
         console: where progress is shown; by default nowhere.
 
@@ -75,11 +75,11 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
     Args:
         prepared: from :func:`prepare`.
         console: where progress is shown.
-        should_stop: asked before every chunk; a number above 0, of the signal, stops it.
+        should_stop: called before every chunk; training ends if it returns a signal's number.
 
     Raises:
-        WriteError: if the disk gave out.
-        KeyboardInterrupt: if it stopped before anything was trained; nothing is left of it.
+        WriteError: if a file could not be written.
+        KeyboardInterrupt: if it stopped before anything was trained; its files are removed.
     """
     config, job, folder, description, restored, notices = prepared
     for notice in notices:
@@ -163,7 +163,7 @@ def _removed_unless_saved(
         yield
     except BaseException:
         if saver.num_updates == 0 and prepared.config.resume is None:
-            with contextlib.suppress(OSError):  # a log that cannot be written out
+            with contextlib.suppress(OSError):  # a log that cannot be flushed
                 stack.close()
             remove_files(prepared.folder, FILES)
         raise

@@ -18,7 +18,7 @@ _EMPTY = "over is empty; name at least one setting to sweep over."
 
 
 class Range(NamedTuple):
-    """From ``low`` to ``high``, uniform in the value or, for rates, in its logarithm."""
+    """A range from ``low`` to ``high``, uniform in the value or, with ``log``, in its logarithm."""
 
     low: float
     high: float
@@ -41,7 +41,7 @@ class Points(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """The settings that vary, in words."""
+        """The names of the settings, as words."""
         return [name.replace("_", " ") for name in self.values]
 
     def at(self, point: int) -> dict[str, float]:
@@ -53,7 +53,7 @@ def grid(axes: Mapping[str, Sequence[float]]) -> Points:
     """Every combination of the values of each setting.
 
     Raises:
-        ValueError: if there is no setting, or one has no or equal values.
+        ValueError: if there is no setting, or one has no values or repeats a value.
     """
     if not axes:
         raise ValueError(_EMPTY)
@@ -118,7 +118,7 @@ def _parse_axis(text: str, draw: bool) -> Range | list[float]:
         return [float(value) for value in text.split(",")]
     match = re.fullmatch(r"([^:]+):([^:]+)(?::(\d+))?(:log)?", text)
     if match is None or draw != (match[3] is None):
-        raise ValueError("a range to draw from has no number" if draw else "the number is missing")
+        raise ValueError("a range for draws has no number" if draw else "the number is missing")
     low, high, log = float(match[1]), float(match[2]), match[4] is not None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError("the first end must be below the second")
@@ -149,7 +149,7 @@ def check_points(config: TrainConfig, points: Points) -> None:
     """Builds the algorithm at every point, so that a bad value is refused before training.
 
     Raises:
-        ValueError: names the setting that is unknown, static or out of range.
+        ValueError: if a setting is unknown, static or out of range; the message names it.
     """
     settings = config.settings
     traced = traced_settings(settings)

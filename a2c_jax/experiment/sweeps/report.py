@@ -24,7 +24,7 @@ def write_sweep(folder: Path | str, result: Sweep) -> list[Path]:
         Their paths.
 
     Raises:
-        OSError: if one could not be written; none is then there.
+        OSError: if a file could not be written; then none has been written.
     """
     folder, best, unit = Path(folder), result.best, result.job.unit
     description = {
@@ -90,7 +90,7 @@ def _row(result: Sweep, point: int) -> list[str]:
 def draw_sweep(file: BinaryIO, result: Sweep) -> None:
     """Draws the scores of a sweep over its first two settings, averaged over the others, as a PNG.
 
-    A grid is a heat map. Random draws, and the values of a single setting, are points.
+    A grid is drawn as a heat map, and random draws or the values of a single setting as points.
     """
     scores = np.where(np.isfinite(result.scores), result.scores, np.nan)
     best = int(result.ranking[0]) if np.isfinite(scores).any() else None

@@ -30,13 +30,13 @@ class Sweep(NamedTuple):
     """The result of a sweep, in NumPy arrays: P points, S seeds.
 
     Attributes:
-        config: what all points share.
-        job: of that configuration, with the seeds of every point.
+        config: the configuration that all points share.
+        job: job of that configuration, with the seeds of every point.
         points: the settings.
         final_returns: mean of each seed's last 100 episodes, ``[P, S]``; NaN if none finished.
         mean_returns: mean over all of its episodes, ``[P, S]``.
-        time_to_solve: in steps, or episodes, ``[P, S]``; infinite where a seed never did, and
-            None without a threshold.
+        time_to_solve: in steps, or episodes, ``[P, S]``; infinite where a seed never solved the
+            task. None without a threshold.
         position: steps or episodes at the points of the curves, ``[K]``.
         curves: mean returns of each seed during training, ``[P, S, K]``.
         num_updates: done by every seed.
@@ -61,7 +61,7 @@ class Sweep(NamedTuple):
 
     @property
     def scores(self) -> np.ndarray:
-        """Interquartile mean over seeds of the final returns, ``[P]``; -inf where one has none."""
+        """Interquartile mean over seeds of the final returns, ``[P]``; -inf if a seed has none."""
         return _over_seeds(self.final_returns)
 
     @property
@@ -88,9 +88,9 @@ def sweep(
     """Trains all seeds at all points, in one program that takes the settings as inputs.
 
     Every point has the seeds of the configuration, so that differences are due to the settings. A
-    point's numbers equal those of a run with its settings up to rounding, since that run compiles
-    them in. Progress is shown on the console, if there is one. ``should_stop`` is called before
-    every chunk; training ends when it returns true.
+    point's numbers equal those of a separate run only up to rounding, since that run compiles its
+    settings as constants. Progress is shown on the console, if there is one. ``should_stop`` is
+    called before every chunk; training ends when it returns true.
 
     Raises:
         ValueError: one sentence, if a setting or a value is bad or memory does not suffice.

@@ -159,7 +159,7 @@ def test_an_error_in_training_is_not_mistaken_for_bad_input(tmp_path, monkeypatc
         (["--learning-rate", "nan"], "learning_rate is nan"),
         (["--learning-rate", "0"], "learning_rate is 0.0"),
         (["--total-steps", "7"], "total_steps is 7"),
-        (["--out", "/dev/null"], "which is a file or in one"),
+        (["--out", "/dev/null"], "which is a file or inside one"),
         (["--out", "/proc/nowhere/run"], "cannot be written to"),
     ],
 )

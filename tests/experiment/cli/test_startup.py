@@ -79,7 +79,8 @@ def test_flags_are_for_versions_that_know_them(version, known, monkeypatch):
 
 
 def test_the_cache_is_bounded(monkeypatch, tmp_path):
-    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    for name in ("DIR", "MAX_SIZE"):
+        monkeypatch.delenv(f"JAX_COMPILATION_CACHE_{name}", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     set_to = {}
     monkeypatch.setattr(startup.jax.config, "update", set_to.__setitem__)

@@ -223,7 +223,7 @@ def test_a_total_that_does_not_divide_is_reported_for_each_method(untrained, tmp
     flags += ["--gradient-episodes", "0", "--out", str(tmp_path / "run")]
     assert cli.main(["compare", *flags]) == 0
     screen = capsys.readouterr().out
-    assert "reinforce: total_steps=2,040 is no multiple of the 1,000 steps" in screen
+    assert "reinforce: total_steps=2,040 is not a multiple of the 1,000 steps" in screen
     assert "a2c: total_steps" not in screen, "2040 are 51 updates of 40 steps"
 
 

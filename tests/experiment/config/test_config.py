@@ -126,7 +126,7 @@ def test_a_total_that_does_not_divide_says_what_is_run():
     job = make_job(with_settings(total_steps=1001))
     assert job.units_per_seed == 1000
     assert job.notices == (
-        "total_steps=1,001 is no multiple of the 40 steps of an update: "
+        "total_steps=1,001 is not a multiple of the 40 steps of an update: "
         "1,000 steps (25 updates) are run.",
     )
 

@@ -93,7 +93,7 @@ def test_an_array_changed_with_the_means_of_the_format_is_found(folder):
     checkpoints.save(other, 5, Checkpoint(changed, ABOUT))
     shutil.rmtree(other / "5" / "seal")
     shutil.copytree(folder / "5" / "seal", other / "5" / "seal")
-    with pytest.raises(ValueError, match="it is damaged: the checksum of update is another"):
+    with pytest.raises(ValueError, match="it is damaged: the checksum of update does not match"):
         checkpoints.load(other, 5)
 
 
@@ -156,7 +156,7 @@ def test_damaged_metrics_are_found(tmp_path):
         series.read(path, end, 3)
     data[100] ^= 4
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="metrics is damaged: its checksum is another"):
+    with pytest.raises(ValueError, match="metrics is damaged: its checksum does not match"):
         series.read(path, end, 3)
     path.unlink()
     with pytest.raises(ValueError, match="metrics cannot be read"):

@@ -134,9 +134,9 @@ def refusal(folder, capsys, *flags):
         (["--out", "elsewhere"], "and was None; leave that out"),
         (
             ["--total-steps", "760"],
-            "total_steps is 760, and the run has done 800 steps; give at least 880",
+            "total_steps is 760, but the run has done 800 steps; give at least 880",
         ),
-        (["--total-steps", "840"], "total_steps is 840, and the run has done 800 steps"),
+        (["--total-steps", "840"], "total_steps is 840, but the run has done 800 steps"),
         (["--total-steps", "0"], "total_steps is 0; give"),
     ],
 )
@@ -233,7 +233,7 @@ def test_a_checkpoint_whose_arrays_do_not_fit_is_refused(saved, copy, monkeypatc
     ):
         experiment.load_run(copy, config.with_settings(other))
     other = dataclasses.replace(config.settings, hidden_sizes=(8, 8))
-    with pytest.raises(ValueError, match=r"network or optimizer: only one of the two has"):
+    with pytest.raises(ValueError, match=r"network or optimizer: either it or the run lacks"):
         experiment.load_run(copy, config.with_settings(other))
 
 
@@ -264,15 +264,15 @@ def test_a_flipped_byte_is_refused(copy, capsys):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"format": 3, "pres', "is damaged or no JSON"),
-        ("[]", "which is no JSON object"),
+        ('{"format": 3, "pres', "is damaged or not JSON"),
+        ("[]", "which is not a JSON object"),
         ('{"format": 99}', "format is 99, but this version of a2c_jax reads only 5"),
         ('{"preset": "x"}', "There is no preset 'x'"),
         ('{"learning_rate": 1}', "There is no setting 'learning_rate'"),
         ('{"settings": {"discount": "a"}}', "discount is 'a'; expected `float`, got `str`."),
         (
             '{"settings": {"optimizer": {"name": "mine"}}}',
-            "resume it from Python with the settings",
+            "resume or load the run from Python with the settings",
         ),
         ('{"settings": []}', "settings is []; expected `object`, got `array`."),
         ('{"preset": 5}', "preset is 5; expected `str | null`, got `int`."),
@@ -283,7 +283,7 @@ def test_a_flipped_byte_is_refused(copy, capsys):
         ('{"settings": {"expected": true}}', "There is no setting 'expected'"),
         ('{"about": {"lengths": 5}}', "is damaged under 'about' (Expected `array`, got `int`"),
         ('{"about": null}', "is damaged under 'about'"),
-        ("[" * 100_000, "is damaged or no JSON"),
+        ("[" * 100_000, "is damaged or not JSON"),
         ('{"seeds": [0, 1.5]}', "seeds is [0, 1.5]; expected `int`, got `float`"),
     ],
 )

@@ -89,7 +89,7 @@ def test_points_are_parsed():
         (["discount=a"], None, "over is 'discount=a'; give"),
         (["discount=0.9:0.99"], None, "(the number is missing)"),
         (["discount=0.9:0.99:1.5"], None, "(the number is missing)"),
-        (["discount=0.9:0.99:3"], 4, "a range to draw from has no number"),
+        (["discount=0.9:0.99:3"], 4, "a range for draws has no number"),
         (["discount=0.9:0.8:3"], None, "the first end must be below the second"),
         (["discount=0:1:3:log"], None, "a logarithmic range must begin above 0"),
         (["discount=0.9", "discount=0.8"], None, "over names discount more than once"),
