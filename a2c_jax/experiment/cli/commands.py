@@ -25,7 +25,7 @@ from a2c_jax.experiment.run.plot import load_runs, plot_runs
 from a2c_jax.experiment.run.train import train_run
 from a2c_jax.experiment.sweeps.points import parse_points
 from a2c_jax.experiment.sweeps.report import sweep_table, write_sweep
-from a2c_jax.experiment.sweeps.sweep import check_sweep, sweep
+from a2c_jax.experiment.sweeps.sweep import check_sweep, run_sweep
 from a2c_jax.experiment.tables import evaluation_table, result_table, statistics_table
 
 
@@ -44,8 +44,7 @@ def train(flags: Sequence[str]) -> int:
 def join(flags: Sequence[str]) -> int:
     """Joins runs of different seeds into one."""
     config = parse(JoinConfig, "join", flags)
-    with written("joined run"):
-        run = join_runs(config.runs, config.out, config.name)
+    run = join_runs(config.runs, config.out, config.name)
     console = Console()
     console.print(result_table(run.summary))
     _print_line(console, f"Files: {run.folder}")
@@ -58,9 +57,10 @@ def evaluate(flags: Sequence[str]) -> int:
     with refusals():
         check_episodes(config.num_episodes, config.seed)
         run = load_run(config.run)
-    with open_folder(config.out or run.folder, True, "") as folder, written("evaluation"):
+    with open_folder(config.out or run.folder, True, "") as folder:
         evaluated = evaluate_run(run, config.num_episodes, not config.sampled, config.seed)
-        paths = write_evaluation(folder, evaluated)
+        with written("evaluation"):
+            paths = write_evaluation(folder, evaluated)
     console = Console()
     console.print(evaluation_table(describe_evaluation(evaluated)))
     print_files(console, paths)
@@ -90,10 +90,11 @@ def replay(flags: Sequence[str]) -> int:
         check_episodes(config.num_episodes, config.seed)
         run = load_run(config.run)
         seeds = checked_seeds(run, config.seeds)
-    with open_folder(config.out or run.folder, True, "") as folder, written("replay"):
+    with open_folder(config.out or run.folder, True, "") as folder:
         greedy = not config.sampled
         recording = record_run(run, seeds, config.num_episodes, greedy, config.seed)
-        paths = write_replay(folder, run, recording, greedy=greedy)
+        with written("replay"):
+            paths = write_replay(folder, run, recording, greedy=greedy)
     print_files(Console(), paths)
     return 0
 
@@ -103,14 +104,14 @@ def sweep_settings(flags: Sequence[str]) -> int:
     config, shared = parse_sweep(flags)
     with refusals():
         points = parse_points(config.over, config.draws, config.seed)
-        num_seeds = len(check_sweep(shared, points).seeds)
+        job = check_sweep(shared, points)
     console = Console()
     with (
         open_folder(config.out, False, f"{config.env}-sweep", config.name) as folder,
         deferred_interrupt(own_process=True) as interrupted,
     ):
-        console.print(f"{len(points)} settings × {num_seeds} seeds")
-        result = sweep(shared, points, console, interrupted)
+        console.print(f"{len(points)} settings × {len(job.seeds)} seeds")
+        result = run_sweep(shared, points, job, console, interrupted)
         stopped = 0 if result.finished else interrupted()
         with written("sweep"):
             paths = write_sweep(folder, result)

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
 from a2c_jax.experiment.figures import curves
 from a2c_jax.experiment.figures.curves import Format
-from a2c_jax.experiment.figures.plotted_run import PlotRun, Unit
 from a2c_jax.experiment.statistics.inference import Profile, binomial_interval, performance_profile
 from a2c_jax.experiment.statistics.learning import final_returns, solve_time_curve
+from a2c_jax.types import Metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Unit = Literal["steps", "episodes"]
+
+
+class PlotRun(NamedTuple):
+    """A run of S seeds and U updates.
+
+    Attributes:
+        label: its name in the legend.
+        position: environment steps, or episodes, of a seed after each update, ``[U]``.
+        metrics: of every seed and update, NumPy arrays ``[S, U]``.
+        time_to_solve: of every seed, ``[S]``, in the unit of ``position``; infinite where it never
+            solved the task. None if the environment has no threshold.
+    """
+
+    label: str
+    position: np.ndarray
+    metrics: Metrics
+    time_to_solve: np.ndarray | None = None
+
 
 QUANTITIES = {
     "returns": "mean episode return",

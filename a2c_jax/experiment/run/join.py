@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from a2c_jax.experiment.config.config import TrainConfig
-from a2c_jax.experiment.errors import refusals
+from a2c_jax.experiment.errors import refusals, written
 from a2c_jax.experiment.files import json_writer, open_folder, remove_files, write_together
 from a2c_jax.experiment.run import saving
 from a2c_jax.experiment.run.chunks import Outcome
@@ -49,14 +49,15 @@ def join_runs(
     Raises:
         BadInput: if there are fewer than two runs, one cannot be loaded, they differ in a
             setting, their length or their batch size, or two of them have trained the same seed.
-        OSError: if the joined run could not be written; its files are removed.
+        WriteError: if the joined run could not be written; its files are removed.
     """
     with refusals():
         runs = _load_all(folders)
         config, job = _joined_job(runs)
     with open_folder(out, False, f"{config.env}-joined", name) as folder:
         try:
-            return _write(folder, config, job, runs)
+            with written("joined run"):
+                return _write(folder, config, job, runs)
         except BaseException:
             remove_files(folder, FILES)
             raise
@@ -66,13 +67,13 @@ def _load_all(folders: Sequence[Path | str]) -> list[Run]:
     if len(folders) < 2:  # noqa: PLR2004
         raise ValueError(f"runs holds {len(folders)} folders; give at least two runs to join.")
     runs = sorted(map(load_run, folders), key=lambda run: run.job.seeds[0])
-    first = runs[0]
+    first, expected = runs[0], _identity(runs[0])
     for run in runs[1:]:
-        expected, given = _identity(first), _identity(run)
+        given = _identity(run)
         for key, value in expected.items():
-            if given[key] != value:
+            if given.get(key) != value:
                 raise ValueError(
-                    f"runs holds {str(run.folder)!r}, where {key} is {given[key]!r}, and "
+                    f"runs holds {str(run.folder)!r}, where {key} is {given.get(key)!r}, and "
                     f"{str(first.folder)!r}, where it is {value!r}; join runs that differ in "
                     "their seeds only."
                 )

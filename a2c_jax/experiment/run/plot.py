@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from a2c_jax.experiment.figures.plotted_run import PlotRun
-from a2c_jax.experiment.figures.quantities import run_plot_writers
+from a2c_jax.experiment.figures.quantities import PlotRun, run_plot_writers
 from a2c_jax.experiment.files import json_writer, write_together
 from a2c_jax.experiment.run.folder import Run, load_run
 from a2c_jax.experiment.statistics.inference import probability_of_improvement

@@ -98,6 +98,17 @@ def sweep(
     """
     with refusals():
         job = check_sweep(config, points)
+    return run_sweep(config, points, job, console, should_stop)
+
+
+def run_sweep(
+    config: TrainConfig,
+    points: Points,
+    job: Job,
+    console: Console | None = None,
+    should_stop: Callable[[], int] = lambda: 0,
+) -> Sweep:
+    """Trains a sweep whose job :func:`check_sweep` has returned; see :func:`sweep`."""
     run = _job_of_all(config, points, job)
     with Reporter(console or Console(quiet=True), run) as reporter:
         outcome = train_in_chunks(

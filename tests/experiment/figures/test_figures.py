@@ -24,8 +24,12 @@ from a2c_jax.experiment.figures.heat_maps import (
     draw_scatter,
     short_number,
 )
-from a2c_jax.experiment.figures.plotted_run import PlotRun
-from a2c_jax.experiment.figures.quantities import QUANTITIES, pool_updates, run_plot_writers
+from a2c_jax.experiment.figures.quantities import (
+    QUANTITIES,
+    PlotRun,
+    pool_updates,
+    run_plot_writers,
+)
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.run.result_figures import num_points, run_figures
