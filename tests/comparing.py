@@ -1,7 +1,9 @@
-"""Equality of trees, bit for bit, keys included."""
+"""Equality of trees and of runs, bit for bit, keys included."""
 
 import jax
 import numpy as np
+
+from a2c_jax.experiment import Run, load_run
 
 
 def leaves(tree):
@@ -20,3 +22,16 @@ def assert_identical(left, right):
     assert jax.tree.structure(left) == jax.tree.structure(right)
     for a, b in zip(leaves(left), leaves(right), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def assert_same_run(ours, theirs):
+    """Fails unless two runs hold the same results; either may be the folder of one."""
+    ours, theirs = (run if isinstance(run, Run) else load_run(run) for run in (ours, theirs))
+    assert_identical(ours.state, theirs.state)
+    assert_identical(ours.metrics, theirs.metrics)
+    assert_identical(ours.evaluations, theirs.evaluations)
+    assert ours.summary["final_returns"] == theirs.summary["final_returns"]
+    for run in (ours, theirs):
+        stored = np.load(run.folder / "metrics.npy")
+        for name, field in run.metrics._asdict().items():
+            np.testing.assert_array_equal(stored[name].T, field)

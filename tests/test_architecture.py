@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
-    "spaces", "types", "checks", "keys", "_cpu.threefry", "_cpu.products", "_cpu",
+    "spaces", "data", "types", "checks", "keys", "_cpu.threefry", "_cpu.products", "_cpu",
     "environments.gymnax", "environments", "distributions", "layers", "networks", "agents",
     "rollout", "collectors", "returns", "advantages", "losses", "metrics", "algorithms.learner",
     "algorithms.actor_critic", "algorithms.q_actor_critic", "algorithms.a3c",

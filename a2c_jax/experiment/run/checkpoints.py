@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,6 @@ import numpy as np
 
 FOLDER = "checkpoints"
 KEPT = 2
-_UNFINISHED = ".orbax-checkpoint-tmp"
 
 
 class Checkpoint(NamedTuple):
@@ -34,7 +32,7 @@ class Checkpoint(NamedTuple):
 
 
 def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
-    """Saves a checkpoint under its number, then deletes all but the last two.
+    """Saves a checkpoint under its number; deletes all but the last two, and unfinished saves.
 
     Args:
         folder: of the checkpoints.
@@ -60,25 +58,20 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
     }
     seal["checksum"] = _checksum_of_json(seal)
     try:
-        with _checkpointer() as checkpointer:
-            checkpointer.save(
-                _place(folder, number),
-                args=ocp.args.Composite(
-                    state=ocp.args.PyTreeSave(full), seal=ocp.args.JsonSave(seal)
-                ),
-            )
-        _flush(_place(folder, number))
+        with _manager(folder, saves=True) as manager:
+            state, description = ocp.args.PyTreeSave(full), ocp.args.JsonSave(seal)
+            manager.save(number, args=ocp.args.Composite(state=state, seal=description), force=True)
+        _flush(folder / str(number))
     except Exception as error:  # Orbax and TensorStore raise system errors as other types
         raise _as_os_error(error) from error
-    for old in saved(folder)[:-KEPT]:
-        shutil.rmtree(_place(folder, old), ignore_errors=True)
 
 
 def saved(folder: Path) -> list[int]:
     """The numbers of the checkpoints in a folder, in order, without unfinished saves."""
     if not folder.is_dir():
         return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+    with _manager(folder) as manager:
+        return sorted(manager.all_steps())
 
 
 def load(folder: Path, number: int) -> Checkpoint:
@@ -90,12 +83,10 @@ def load(folder: Path, number: int) -> Checkpoint:
     import orbax.checkpoint as ocp
 
     try:
-        with _checkpointer() as checkpointer:
-            restored = checkpointer.restore(
-                _place(folder, number),
-                args=ocp.args.Composite(
-                    state=ocp.args.PyTreeRestore(), seal=ocp.args.JsonRestore()
-                ),
+        with _manager(folder) as manager:
+            state, description = ocp.args.PyTreeRestore(), ocp.args.JsonRestore()
+            restored = manager.restore(
+                number, args=ocp.args.Composite(state=state, seal=description)
             )
         seal, arrays = dict(restored["seal"]), dict(restored["state"])
         is_whole = seal.pop("checksum") == _checksum_of_json(seal)
@@ -117,36 +108,32 @@ def load(folder: Path, number: int) -> Checkpoint:
     return Checkpoint(arrays, about)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Removes the files of saves that were interrupted."""
-    if folder.is_dir():
-        for path in folder.iterdir():
-            if path.is_dir() and _UNFINISHED in path.name:
-                shutil.rmtree(path, ignore_errors=True)
-
-
 @contextlib.contextmanager
-def _checkpointer() -> Iterator[Any]:
+def _manager(folder: Path, saves: bool = False) -> Iterator[Any]:
     import orbax.checkpoint as ocp
 
     # OCDBT finds the files to merge by a pattern: with [ ] in the path, it loses the arrays.
     state = ocp.PyTreeCheckpointHandler(use_ocdbt=False)
-    handler = ocp.CompositeCheckpointHandler(state=state, seal=ocp.JsonCheckpointHandler())
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=KEPT,
+        enable_async_checkpointing=False,
+        cleanup_tmp_directories=saves,
+        create=False,
+    )
     log = logging.getLogger("absl")
     log.addFilter(_is_no_merge)
     try:
-        with contextlib.closing(ocp.Checkpointer(handler)) as checkpointer:
-            yield checkpointer
+        handlers = {"state": state, "seal": ocp.JsonCheckpointHandler()}
+        with contextlib.closing(
+            ocp.CheckpointManager(folder.absolute(), item_handlers=handlers, options=options)
+        ) as manager:
+            yield manager
     finally:
         log.removeFilter(_is_no_merge)
 
 
 def _is_no_merge(record: logging.LogRecord) -> bool:
     return "Skipping merge of OCDBT" not in record.getMessage()  # OCDBT is off on purpose
-
-
-def _place(folder: Path, number: int) -> Path:
-    return (folder / str(number)).absolute()
 
 
 def _checksum(array: np.ndarray) -> int:

@@ -3,13 +3,15 @@
 ``config.json``
     every setting, the seeds, versions and device; ``a2c-jax train --config`` reads it.
 ``checkpoints/``
-    the last two, named by number of updates, and the metrics so far; ``--resume`` reads them.
+    the last two, named by number of updates; ``--resume`` reads them.
 ``log.jsonl``
     a line for each chunk of a second or two.
-``metrics.npz``
-    ``seeds [S]``, ``steps [U]`` and every field of :class:`a2c_jax.Metrics`, ``[S, U]``;
-    ``episodes [U]`` instead of the steps for the article's loop. If the policy was evaluated
-    during training, ``evaluation_updates [E]``, ``evaluation_returns`` and ``_lengths [S, E]``.
+``metrics.npy``
+    :class:`a2c_jax.Metrics` of every update so far, a structured array ``[U, S]``; the seeds are
+    in ``config.json``.
+``evaluations.npz``
+    the arrays of :class:`a2c_jax.experiment.run.evaluation.Evaluations`, if the policy was
+    evaluated during training.
 ``summary.json``
     the result of :func:`a2c_jax.experiment.statistics.learning.summarize`, and the timings.
 ``learning_curve.png``
@@ -26,7 +28,7 @@ import numpy as np
 from a2c_jax.experiment.config.config import TrainConfig
 from a2c_jax.experiment.config.reading import read_config
 from a2c_jax.experiment.files import json_writer, read_json, write_together
-from a2c_jax.experiment.run import checkpoints, saving
+from a2c_jax.experiment.run import checkpoints, saving, series
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.evaluation import Evaluations
 from a2c_jax.experiment.run.job import Job, describe_config, make_job
@@ -38,8 +40,8 @@ from a2c_jax.types import Metrics
 
 CONFIG = "config.json"
 FILES = (
-    CONFIG, LOG, "summary.json", "metrics.npz", "learning_curve.png", "rewards.png", "lengths.png",
-    "tensorboard", "wandb", checkpoints.FOLDER,
+    CONFIG, LOG, series.FILE, "evaluations.npz", "summary.json", "learning_curve.png",
+    "rewards.png", "lengths.png", "tensorboard", "wandb", checkpoints.FOLDER,
 )  # fmt: skip
 """Everything that training writes into a run folder."""
 
@@ -175,15 +177,11 @@ def write_results(
         OSError: if a file could not be written; then none has changed.
     """
     summary = describe_outcome(job, outcome)
-    arrays = _arrays(job, outcome, evaluations)
-    write_together(
-        folder,
-        {
-            "metrics.npz": lambda file: np.savez_compressed(file, **arrays),
-            "summary.json": json_writer(summary),
-            **run_figures(config, job, outcome),
-        },
-    )
+    files = {"summary.json": json_writer(summary), **run_figures(config, job, outcome)}
+    if evaluations.updates.size:
+        arrays: Any = evaluations._asdict()
+        files["evaluations.npz"] = lambda file: np.savez_compressed(file, **arrays)
+    write_together(folder, files)
     return summary
 
 
@@ -200,15 +198,3 @@ def describe_outcome(job: Job, outcome: Outcome) -> dict[str, Any]:
         "train_seconds": seconds,
         "steps_per_second": environment_steps(job, outcome) / seconds if seconds else 0.0,
     }
-
-
-def _arrays(job: Job, outcome: Outcome, evaluations: Evaluations) -> dict[str, Any]:
-    updates = np.arange(1, outcome.num_updates + 1)
-    arrays = {
-        "seeds": np.asarray(job.seeds),
-        job.unit: updates * job.per_update,
-        **{name: each for name, each in outcome.metrics._asdict().items() if name != "steps"},
-    }
-    if evaluations.updates.size:
-        arrays |= {f"evaluation_{name}": value for name, value in evaluations._asdict().items()}
-    return arrays

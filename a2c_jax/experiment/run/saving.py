@@ -17,7 +17,6 @@ from a2c_jax.experiment.run.job import Job
 from a2c_jax.experiment.run.series import SeriesEnd
 from a2c_jax.parallel import gather_groups, split_groups
 
-_SERIES = "metrics.f32"
 _STATE, _EVALUATIONS = "state.", "evaluations."
 
 
@@ -43,7 +42,7 @@ class Saver:
     def __init__(
         self, folder: Path, job: Job, identity: dict[str, Any], every: int, end: SeriesEnd
     ) -> None:
-        self._folder, self._job, self._identity = folder / checkpoints.FOLDER, job, identity
+        self._folder, self._job, self._identity = folder, job, identity
         self._every, self._end = every, end
         self._chunks = 0
 
@@ -66,8 +65,7 @@ class Saver:
         """
         if outcome.num_updates == self._end.num_updates:
             return
-        self._folder.mkdir(exist_ok=True)
-        end = series.append(self._folder / _SERIES, self._end, outcome.metrics)
+        end = series.append(self._folder, self._end, outcome.metrics)
         state = named_arrays(joined_state(outcome, self._job))
         arrays = {
             **{_STATE + name: array for name, array in state.items()},
@@ -79,7 +77,9 @@ class Saver:
             "compile_seconds": outcome.compile_seconds,
             "train_seconds": outcome.train_seconds,
         }
-        checkpoints.save(self._folder, end.num_updates, Checkpoint(arrays, about))
+        place = self._folder / checkpoints.FOLDER
+        place.mkdir(exist_ok=True)
+        checkpoints.save(place, end.num_updates, Checkpoint(arrays, about))
         self._end = end
 
 
@@ -110,12 +110,12 @@ def restore(folder: Path, job: Job, identity: dict[str, Any]) -> Restored | None
         return None
     newest, *older = numbers
     try:
-        return _restore_one(folder / checkpoints.FOLDER, newest, job, identity)
+        return _restore_one(folder, newest, job, identity)
     except ValueError as error:
         wrong = error
     for number in older:
         try:
-            _restore_one(folder / checkpoints.FOLDER, number, job, identity)
+            _restore_one(folder, number, job, identity)
         except ValueError:
             continue
         remedy = f"move that folder away to resume from checkpoint {number}, which loads."
@@ -127,7 +127,7 @@ def restore(folder: Path, job: Job, identity: dict[str, Any]) -> Restored | None
 
 
 def _restore_one(folder: Path, number: int, job: Job, identity: dict[str, Any]) -> Restored:
-    checkpoint = checkpoints.load(folder, number)
+    checkpoint = checkpoints.load(folder / checkpoints.FOLDER, number)
     _check_identity(checkpoint.about["run"], identity)
     arrays = {
         name.removeprefix(_STATE): array
@@ -137,7 +137,7 @@ def _restore_one(folder: Path, number: int, job: Job, identity: dict[str, Any]) 
     template = jax.eval_shape(jax.vmap(job.algorithm.init), job.keys)
     state = from_arrays(arrays, template)
     end = SeriesEnd(**checkpoint.about["metrics"])
-    metrics = series.read(folder / _SERIES, end, len(job.seeds))
+    metrics = series.read(folder, end, len(job.seeds))
     evaluations = Evaluations(
         **{name: checkpoint.arrays[_EVALUATIONS + name] for name in Evaluations._fields}
     )

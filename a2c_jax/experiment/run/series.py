@@ -1,10 +1,12 @@
-"""The metrics of a run on disk, in one file that only grows.
+"""The metrics of a run on disk: ``metrics.npy``, which only grows.
 
-The file holds float32 ``[updates, seeds, fields]``. Each save appends the updates since the last
-save, so each number is written only once. A checkpoint holds the number of rows and their checksum;
-rows after these, left by an unfinished save, are ignored.
+It is a structured array ``[U, S]`` with a field for each of :class:`a2c_jax.Metrics`:
+``np.load("metrics.npy")["entropy"]``. Each save appends the updates since the last save, so each
+number is written only once. A checkpoint holds the number of rows and their checksum; rows after
+these, left by an unfinished save, are ignored.
 """
 
+import io
 import os
 import zlib
 from pathlib import Path
@@ -14,57 +16,69 @@ import numpy as np
 
 from a2c_jax.types import Metrics
 
+FILE = "metrics.npy"
+_ROW = np.dtype([(name, "<f4") for name in Metrics._fields])
+
 
 class SeriesEnd(NamedTuple):
-    """The length of a series, and the checksum (CRC-32) of its content."""
+    """The length of a series, and the checksum (CRC-32) of its rows."""
 
     num_updates: int
     checksum: int
 
 
-def append(path: Path, end: SeriesEnd, metrics: Metrics) -> SeriesEnd:
+def append(folder: Path, end: SeriesEnd, metrics: Metrics) -> SeriesEnd:
     """Appends the updates since ``end``, replacing whatever follows it.
 
     Args:
-        path: the file.
+        folder: of the run.
         end: end of the series so far; ``SeriesEnd(0, 0)`` for a new file.
         metrics: of all updates so far, ``[S, U]``.
 
     Raises:
         OSError: if they could not be written; the series up to ``end`` is intact.
     """
-    fresh = [np.asarray(field, np.float32)[:, end.num_updates :].T for field in metrics]
-    data = np.ascontiguousarray(np.stack(fresh, axis=-1)).tobytes()
-    position = end.num_updates * _row_bytes(len(metrics.episode_count))
-    with path.open("r+b" if end.num_updates else "wb") as file:
-        file.seek(position)
+    num_seeds, num_updates = metrics.episode_count.shape
+    rows = np.empty((num_updates - end.num_updates, num_seeds), _ROW)
+    for name, field in metrics._asdict().items():
+        rows[name] = np.asarray(field)[:, end.num_updates :].T
+    header, data = _header(num_updates, num_seeds), rows.tobytes()
+    with (folder / FILE).open("r+b" if end.num_updates else "wb") as file:
+        file.seek(len(header) + end.num_updates * num_seeds * _ROW.itemsize)
         file.write(data)
         file.truncate()
+        file.seek(0)
+        file.write(header)
         file.flush()
         os.fsync(file.fileno())
-    return SeriesEnd(metrics.episode_count.shape[1], zlib.crc32(data, end.checksum))
+    return SeriesEnd(num_updates, zlib.crc32(data, end.checksum))
 
 
-def read(path: Path, end: SeriesEnd, num_seeds: int) -> Metrics:
+def read(folder: Path, end: SeriesEnd, num_seeds: int) -> Metrics:
     """Reads the metrics up to ``end``, each ``[S, U]``.
 
     Raises:
         ValueError: if the file is damaged; the message says what is wrong, in a few words.
     """
-    size = end.num_updates * _row_bytes(num_seeds)
+    size = end.num_updates * num_seeds * _ROW.itemsize
     try:
-        with path.open("rb") as file:
+        with (folder / FILE).open("rb") as file:
+            file.seek(len(_header(end.num_updates, num_seeds)))
             data = file.read(size)
     except OSError as error:
-        raise ValueError(f"{path.name} cannot be read ({error.strerror})") from error
+        raise ValueError(f"{FILE} cannot be read ({error.strerror})") from error
     if len(data) < size:
-        raise ValueError(f"{path.name} is cut short: {len(data):,} of {size:,} bytes")
+        raise ValueError(f"{FILE} is cut short: {len(data):,} of {size:,} bytes")
     if zlib.crc32(data) != end.checksum:
-        raise ValueError(f"{path.name} is damaged: its checksum does not match")
-    rows = np.frombuffer(data, np.float32).reshape(-1, num_seeds, len(Metrics._fields))
-    fields: Any = (np.ascontiguousarray(rows[:, :, i].T) for i in range(len(Metrics._fields)))
+        raise ValueError(f"{FILE} is damaged: its checksum does not match")
+    rows = np.frombuffer(data, _ROW).reshape(-1, num_seeds)
+    fields: Any = (np.ascontiguousarray(rows[name].T) for name in Metrics._fields)
     return Metrics(*fields)
 
 
-def _row_bytes(num_seeds: int) -> int:
-    return num_seeds * len(Metrics._fields) * np.dtype(np.float32).itemsize
+def _header(num_updates: int, num_seeds: int) -> bytes:
+    """The header of the file; NumPy pads it, so that its size does not depend on the updates."""
+    file = io.BytesIO()
+    shape = {"descr": _ROW.descr, "fortran_order": False, "shape": (num_updates, num_seeds)}
+    np.lib.format.write_array_header_1_0(file, shape)
+    return file.getvalue()

@@ -10,7 +10,7 @@ from rich.console import Console
 from a2c_jax.experiment.config.config import TrainConfig
 from a2c_jax.experiment.errors import WriteError, refusals
 from a2c_jax.experiment.files import json_writer, remove_files, write_together
-from a2c_jax.experiment.run import checkpoints, saving
+from a2c_jax.experiment.run import saving
 from a2c_jax.experiment.run.chunks import Outcome, train_in_chunks
 from a2c_jax.experiment.run.evaluation import Evaluator, no_evaluations
 from a2c_jax.experiment.run.folder import CONFIG, FILES, Run, read_run_config, write_results
@@ -125,7 +125,6 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
 
 
 def _open_files(prepared: Prepared, console: Console, stack: contextlib.ExitStack) -> list[Logger]:
-    checkpoints.remove_unfinished(prepared.folder / checkpoints.FOLDER)
     write_together(prepared.folder, {CONFIG: json_writer(prepared.description)})
     done = prepared.restored.outcome.num_updates if prepared.restored else 0
     loggers = open_loggers(

@@ -8,9 +8,8 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-from comparing import assert_identical
+from comparing import assert_identical, assert_same_run
 
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
@@ -33,19 +32,6 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     whole = train(folder / "whole", num_seeds=5)
     return whole, train(folder / "first", num_seeds=3), train(folder / "second", seeds=(3, 4))
-
-
-def assert_same_run(folder, expected):
-    with np.load(folder / "metrics.npz") as ours, np.load(expected / "metrics.npz") as theirs:
-        assert ours.files == theirs.files
-        for name in ours.files:
-            np.testing.assert_array_equal(ours[name], theirs[name])
-    ours, theirs = experiment.load_run(folder), experiment.load_run(expected)
-    assert_identical(ours.state, theirs.state)
-    assert_identical(ours.metrics, theirs.metrics)
-    assert_identical(ours.evaluations, theirs.evaluations)
-    assert ours.summary["final_returns"] == theirs.summary["final_returns"]
-    assert ours.summary["finished"]
 
 
 def test_joined_runs_are_one_run_bit_for_bit_and_resume(runs, tmp_path, capsys):

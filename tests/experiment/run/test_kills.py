@@ -11,9 +11,8 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-from comparing import assert_identical
+from comparing import assert_same_run
 
 from a2c_jax.experiment.run.folder import load_run
 
@@ -51,18 +50,6 @@ def undisturbed(tmp_path_factory):
     second = folder.with_name("again")
     assert start(second).wait(LONGEST) == 0, folder.with_suffix(".txt").read_text()
     return folder, time.monotonic() - begun
-
-
-def assert_same_run(folder, expected):
-    with np.load(folder / "metrics.npz") as ours, np.load(expected / "metrics.npz") as theirs:
-        assert set(ours.files) == set(theirs.files)
-        for name in ours.files:
-            np.testing.assert_array_equal(ours[name], theirs[name])
-    ours, theirs = load_run(folder), load_run(expected)
-    assert_identical(ours.state, theirs.state)
-    assert_identical(ours.metrics, theirs.metrics)
-    assert_identical(ours.evaluations, theirs.evaluations)
-    assert ours.summary["final_returns"] == theirs.summary["final_returns"]
 
 
 def is_saving(folder):

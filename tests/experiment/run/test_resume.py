@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 import pytest
-from comparing import assert_identical
+from comparing import assert_same_run
 
 from a2c_jax import experiment
 from a2c_jax.experiment import files
@@ -53,12 +53,6 @@ def copy(saved, tmp_path):
     return folder
 
 
-def assert_same_run(ours, theirs):
-    assert_identical(ours.state, theirs.state)
-    assert_identical(ours.metrics, theirs.metrics)
-    assert_identical(ours.evaluations, theirs.evaluations)
-
-
 def test_a_run_raised_again_and_again_is_the_whole_run_bit_for_bit(whole, tmp_path):
     out = tmp_path / "run"
     first = configure(out, total_steps=800, evaluate_every=20, evaluate_episodes=2)
@@ -69,13 +63,13 @@ def test_a_run_raised_again_and_again_is_the_whole_run_bit_for_bit(whole, tmp_pa
     kept = np.array([0, 2, 3])
     evaluations = type(last.evaluations)(*(field[..., kept] for field in last.evaluations))
     assert_same_run(last._replace(evaluations=evaluations), whole)
-    assert_same_run(experiment.load_run(out), last)
+    assert_same_run(out, last)
     lines = (out / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["update"] for line in lines] == [20, 25, 40, 60]
     resumed = json.loads((out / "config.json").read_text())["about"]["resumed"]
     assert [one["num_updates"] for one in resumed] == [20, 25]
-    with np.load(out / "metrics.npz") as metrics:
-        np.testing.assert_array_equal(metrics["evaluation_returns"], last.evaluations.returns)
+    with np.load(out / "evaluations.npz") as stored:
+        np.testing.assert_array_equal(stored["returns"], last.evaluations.returns)
 
 
 def test_a_finished_run_resumed_writes_its_results_again(copy, capsys):
@@ -100,15 +94,16 @@ def test_a_run_without_a_checkpoint_begins_anew(copy, saved):
     shutil.rmtree(copy / "checkpoints")
     with pytest.raises(ValueError, match="which has no checkpoint yet; wait"):
         experiment.load_run(copy)
-    assert_same_run(experiment.resume_run(copy), experiment.load_run(saved))
+    assert_same_run(experiment.resume_run(copy), saved)
 
 
 def test_what_an_interrupted_save_left_is_cleared_away(copy, saved):
     shutil.copytree(copy / "checkpoints" / "20", copy / "checkpoints" / "30.orbax-checkpoint-tmp")
-    with (copy / "checkpoints" / "metrics.f32").open("ab") as file:
+    with (copy / "metrics.npy").open("ab") as file:
         file.write(b"more")
-    assert_same_run(experiment.resume_run(copy), experiment.load_run(saved))
-    assert {path.name for path in (copy / "checkpoints").iterdir()} == {"10", "20", "metrics.f32"}
+    assert_same_run(experiment.resume_run(copy), saved)
+    experiment.resume_run(copy, 1200)
+    assert {path.name for path in (copy / "checkpoints").iterdir()} == {"20", "30"}
 
 
 def refusal(folder, capsys, *flags):
@@ -147,7 +142,7 @@ def test_other_settings_are_refused_and_named(copy, capsys, flags, sentence):
 def test_the_run_s_own_settings_may_be_repeated(copy, saved):
     flags = ["--num-seeds", "3", "--seed", "0", "--learning-rate", "1e-3", "--total-steps", "800"]
     assert cli.main(["train", "--resume", str(copy), *flags]) == 0
-    assert_same_run(experiment.load_run(copy), experiment.load_run(saved))
+    assert_same_run(copy, saved)
     config = experiment.configure(**SMALL, resume=copy)
     assert experiment.train_run(config).summary["num_updates"] == 20
 
@@ -248,7 +243,7 @@ def test_a_damaged_checkpoint_names_the_older_one_and_it_loads(copy, saved, caps
     assert "checkpoints/20' cannot be used: it is damaged or cut short" in error
     assert error.endswith("move that folder away to resume from checkpoint 10, which loads.\n")
     shutil.move(copy / "checkpoints" / "20", copy.with_name("moved away"))
-    assert_same_run(experiment.resume_run(copy), experiment.load_run(saved))
+    assert_same_run(experiment.resume_run(copy), saved)
 
 
 def test_a_flipped_byte_is_refused(copy, capsys):
@@ -257,7 +252,7 @@ def test_a_flipped_byte_is_refused(copy, capsys):
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     assert "it is damaged" in refusal(copy, capsys)
-    (copy / "checkpoints" / "metrics.f32").write_bytes(b"short")
+    (copy / "metrics.npy").write_bytes(b"short")
     assert "no older one loads" in refusal(copy, capsys)
 
 
