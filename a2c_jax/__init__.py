@@ -26,6 +26,7 @@ from a2c_jax.types import (
     Transition as Transition,
     Unrolled as Unrolled,
 )
+from a2c_jax.checks import check_env as check_env
 from a2c_jax.environments import make_env as make_env
 from a2c_jax.distributions import (
     Distribution as Distribution,
@@ -73,6 +74,7 @@ from a2c_jax.losses import (
 from a2c_jax.metrics import (
     count_episodes as count_episodes,
     explained_variance as explained_variance,
+    finite_seeds as finite_seeds,
     learning_curve as learning_curve,
     open_episodes as open_episodes,
     update_metrics as update_metrics,

@@ -62,6 +62,7 @@ def reinforce_with_baseline(
     Source: the article, "Improving policy gradients: Reducing variance with a baseline".
     """
     _, returns = reinforce(rewards, discounts, continues, values, next_values)
+    _, values = checks.same_shape("rewards", returns, values=values)
     return AdvantageEstimate(returns - values, returns)
 
 
@@ -121,7 +122,7 @@ def gae(lambda_: Scalar) -> Estimator:
         values: jax.Array,
         next_values: jax.Array,
     ) -> AdvantageEstimate:
-        checks.same_shape("rewards", rewards, values=values)
+        _, values = checks.same_shape("rewards", rewards, values=values)
         targets = lambda_returns(rewards, discounts, continues, next_values, lambda_)
         return AdvantageEstimate(targets - values, targets)
 
@@ -142,7 +143,7 @@ def sarsa(
     Source: the article, "Algorithm 1 Q Actor Critic".
     """
     del continues
-    checks.same_shape(
+    rewards, discounts, values, next_values = checks.same_shape(
         "rewards", rewards, discounts=discounts, values=values, next_values=next_values
     )
     return AdvantageEstimate(values, rewards + discounts * next_values)

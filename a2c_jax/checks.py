@@ -4,13 +4,16 @@ Traced values are not checked; shapes always are.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-import chex
 import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 
 from a2c_jax.spaces import Discrete
-from a2c_jax.types import Environment, Network
+from a2c_jax.types import Environment, Network, Transition
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -26,51 +29,122 @@ def positive_int(name: str, value: Any) -> int:
 
 def unit_interval(name: str, value: Any) -> None:
     """Raises ValueError unless ``value`` lies in [0, 1]."""
-    if is_known(value) and not 0.0 <= float(value) <= 1.0:
-        raise ValueError(f"{name} is {float(value)}; give a number from 0 to 1.")
+    _check_number(name, value, lambda x: 0.0 <= x <= 1.0, "a number from 0 to 1")
 
 
 def positive(name: str, value: Any) -> None:
     """Raises ValueError unless ``value`` is finite and above 0."""
-    if is_known(value) and not (math.isfinite(float(value)) and float(value) > 0.0):
-        raise ValueError(f"{name} is {float(value)}; give a finite number above 0.")
+    _check_number(name, value, lambda x: 0.0 < x < math.inf, "a finite number above 0")
 
 
 def not_negative(name: str, value: Any) -> None:
     """Raises ValueError unless ``value`` is finite and at least 0."""
-    if is_known(value) and not (math.isfinite(float(value)) and float(value) >= 0.0):
-        raise ValueError(f"{name} is {float(value)}; give a finite number of at least 0.")
+    _check_number(name, value, lambda x: 0.0 <= x < math.inf, "a finite number of at least 0")
 
 
-def same_shape(like_name: str, like: jax.Array, **arrays: jax.Array) -> None:
-    """Raises ValueError unless every named array has the shape of ``like``."""
-    for name, array in arrays.items():
+def _check_number(name: str, value: Any, is_allowed: Callable[[float], bool], wanted: str) -> None:
+    if is_known(value):
         try:
-            chex.assert_shape(array, like.shape)
-        except AssertionError as error:
+            allowed = is_allowed(float(value))
+        except (TypeError, ValueError):
+            allowed = False
+        if not allowed:
+            raise ValueError(f"{name} is {value}; give {wanted}.")
+
+
+def floats(name: str, array: Any) -> jax.Array:
+    """Returns numbers as a floating-point array; integers and flags become float32.
+
+    Raises:
+        ValueError: if it is not an array of real numbers.
+    """
+    try:
+        array = jnp.asarray(array)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is a {type(array).__name__}; give an array of numbers.") from None
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    if not (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
+        raise ValueError(f"{name} has the type {array.dtype}; give real numbers.")
+    return array.astype(jnp.float32)
+
+
+def same_shape(like_name: str, like: Any, **arrays: Any) -> list[jax.Array]:
+    """Returns ``like`` and the named arrays as :func:`floats`.
+
+    Raises:
+        ValueError: unless every array has the shape of ``like``.
+    """
+    like = floats(like_name, like)
+    others = [floats(name, array) for name, array in arrays.items()]
+    for name, array in zip(arrays, others, strict=True):
+        if array.shape != like.shape:
             raise ValueError(
                 f"{name} has shape {array.shape}, but {like_name} has {like.shape}; "
                 "give both the same shape, time first."
-            ) from error
+            )
+    return [like, *others]
 
 
-def time_major(name: str, array: jax.Array) -> None:
-    """Raises ValueError unless ``array`` has a leading time axis of at least one row."""
+def flags(like_name: str, like: jax.Array, **arrays: Any) -> None:
+    """Raises ValueError unless the named arrays are bool and have the shape of ``like``."""
+    for name, array in arrays.items():
+        if array.dtype != bool:
+            raise ValueError(f"{name} has the type {array.dtype}; give flags of type bool.")
+    same_shape(like_name, like, **arrays)
+
+
+def indices(name: str, array: Any, number: int) -> None:
+    """Raises ValueError unless ``array`` holds integers from 0 to ``number - 1``."""
+    if not jnp.issubdtype(jnp.result_type(array), jnp.integer):
+        raise ValueError(f"{name} has the type {jnp.result_type(array)}; give integers.")
+    if is_known(array):
+        for value in np.unique(array):
+            if not 0 <= value < number:
+                raise ValueError(f"{name} holds {value}; give integers from 0 to {number - 1}.")
+
+
+def time_major(name: str, array: Any) -> jax.Array:
+    """Returns :func:`floats`, or raises ValueError unless there is a leading axis of time."""
+    array = floats(name, array)
     if array.ndim < 1 or array.shape[0] < 1:
         raise ValueError(
             f"{name} has shape {array.shape}; give it a leading time axis of at least one row."
         )
+    return array
 
 
-def some_rows(where: jax.Array | None) -> None:
-    """Raises ValueError if ``where`` is known and excludes every row."""
-    if where is not None and is_known(where) and not where.any():
+def some_rows(where: jax.Array | None, like: jax.Array) -> None:
+    """Raises ValueError unless ``where`` is None, or flags like ``like``, not known to be False."""
+    if where is None:
+        return
+    flags("the masked array", like, where=where)
+    if is_known(where) and not where.any():
         raise ValueError("where is False everywhere; give at least one row to include.")
 
 
 def is_known(value: Any) -> bool:
     """Whether ``value`` is concrete, not traced."""
     return not isinstance(value, jax.core.Tracer)
+
+
+def optimizer(optimizer: Any) -> optax.GradientTransformationExtraArgs:
+    """Returns an optimizer that also takes the loss, or raises ValueError unless it is one."""
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise ValueError(
+            f"optimizer is a {type(optimizer).__name__}; give an optax transformation, such as "
+            "optax.adam(1e-3)."
+        )
+    return optax.with_extra_args_support(optimizer)
+
+
+def key(name: str, key: Any) -> None:
+    """Raises ValueError unless ``key`` is a single key of ``jax.random``, typed or not."""
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    is_typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    if not (is_typed and shape == ()) and not (dtype == np.uint32 and len(shape or ()) == 1):
+        given = type(key).__name__ if dtype is None else f"{dtype} array of shape {shape}"
+        raise ValueError(f"{name} is a {given}; give one key, such as jax.random.key(0).")
 
 
 def single_array(env: Environment) -> tuple[int, ...]:
@@ -91,6 +165,49 @@ def discrete(env: Environment) -> int:
             "needs Discrete actions; use actor_critic, or choose another environment."
         )
     return env.action_space.n
+
+
+def transitions(transitions: Transition) -> None:
+    """Raises ValueError unless rewards and flags are ``[T, N]``, the flags bool."""
+    reward = floats("reward", transitions.reward)
+    if reward.ndim != 2:  # noqa: PLR2004
+        raise ValueError(f"reward has shape {reward.shape}; give [T, N], time first.")
+    flags("reward", reward, terminated=transitions.terminated, truncated=transitions.truncated)
+
+
+def check_env(env: Environment) -> None:
+    """Checks an environment by its shapes and types; runs nothing.
+
+    ``step`` must return states and observations of the shapes and types that ``reset`` returns, a
+    scalar reward, and two scalar flags of type bool; observations must be as in the record.
+
+    Raises:
+        ValueError: one sentence that names what is wrong.
+    """
+    if not isinstance(env, Environment):
+        raise ValueError(
+            f"env is a {type(env).__name__}; give an Environment, such as make_env('CartPole-v1')."
+        )
+    key = jax.random.key(0)
+    state, obs = jax.eval_shape(env.reset, key)
+    observation(env, obs)
+    step = jax.eval_shape(env.step, key, state, env.action_space.action)
+    observation(env, step.obs)
+    for name, before, after in (("state", state, step.env_state), ("observation", obs, step.obs)):
+        if _kinds(before) != _kinds(after):
+            raise ValueError(
+                f"The {name} of {env.name} is {_kinds(before)} after reset but {_kinds(after)} "
+                "after step; make both the same."
+            )
+    for name in ("reward", "terminated", "truncated"):
+        kind, wanted = _kinds(getattr(step, name)), "float32[]" if name == "reward" else "bool[]"
+        if kind != wanted:
+            raise ValueError(f"The {name} of {env.name} is {kind}; make it {wanted}.")
+
+
+def _kinds(tree: Any) -> Any:
+    """The types and shapes of a tree's arrays, such as ``float32[4]``."""
+    return jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree)
 
 
 def observation(env: Environment, obs: Any, leading: tuple[int, ...] = ()) -> None:

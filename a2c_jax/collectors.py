@@ -25,14 +25,14 @@ def rollouts(
             cheap resets.
 
     Raises:
-        ValueError: if a number is not a whole number of at least 1, or the observations do not
-            match ``env.observation``.
+        ValueError: if a number is not a whole number of at least 1, or ``env`` does not
+            pass :func:`a2c_jax.check_env`.
     """
     num_envs = checks.positive_int("num_envs", num_envs)
     num_steps = checks.positive_int("num_steps", num_steps)
     if num_resets is not None:
         num_resets = checks.positive_int("num_resets", num_resets)
-    checks.observation(env, jax.eval_shape(env.reset, jax.random.key(0))[1])
+    checks.check_env(env)
 
     def init(key: Key, state: AgentState) -> Actors:
         del state
@@ -62,8 +62,9 @@ def episodes(env: Environment, agent: Agent, num_envs: int = 1) -> Collector:
     belong to the episodes. Nothing continues from one rollout to the next.
 
     Raises:
-        ValueError: if ``num_envs`` is not a whole number of at least 1.
+        ValueError: as :func:`rollouts` does.
     """
+    checks.check_env(env)
     num_steps = env.max_episode_steps
     num_envs = checks.positive_int("num_envs", num_envs)
 

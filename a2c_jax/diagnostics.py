@@ -168,7 +168,7 @@ def gradient_noise(gradients: jax.Array, reference: jax.Array) -> GradientNoise:
         ValueError: if the shapes disagree, or there are fewer than two samples. With two, the
             standard errors are zero; give many.
     """
-    checks.same_shape("gradients", gradients, reference=reference)
+    gradients, reference = checks.same_shape("gradients", gradients, reference=reference)
     root = jnp.sqrt(gradients.shape[0])
     ours, theirs = _square_deviations(gradients), _square_deviations(reference)
     ratio = jnp.mean(ours) / jnp.mean(theirs)
@@ -212,5 +212,5 @@ def _square_deviations(samples: jax.Array) -> jax.Array:
         raise ValueError(
             f"samples has shape {samples.shape}; give [R, P], at least two samples of a vector."
         )
-    deviations = samples - jnp.mean(samples, axis=0)
+    deviations = samples - jnp.mean(samples, axis=0, keepdims=True)
     return jnp.sum(jnp.square(deviations), axis=-1) * (number / (number - 1))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from a2c_jax import checks
 from a2c_jax._cpu import fast_random
 from a2c_jax.spaces import Box, Discrete, MultiDiscrete, Space
 from a2c_jax.types import Noise, NoiseFn
@@ -99,7 +100,9 @@ def categorical(num_actions: int) -> Distribution:
     return Distribution(
         num_outputs=num_actions,
         noise=fast_random(
-            lambda key, batch_shape: jax.random.gumbel(key, (*batch_shape, num_actions))
+            lambda key, batch_shape: jax.random.gumbel(
+                key, (*batch_shape, num_actions), jnp.float32
+            )
         ),
         sample=lambda logits, noise: jnp.argmax(logits + noise, axis=-1),
         mode=lambda logits: jnp.argmax(logits, axis=-1),
@@ -169,7 +172,9 @@ def diagonal_gaussian(shape: tuple[int, ...]) -> Distribution:
 
     return Distribution(
         num_outputs=2 * size,
-        noise=fast_random(lambda key, batch_shape: jax.random.normal(key, (*batch_shape, *shape))),
+        noise=fast_random(
+            lambda key, batch_shape: jax.random.normal(key, (*batch_shape, *shape), jnp.float32)
+        ),
         sample=sample,
         mode=lambda outputs: split(outputs)[0],
         log_prob=log_prob,
@@ -178,6 +183,7 @@ def diagonal_gaussian(shape: tuple[int, ...]) -> Distribution:
 
 
 def _categorical_log_prob(logits: jax.Array, actions: jax.Array) -> jax.Array:
+    checks.indices("actions", actions, logits.shape[-1])
     # A one-hot product, because the gradient of a gather is a scatter, which is slow.
     chosen = jax.nn.one_hot(actions, logits.shape[-1], dtype=logits.dtype)
     return jnp.sum(jnp.where(chosen > 0, jax.nn.log_softmax(logits), 0.0), axis=-1)
@@ -186,5 +192,7 @@ def _categorical_log_prob(logits: jax.Array, actions: jax.Array) -> jax.Array:
 def _categorical_entropy(logits: jax.Array) -> jax.Array:
     log_probs = jax.nn.log_softmax(logits)
     probs = jnp.exp(log_probs)
-    # p log p -> 0 as p -> 0, also where log p has become -inf.
-    return -jnp.sum(jnp.where(probs > 0, probs * log_probs, 0.0), axis=-1)
+    # p log p -> 0 as p -> 0, also where log p has become -inf. The inner choice keeps the infinity
+    # out of the gradient.
+    terms = probs * jnp.where(probs > 0, log_probs, 0.0)
+    return -jnp.sum(jnp.where(probs > 0, terms, 0.0), axis=-1)

@@ -34,14 +34,14 @@ class LayerInit(NamedTuple):
 
 def orthogonal(gain: float = math.sqrt(2.0)) -> LayerInit:
     """Orthogonal kernels times ``gain``, biases of zero (Saxe et al. 2014)."""
-    init = nn.initializers.orthogonal(gain)
+    init = nn.initializers.orthogonal(gain, dtype=jnp.float32)
 
     def kernel(key: Key, shape: tuple[int, int]) -> jax.Array:
         # Sequential under vmap: jaxlib 0.10.2 hangs on a batch of factorisations that is
         # spread over several CPU devices.
         return jax.custom_batching.sequential_vmap(lambda key: init(key, shape[::-1]).T)(key)
 
-    return LayerInit(kernel=kernel, bias=lambda key, shape: jnp.zeros(shape[1]))
+    return LayerInit(kernel=kernel, bias=lambda key, shape: jnp.zeros(shape[1], jnp.float32))
 
 
 def uniform_fan_in() -> LayerInit:
@@ -49,7 +49,7 @@ def uniform_fan_in() -> LayerInit:
 
     def uniform(key: Key, shape: tuple[int, ...], fan_in: int) -> jax.Array:
         bound = 1.0 / math.sqrt(fan_in)
-        return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+        return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
 
     return LayerInit(
         kernel=lambda key, shape: uniform(key, shape[::-1], shape[0]).T,

@@ -43,21 +43,28 @@ def policy_loss(
 
     Source: the article, ``actor_loss = (-log_probs * advantage).mean()``.
     """
-    distribution = distribution or categorical(outputs.shape[-1])
+    outputs, distribution = _outputs_and_distribution(outputs, distribution)
     log_probs = distribution.log_prob(outputs, actions)
     checks.same_shape("outputs[..., 0]", outputs[..., 0], actions=log_probs)
     return _policy_term(log_probs, advantages, where)
 
 
+def _outputs_and_distribution(
+    outputs: jax.Array, distribution: Distribution | None
+) -> tuple[jax.Array, Distribution]:
+    outputs = checks.floats("outputs", outputs)
+    distribution = distribution or categorical(outputs.shape[-1] if outputs.ndim else 1)
+    distribution.check(outputs)
+    return outputs, distribution
+
+
 def _policy_term(log_probs: jax.Array, advantages: jax.Array, where: jax.Array | None) -> jax.Array:
-    checks.same_shape("log_probs", log_probs, advantages=advantages)
+    _, advantages = checks.same_shape("log_probs", log_probs, advantages=advantages)
     return -_mean(log_probs * advantages, where)
 
 
 def _mean(x: jax.Array, where: jax.Array | None) -> jax.Array:
-    checks.some_rows(where)
-    if where is not None:
-        checks.same_shape("the masked array", x, where=where)
+    checks.some_rows(where, x)
     return jnp.mean(x, where=where)
 
 
@@ -71,7 +78,7 @@ def value_loss(values: jax.Array, targets: jax.Array, where: jax.Array | None = 
 
     Source: the article, ``critic_loss = 0.5 * advantage.pow(2).mean()``.
     """
-    checks.same_shape("values", values, targets=targets)
+    values, targets = checks.same_shape("values", values, targets=targets)
     return _mean(jnp.square(targets - values), where)
 
 
@@ -85,7 +92,7 @@ def entropy_loss(
     Source: Mnih et al. (2016). The article's ``entropy_term`` has neither this formula nor
     this sign.
     """
-    distribution = distribution or categorical(outputs.shape[-1])
+    outputs, distribution = _outputs_and_distribution(outputs, distribution)
     return -_mean(distribution.entropy(outputs), where)
 
 
@@ -114,6 +121,7 @@ def actor_critic_loss(
         distribution: distribution of the actions; categorical by default.
         where: bool ``[T, N]``, the rows to include; all by default.
     """
+    checks.transitions(transitions)
     if distribution is None:
         num_actions = jax.eval_shape(network.policy, params, transitions.obs).shape[-1]
         distribution = categorical(num_actions)
@@ -162,11 +170,13 @@ def estimate(
     unrolled: Unrolled, transitions: Transition, discount: Scalar, estimator: Estimator
 ) -> AdvantageEstimate:
     """Applies an estimator to a rollout ``[T, N]``, and stops the gradient of the result."""
-    ended = transitions.terminated | transitions.truncated
+    checks.transitions(transitions)
+    terminated = transitions.terminated.astype(jnp.float32)
+    ended = (transitions.terminated | transitions.truncated).astype(jnp.float32)
     return jax.lax.stop_gradient(
         estimator(
             transitions.reward,
-            discount * (1.0 - transitions.terminated),
+            discount * (1.0 - terminated),
             1.0 - ended,
             unrolled.values,
             unrolled.next_values,

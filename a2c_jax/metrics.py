@@ -1,6 +1,6 @@
 """Metrics of training: finished episodes, explained variance, and the learning curve."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ class FinishedEpisodes(NamedTuple):
 
 def open_episodes(num_envs: int) -> OpenEpisodes:
     """N episodes that have just begun."""
-    return OpenEpisodes(jnp.zeros(num_envs), jnp.zeros(num_envs))
+    return OpenEpisodes(*jnp.zeros((2, num_envs), jnp.float32))
 
 
 def count_episodes(
@@ -41,10 +41,12 @@ def count_episodes(
     ended = transitions.terminated | transitions.truncated
     rewards, steps = transitions.reward, jnp.ones_like(transitions.reward)
     if where is not None:
-        ended, rewards, steps = ended & where, jnp.where(where, rewards, 0.0), steps * where
+        ended, rewards = ended & where, jnp.where(where, rewards, 0.0)
+        steps = steps * where.astype(jnp.float32)
     # A row's episode finishes in the rollout if its environment ends an episode at this row or
     # later. So no scan is needed.
-    finishes = jax.lax.cummax(ended.astype(jnp.float32), axis=0, reverse=True)
+    ended = ended.astype(jnp.float32)
+    finishes = jax.lax.cummax(ended, axis=0, reverse=True)
 
     def carry(before: jax.Array, amount: jax.Array) -> tuple[jax.Array, jax.Array]:
         finished = jnp.sum(before * finishes[0]) + jnp.sum(amount * finishes)
@@ -53,8 +55,7 @@ def count_episodes(
 
     returns, return_sum = carry(under_way.returns, rewards)
     lengths, length_sum = carry(under_way.lengths, steps)
-    number = jnp.sum(ended.astype(jnp.float32))
-    finished = FinishedEpisodes(return_sum, length_sum, number, jnp.sum(steps))
+    finished = FinishedEpisodes(return_sum, length_sum, jnp.sum(ended), jnp.sum(steps))
     return OpenEpisodes(returns, lengths), finished
 
 
@@ -71,7 +72,8 @@ def explained_variance(
     Raises:
         ValueError: if the shapes disagree.
     """
-    checks.same_shape("values", values, targets=targets)
+    values, targets = checks.same_shape("values", values, targets=targets)
+    checks.some_rows(where, values)
     variance = jnp.var(targets, where=where)
     unexplained = jnp.var(targets - values, where=where)
     return jnp.where(variance > 0, 1.0 - unexplained / jnp.where(variance > 0, variance, 1.0), 0.0)
@@ -103,7 +105,8 @@ def learning_curve(
     """Mean return of finished episodes against environment steps.
 
     Pools consecutive updates into at most ``num_points`` equal stretches. A point is the mean
-    return of all episodes that finished in a stretch, or NaN if none finished.
+    return of all episodes that finished in a stretch; if none finished, that of the last stretch
+    in which one did; NaN before the first.
 
     Where an update is an episode (:func:`a2c_jax.article`), ``steps_per_update`` is the time
     limit, so the steps are upper bounds; ``cumsum(metrics.steps)`` gives the actual steps.
@@ -131,4 +134,27 @@ def learning_curve(
     count = pool(metrics.episode_count)
     total = pool(metrics.episode_return_sum)
     returns = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-    return ends * algorithm.steps_per_update, returns
+    return ends * algorithm.steps_per_update, carried_forward(returns, count > 0)
+
+
+def carried_forward(values: np.ndarray, is_known: np.ndarray) -> np.ndarray:
+    """Replaces unknown values ``[..., P]`` by the last known one before them, if there is one."""
+    last = np.maximum.accumulate(np.where(is_known, np.arange(values.shape[-1]), 0), axis=-1)
+    return np.take_along_axis(values, last, axis=-1)
+
+
+def finite_seeds(tree: Any) -> jax.Array:
+    """Which seeds have only finite numbers, bool ``[S]``; the others have diverged.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> finite_seeds({"kernel": jnp.array([[1.0, 2.0], [jnp.nan, 0.0]])}).tolist()
+        [True, False]
+
+    Args:
+        tree: arrays ``[S, ...]``, of JAX or of NumPy: metrics, parameters, or a tree of both.
+    """
+    finite: Any = True
+    for leaf in jax.tree.leaves(tree):
+        finite &= leaf.__array_namespace__().isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
+    return finite

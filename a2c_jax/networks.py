@@ -28,8 +28,8 @@ def mlp_actor_critic(
 ) -> Network:
     """Two separate multilayer perceptrons, one for the policy and one for the value.
 
-    Observations of any shape are flattened. The parameters are ``{"policy": ..., "value": ...}``;
-    each function reads only its own.
+    Observations of any shape are flattened, and those of any numeric type become float32. The
+    parameters are ``{"policy": ..., "value": ...}``; each function reads only its own.
 
     Args:
         env: gives the shape of an observation and the action space.
@@ -135,10 +135,15 @@ def scaled(
         return network
     shape = observation_shape if len(observation_scale) == features else ()
     factors = np.reshape(np.array(observation_scale or 1.0, np.float32), shape)
+
+    def scale(obs: jax.Array) -> jax.Array:
+        obs = jnp.asarray(obs, jnp.float32)
+        return obs * jax.lax.broadcast_to_rank(jnp.asarray(factors), obs.ndim)
+
     return Network(
         network.init,
-        lambda params, obs: network.policy(params, obs * factors),
-        lambda params, obs: value_scale * network.value(params, obs * factors),
+        lambda params, obs: network.policy(params, scale(obs)),
+        lambda params, obs: value_scale * network.value(params, scale(obs)),
     )
 
 
@@ -168,7 +173,7 @@ def _actor(env: Environment, layers: _Layers, log_std: float | None) -> _Half:
     init_mean, mean = _perceptron(env, layers, num_outputs // 2)
 
     def init(key: Key) -> Params:
-        return {**init_mean(key), "log_std": jnp.full(num_outputs // 2, float(log_std))}
+        return {**init_mean(key), "log_std": jnp.full(num_outputs // 2, log_std, jnp.float32)}
 
     def policy(params: Params, obs: jax.Array) -> jax.Array:
         means = mean({"params": params["params"]}, obs)
@@ -184,10 +189,10 @@ def _perceptron(env: Environment, layers: _Layers, features: int) -> _Half:
     module = MLP(sizes, features, *rest)
 
     def flat(obs: jax.Array) -> jax.Array:
-        return obs.reshape((-1, math.prod(shape)))
+        return jnp.asarray(obs, jnp.float32).reshape((-1, math.prod(shape)))
 
     def apply(params: Params, obs: jax.Array) -> jax.Array:
         out: Any = module.apply(params, flat(obs))
         return out.reshape((*obs.shape[: obs.ndim - len(shape)], features))
 
-    return lambda key: module.init(key, flat(jnp.zeros(shape))), apply
+    return lambda key: module.init(key, flat(jnp.zeros(shape, jnp.float32))), apply

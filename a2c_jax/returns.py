@@ -36,9 +36,11 @@ def discounted_returns(
 
     Source: the article's loop ``Qval = rewards[t] + GAMMA * Qval``.
     """
-    checks.time_major("rewards", rewards)
-    checks.same_shape("rewards", rewards, discounts=discounts)
-    checks.same_shape("rewards[0]", rewards[0], bootstrap_value=jnp.asarray(bootstrap_value))
+    rewards = checks.time_major("rewards", rewards)
+    _, discounts = checks.same_shape("rewards", rewards, discounts=discounts)
+    _, bootstrap_value = checks.same_shape(
+        "rewards[0]", rewards[0], bootstrap_value=bootstrap_value
+    )
 
     def body(later: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         reward, discount = row
@@ -91,8 +93,8 @@ def lambda_returns(
 
     Source: Sutton & Barto (2018), section 12.1; the article's "Implementing A2C" is λ = 1.
     """
-    checks.time_major("rewards", rewards)
-    checks.same_shape(
+    rewards = checks.time_major("rewards", rewards)
+    _, discounts, continues, next_values = checks.same_shape(
         "rewards", rewards, discounts=discounts, continues=continues, next_values=next_values
     )
     checks.unit_interval("lambda_", lambda_)

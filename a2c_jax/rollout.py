@@ -218,7 +218,7 @@ def play(
 
 def until_end(ended: jax.Array) -> jax.Array:
     """Marks the rows ``[T, N]`` of each column up to the first that ends an episode."""
-    return jnp.cumsum(ended, axis=0) - ended == 0
+    return jnp.cumsum(ended, axis=0) - ended.astype(jnp.int32) == 0
 
 
 def batch_size(tree: Any) -> int:

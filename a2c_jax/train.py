@@ -20,8 +20,10 @@ def train(algorithm: Algorithm, key: Key, num_updates: int) -> TrainResult:
         num_updates: number of updates, each of ``algorithm.steps_per_update`` steps.
 
     Raises:
-        ValueError: if ``num_updates`` is not a whole number of at least 1.
+        ValueError: if ``num_updates`` is not a whole number of at least 1, or ``key`` is not one
+            key.
     """
+    checks.key("key", key)
     checks.positive_int("num_updates", num_updates)
     return run(algorithm, algorithm.init(key), num_updates)
 

@@ -147,7 +147,7 @@ def workers(agent: Agent, num_workers: int) -> Agent:
 def asynchronous(
     agent: Agent,
     loss: Loss,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     *,
     num_workers: int,
     order: Order,
@@ -169,7 +169,7 @@ def asynchronous(
         rollout: Rollout,
         finished: FinishedEpisodes,
     ) -> tuple[AgentState, AsynchronousState, Metrics]:
-        def at_copy(params: Params, rollout: Rollout) -> tuple[Params, LossTerms]:
+        def at_copy(params: Params, rollout: Rollout) -> tuple[jax.Array, Params, LossTerms]:
             return gradient(agent, loss, state._replace(params=params), rollout)
 
         own = Rollout(
@@ -177,10 +177,10 @@ def asynchronous(
             by_worker(rollout.memory, num_workers, axis=0),
             by_worker(rollout.where, num_workers, axis=1),
         )
-        grads, terms = jax.vmap(at_copy)(opt_state.copies, own)
+        values, grads, terms = jax.vmap(at_copy)(opt_state.copies, own)
         arrival = order(stream(key, Stream.ARRIVAL), num_workers)
         params, after = _apply_in_turn(
-            optimizer, state.params, opt_state, grads, arrival, shared_statistics
+            optimizer, state.params, opt_state, values, grads, arrival, shared_statistics
         )
         metrics = jax.vmap(functools.partial(update_metrics, finished))(
             terms, jax.vmap(optax.tree.norm)(grads), own.where
@@ -196,21 +196,23 @@ def asynchronous(
 
 
 def _apply_in_turn(
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     params: Params,
     state: AsynchronousState,
+    values: jax.Array,
     grads: Params,
     order: jax.Array,
     shared_statistics: bool,
 ) -> tuple[Params, AsynchronousState]:
-    """Applies the gradients ``[W, ...]`` to the global parameters in the given order."""
+    """Applies the gradients ``[W, ...]``, of losses ``[W]``, in the given order."""
 
     def arrive(
         carry: tuple[Params, AsynchronousState], worker: jax.Array
     ) -> tuple[tuple[Params, AsynchronousState], None]:
         params, (opt_state, copies) = carry
         statistics = opt_state if shared_statistics else _row(opt_state, worker)
-        params, statistics = apply_gradient(optimizer, _row(grads, worker), statistics, params)
+        value, gradient = _row((values, grads), worker)
+        params, statistics = apply_gradient(optimizer, value, gradient, statistics, params)
         opt_state = statistics if shared_statistics else _put(opt_state, worker, statistics)
         return (params, AsynchronousState(opt_state, _put(copies, worker, params))), None
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from a2c_jax import checks
 from a2c_jax.keys import Stream, stream
 from a2c_jax.metrics import (
     FinishedEpisodes,
@@ -96,11 +97,13 @@ class DescentFn(Protocol):
     """Makes a descent from an agent, its loss and an optimizer."""
 
     def __call__(
-        self, agent: Agent, loss: Loss, optimizer: optax.GradientTransformation, /
+        self, agent: Agent, loss: Loss, optimizer: optax.GradientTransformationExtraArgs, /
     ) -> Descent: ...
 
 
-def synchronous(agent: Agent, loss: Loss, optimizer: optax.GradientTransformation) -> Descent:
+def synchronous(
+    agent: Agent, loss: Loss, optimizer: optax.GradientTransformationExtraArgs
+) -> Descent:
     """One gradient of the whole rollout, one step of the optimizer."""
 
     def descend(
@@ -111,8 +114,8 @@ def synchronous(agent: Agent, loss: Loss, optimizer: optax.GradientTransformatio
         finished: FinishedEpisodes,
     ) -> tuple[AgentState, optax.OptState, Metrics]:
         del key
-        grads, terms = gradient(agent, loss, state, rollout)
-        params, opt_state = apply_gradient(optimizer, grads, opt_state, state.params)
+        value, grads, terms = gradient(agent, loss, state, rollout)
+        params, opt_state = apply_gradient(optimizer, value, grads, opt_state, state.params)
         metrics = update_metrics(finished, terms, optax.tree.norm(grads), rollout.where)
         return state._replace(params=params), opt_state, metrics
 
@@ -139,7 +142,7 @@ def learner(
         optimizer: any optax transformation.
         descent: how gradients are applied; by default one for each update.
     """
-    descent_init, acting, descend = descent(agent, loss, optimizer)
+    descent_init, acting, descend = descent(agent, loss, checks.optimizer(optimizer))
 
     def init(key: Key) -> LearnerState:
         state = agent.init(stream(key, Stream.PARAMETERS))
@@ -175,21 +178,26 @@ def learner(
 
 def gradient(
     agent: Agent, loss: Loss, state: AgentState, rollout: Rollout
-) -> tuple[Params, LossTerms]:
-    """The gradient of a loss with respect to the agent's parameters, and the loss's terms."""
+) -> tuple[jax.Array, Params, LossTerms]:
+    """The loss, its gradient with respect to the agent's parameters, and its terms."""
 
     def of_params(params: Params) -> tuple[jax.Array, LossTerms]:
         return loss(agent.unroll(state._replace(params=params), rollout), rollout)
 
-    return jax.grad(of_params, has_aux=True)(state.params)
+    (value, terms), grads = jax.value_and_grad(of_params, has_aux=True)(state.params)
+    return value, grads, terms
 
 
 def apply_gradient(
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
+    value: jax.Array,
     grads: Params,
     opt_state: optax.OptState,
     params: Params,
 ) -> tuple[Params, optax.OptState]:
-    """Takes one step of the optimizer; returns ``(params, opt_state)`` after it."""
-    updates, opt_state = optimizer.update(grads, opt_state, params)
+    """Takes one step of the optimizer; returns ``(params, opt_state)`` after it.
+
+    The optimizer may use the loss, ``value``, as ``optax.contrib.reduce_on_plateau`` does.
+    """
+    updates, opt_state = optimizer.update(grads, opt_state, params, value=value)
     return optax.apply_updates(params, updates), opt_state

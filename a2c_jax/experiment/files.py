@@ -205,7 +205,8 @@ def write_together(folder: Path, files: Mapping[str, Writer]) -> None:
     try:
         for name, write in files.items():
             staged[name] = folder / f".{checked_file_name('file name', name)}.part"
-            with staged[name].open("wb") as file:
+            staged[name].unlink(missing_ok=True)  # left by a killed process, or planted
+            with staged[name].open("xb") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())

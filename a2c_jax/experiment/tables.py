@@ -11,7 +11,7 @@ def result_table(summary: dict[str, Any]) -> Table:
     """The summary of a run."""
     unit, threshold, seeds = summary["unit"], summary["solved_threshold"], summary["num_seeds"]
     rows = {
-        "Seeds": f"{seeds}",
+        "Seeds": num_seeds(summary),
         f"{unit.capitalize()} of each seed": f"{summary[f'{unit}_per_seed']:,}",
         "Final return, interquartile mean": _estimate(summary, "final_return"),
     }
@@ -31,7 +31,7 @@ def evaluation_table(figures: dict[str, Any]) -> Table:
     """The result of an evaluation."""
     lowest, highest = figures["lowest_return"], figures["highest_return"]
     rows = {
-        "Seeds": f"{figures['num_seeds']}",
+        "Seeds": num_seeds(figures),
         "Episodes of each": f"{figures['num_episodes']}",
         "Return, interquartile mean over seeds": _estimate(figures, "return"),
         "Lowest and highest return of an episode": f"{lowest:.1f}, {highest:.1f}",
@@ -49,12 +49,18 @@ def statistics_table(figures: dict[str, Any]) -> Table:
         if run["fraction_solved"] is not None:
             median = median_time(run[f"median_{run['unit']}_to_solve"])
             times = [f"{run['fraction_solved']:.0%}", median]
-        rows.append([name, f"{run['num_seeds']}", _estimate(run, "final_return"), *times])
+        rows.append([name, num_seeds(run), _estimate(run, "final_return"), *times])
     for pair in figures["probability_of_improvement"]:
         low, high = pair["interval_95"]
         estimate = f"{pair['probability']:.2f}  ({low:.2f} to {high:.2f})"
         rows.append([f"P({pair['of']} > {pair['over']})", "", estimate])
     return text_table(rows, title="Runs")
+
+
+def num_seeds(summary: dict[str, Any]) -> str:
+    """The number of seeds, and how many of them have diverged."""
+    diverged = summary["num_diverged"]
+    return f"{summary['num_seeds']}" + (f", {diverged} diverged" if diverged else "")
 
 
 def median_time(median: float | None) -> str:

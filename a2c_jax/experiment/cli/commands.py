@@ -31,13 +31,13 @@ from a2c_jax.experiment.tables import evaluation_table, result_table, statistics
 
 def train(flags: Sequence[str]) -> int:
     """Trains many seeds and writes a run folder, or resumes one."""
-    console = Console()
+    console = _console()
     run = train_run(parse_train(flags), console, own_process=True)
     console.print(result_table(run.summary))
-    _print_line(console, f"Files: {run.folder}")
+    console.print(f"Files: {run.folder}")
     if run.summary["finished"]:
         return 0
-    _print_line(console, f"Resume with: a2c-jax train --resume {run.folder}")
+    console.print(f"Resume with: a2c-jax train --resume {run.folder}")
     return EXIT + run.signal
 
 
@@ -45,9 +45,9 @@ def join(flags: Sequence[str]) -> int:
     """Joins runs of different seeds into one."""
     config = parse(JoinConfig, "join", flags)
     run = join_runs(config.runs, config.out, config.name)
-    console = Console()
+    console = _console()
     console.print(result_table(run.summary))
-    _print_line(console, f"Files: {run.folder}")
+    console.print(f"Files: {run.folder}")
     return 0
 
 
@@ -61,7 +61,7 @@ def evaluate(flags: Sequence[str]) -> int:
         evaluated = evaluate_run(run, config.num_episodes, not config.sampled, config.seed)
         with written("evaluation"):
             paths = write_evaluation(folder, evaluated)
-    console = Console()
+    console = _console()
     console.print(evaluation_table(describe_evaluation(evaluated)))
     print_files(console, paths)
     return 0
@@ -77,7 +77,7 @@ def plot(flags: Sequence[str]) -> int:
         out = next(iter(runs.values())).folder / "plots"
     with open_folder(out, True, "plots") as folder, written("pictures"):
         paths, figures = plot_runs(runs, folder, config.format)
-    console = Console()
+    console = _console()
     console.print(statistics_table(figures))
     print_files(console, paths)
     return 0
@@ -95,7 +95,7 @@ def replay(flags: Sequence[str]) -> int:
         recording = record_run(run, seeds, config.num_episodes, greedy, config.seed)
         with written("replay"):
             paths = write_replay(folder, run, recording, greedy=greedy)
-    print_files(Console(), paths)
+    print_files(_console(), paths)
     return 0
 
 
@@ -105,7 +105,7 @@ def sweep_settings(flags: Sequence[str]) -> int:
     with refusals():
         points = parse_points(config.over, config.draws, config.seed)
         job = check_sweep(shared, points)
-    console = Console()
+    console = _console()
     with (
         open_folder(config.out, False, f"{config.env}-sweep", config.name) as folder,
         deferred_interrupt(own_process=True) as interrupted,
@@ -120,7 +120,7 @@ def sweep_settings(flags: Sequence[str]) -> int:
     # The best settings were chosen with these seeds: only held-out seeds show how good they are.
     fresh = max(result.job.seeds) + 1
     best = folder / "best.json"
-    _print_line(console, f"Train the best with: a2c-jax train --config {best} --seed {fresh}")
+    console.print(f"Train the best with: a2c-jax train --config {best} --seed {fresh}")
     return EXIT + stopped if stopped else 0
 
 
@@ -129,14 +129,14 @@ def compare_methods(flags: Sequence[str]) -> int:
     config, suited = parse_compare(flags)
     with refusals():
         jobs = resolve_all(config, suited)
-    console = Console()
+    console = _console()
     with (
         open_folder(config.out, False, f"{config.env}-compare", config.name) as folder,
         deferred_interrupt(own_process=True) as interrupted,
     ):
         for name, (_, job) in jobs.items():
             for notice in job.notices:
-                _print_line(console, f"{name}: {notice}")
+                console.print(f"{name}: {notice}")
         result = compare(jobs, console, interrupted)
         if not result.summaries:
             raise Interrupted(interrupted())
@@ -150,18 +150,18 @@ def compare_methods(flags: Sequence[str]) -> int:
                 write_comparison(folder, config, jobs, result)
         stopped = interrupted()
     console.print(comparison_table(result))
-    _print_line(console, f"Files: {folder}")
+    console.print(f"Files: {folder}")
     return EXIT + stopped if stopped else 0
 
 
-def _print_line(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, highlight=False, markup=False)
+def _console() -> Console:
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def print_files(console: Console, paths: Sequence[Path]) -> None:
     """Prints the names of files in one folder."""
     names = ", ".join(path.name for path in paths)
-    _print_line(console, f"Files: {paths[0].parent}: {names}")
+    console.print(f"Files: {paths[0].parent}: {names}")
 
 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {

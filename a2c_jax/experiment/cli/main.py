@@ -1,8 +1,13 @@
 """The command line: runs a command, and turns errors into exit codes."""
 
+import contextlib
+import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Any, TextIO
 
 from a2c_jax.experiment.cli.commands import COMMANDS
 from a2c_jax.experiment.cli.startup import prepare_jax
@@ -29,7 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 is success, 1 a file that could not be written, 2 bad input, 130 Ctrl-C, 143 SIGTERM.
     """
-    command, *flags = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    with _shown(), _sigterm_raises():
+        return _run(list(sys.argv[1:] if argv is None else argv) or ["--help"])
+
+
+def _run(argv: Sequence[str]) -> int:
+    command, *flags = argv
     if command in ("-h", "--help"):
         lines = (f"  {name:<10}{line}" for name, (_, line) in COMMANDS.items())
         print(USAGE.format(commands="\n".join(lines)), end="")
@@ -42,6 +52,70 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BadInput, WriteError) as error:
         print(f"a2c-jax: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT if isinstance(error, BadInput) else EXIT_FAILED
+    except RuntimeError as error:
+        if "JAX_PLATFORMS" not in os.environ or "backend" not in str(error):
+            raise
+        platforms = os.environ["JAX_PLATFORMS"]
+        print(
+            f"a2c-jax: JAX_PLATFORMS is {platforms!r}, which this machine lacks; unset it, or "
+            "install jax for that device.",
+            file=sys.stderr,
+        )
+        return EXIT_BAD_INPUT
     except KeyboardInterrupt as error:
         print("a2c-jax: interrupted; nothing was written.", file=sys.stderr)
         return EXIT + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
+
+
+class _Shown:
+    """A stream whose failure is ignored: what is shown must not harm what is trained."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError as error:
+                self._stream.write(text.encode(error.encoding, "replace").decode(error.encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def _shown() -> Iterator[None]:
+    stdout = sys.stdout
+    try:
+        with contextlib.redirect_stdout(_Shown(stdout)):
+            yield
+    finally:
+        try:
+            stdout.flush()
+        except (OSError, ValueError):  # Python would report it again at exit
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Lets SIGTERM end a command as Ctrl-C does, so that it leaves no incomplete files."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

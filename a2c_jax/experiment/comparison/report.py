@@ -29,7 +29,7 @@ def comparison_table(result: Comparison) -> Table:
         value, interval = _return(summary, digits=3)
         short = interval if "-" in interval else interval.replace(" to ", "-")
         ratios = [_short(s.ratios[name]) if name in s.ratios else "a2c's" for s in result.noise]
-        rows.append([name, value, short, *_solved(summary), *ratios])
+        rows.append([_name(name, summary), value, short, *_solved(summary), *ratios])
     return text_table(rows, no_wrap=True, box=None, padding=(0, 1, 0, 0))
 
 
@@ -45,8 +45,13 @@ def table_rows(result: Comparison) -> list[list[str]]:
     rows = [["method", "final return", "95 % interval", "solved", "median steps", *stages]]
     for name, summary in result.summaries.items():
         ratios = [_ratio(stage, name) for stage in result.noise]
-        rows.append([name, *_return(summary, digits=4), *_solved(summary), *ratios])
+        rows.append([_name(name, summary), *_return(summary, digits=4), *_solved(summary), *ratios])
     return rows
+
+
+def _name(name: str, summary: Mapping[str, Any]) -> str:
+    diverged = summary["num_diverged"]
+    return f"{name} ({diverged} diverged)" if diverged else name
 
 
 def _return(summary: Mapping[str, Any], digits: int) -> list[str]:

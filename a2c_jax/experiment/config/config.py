@@ -16,7 +16,13 @@ from typing import (
 )
 
 from a2c_jax import presets
-from a2c_jax.experiment.config.settings import SettingsT as SettingsT, as_dict, replace
+from a2c_jax.experiment.config.settings import (
+    SettingsT as SettingsT,
+    as_dict,
+    checked,
+    replace,
+    typed_all,
+)
 from a2c_jax.methods import METHODS, method_name
 from a2c_jax.presets import FOUND_ON, PRESETS, ArticlePreset, Preset
 
@@ -70,6 +76,14 @@ class TaskConfig(Generic[SettingsT]):
     seed: int = 0
     name: Annotated[str | None, UNSAVED] = None
     out: Annotated[Path | None, UNSAVED] = None
+
+    def __post_init__(self) -> None:
+        """Converts numbers to Python's own, so that whatever trains can be saved and loaded."""
+        kinds = get_type_hints(type(self))
+        plain = set(saved_fields(type(self))) - {"preset", "algorithm"}  # checked by their names
+        values = typed_all({name: getattr(self, name) for name in plain}, kinds)
+        for name, value in {**values, "settings": checked(self.settings)}.items():
+            object.__setattr__(self, name, value)
 
     def with_settings(self: ConfigT, settings: Any) -> ConfigT:
         """The same configuration with other settings."""

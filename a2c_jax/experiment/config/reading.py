@@ -5,8 +5,6 @@ import math
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import msgspec
-
 from a2c_jax.algorithms.article import Defects
 from a2c_jax.experiment.config.config import (
     TrainConfig,
@@ -16,7 +14,7 @@ from a2c_jax.experiment.config.config import (
     starting_preset,
 )
 from a2c_jax.experiment.config.describe import describe_settings
-from a2c_jax.experiment.config.settings import replace, setting_types
+from a2c_jax.experiment.config.settings import replace, setting_types, typed
 from a2c_jax.experiment.files import read_json
 from a2c_jax.presets import ArticlePreset, Preset
 
@@ -47,16 +45,18 @@ def _to_config(content: dict[str, Any], env: str | None) -> TrainConfig:
     written = content.get("format", FORMAT)
     if written != FORMAT:
         raise ValueError(f"format is {written}, but this version of a2c_jax reads only {FORMAT}.")
+    if "methods" in content:
+        raise ValueError("there is a comparison of methods; give a run or a sweep's best.json.")
     saved = saved_fields(TrainConfig)
     for key in content:
         checked_name("setting", key, (*saved, "settings", "format", "about"))
     names = {"preset": str | None, "algorithm": str | None}  # checked below, with better messages
     kinds = get_type_hints(TrainConfig) | names
-    values = {key: _typed(key, content[key], kinds[key]) for key in saved if key in content}
+    values = {key: typed(key, content[key], kinds[key]) for key in saved if key in content}
     algorithm = values.pop("algorithm", None)
     preset = values.pop("preset", None) or starting_preset(env or values.get("env"), algorithm)
     default = default_config(preset, algorithm)
-    settings = _typed("settings", content.get("settings", {}), dict)
+    settings = typed("settings", content.get("settings", {}), dict)
     return dataclasses.replace(default, settings=_to_settings(settings, default.settings), **values)
 
 
@@ -74,19 +74,10 @@ def _to_settings(
                     "run from Python with the settings that made it."
                 )
         elif key == "defects":
-            switches = _typed(key, value, dict[str, bool])
+            switches = typed(key, value, dict[str, bool])
             changes[key] = Defects(**{**known[key], **switches})
         elif key == "max_grad_norm" and value is None:
             changes[key] = math.inf
         else:
-            changes[key] = _typed(key, value, kinds[key])
+            changes[key] = typed(key, value, kinds[key])
     return replace(default, **changes)
-
-
-def _typed(key: str, value: Any, kind: Any) -> Any:
-    """Converts a value of JSON to a type, or raises ValueError."""
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        reason = str(error)
-        raise ValueError(f"{key} is {value!r}; {reason[0].lower()}{reason[1:]}.") from error

@@ -1,7 +1,12 @@
 """The settings of a preset and of its method, as one flat table."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, TypeVar, get_type_hints
+
+import jax
+import msgspec
+import numpy as np
 
 from a2c_jax.methods import Method
 from a2c_jax.presets import ArticlePreset, Preset
@@ -34,6 +39,50 @@ def replace(settings: SettingsT, **changes: Any) -> SettingsT:
         return settings
     method = dataclasses.replace(_method(settings), **changes)
     return dataclasses.replace(settings, method=method)  # type: ignore[arg-type]
+
+
+def checked(settings: SettingsT) -> SettingsT:
+    """The settings with every number as Python's own, of its declared type.
+
+    Raises:
+        ValueError: if a value is of another type.
+    """
+    kinds = setting_types(settings)
+    values = {name: value for name, value in as_dict(settings).items() if not callable(value)}
+    return replace(settings, **typed_all(values, kinds))
+
+
+def typed_all(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """Converts values to their types by :func:`typed`, except records such as ``Defects``."""
+    return {
+        name: value
+        if isinstance(value, tuple) and hasattr(value, "_fields")
+        else typed(name, value, kinds[name])
+        for name, value in values.items()
+    }
+
+
+def typed(name: str, value: Any, kind: Any) -> Any:
+    """Converts a value of JSON, Python, NumPy or JAX to a type; whole floats become ints.
+
+    Raises:
+        ValueError: if it is of another type.
+    """
+    plain = value.tolist() if isinstance(value, np.ndarray | np.generic | jax.Array) else value
+    for candidate in (plain, _with_ints(plain)):
+        try:
+            return msgspec.convert(candidate, kind)
+        except msgspec.ValidationError as error:
+            reason = str(error)
+    raise ValueError(f"{name} is {value!r}; {reason[0].lower()}{reason[1:]}.")
+
+
+def _with_ints(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_with_ints(each) for each in value]
+    if isinstance(value, np.generic):
+        return _with_ints(value.item())
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _method(settings: Preset | ArticlePreset) -> Method:

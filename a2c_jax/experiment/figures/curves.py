@@ -6,6 +6,7 @@ matplotlib is imported where it is used, since importing it takes a quarter of a
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -40,7 +41,7 @@ def draw_learning_curve(
 ) -> None:
     """Draws each seed of a run and their interquartile mean, as :func:`draw_methods` does."""
     axes = new_axes()
-    draw_seeds(axes, steps, carried_forward(returns), "each seed")
+    draw_seeds(axes, steps, returns, "each seed")
     mark_solved(axes.axhline, threshold)
     label_axes(axes, _STEPS, _RETURN)
     save(file, axes, title=title)
@@ -57,12 +58,12 @@ def draw_methods(
 ) -> None:
     """Draws the interquartile mean of each method's seeds with its 95 % bootstrap band, as a PNG.
 
-    A curve is ``(steps [P], returns [S, P])``, NaN where no episode finished. The threshold, the
-    mean return that counts as solved, is a line.
+    A curve is that of :func:`a2c_jax.learning_curve`, ``(steps [P], returns [S, P])``. The
+    threshold, the mean return that counts as solved, is a line.
     """
     axes = new_axes()
     for index, (name, (steps, returns)) in enumerate(curves.items()):
-        draw_pooled(axes, steps, carried_forward(returns), name, index, len(curves))
+        draw_pooled(axes, steps, returns, name, index, len(curves))
     mark_solved(axes.axhline, threshold)
     label_axes(axes, xlabel, ylabel)
     save(file, axes, title=title)
@@ -123,9 +124,13 @@ def save(
             frameon=False, fontsize="small", title_fontsize="small",
         )  # fmt: skip
         figure.set_figheight(_HEIGHT + legend.get_window_extent().height / figure.dpi)
+    for text in figure.findobj(mpl.text.Text):
+        text.set_parse_math(False)  # a name may hold $ signs
     # An SVG keeps text as text, which is small and searchable. By default it would hold random
     # names and the date.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "a2c_jax"}):
+    svg: Any = {"svg.fonttype": "none", "svg.hashsalt": "a2c_jax"}
+    with warnings.catch_warnings(), mpl.rc_context(svg):
+        warnings.filterwarnings("ignore", "Glyph")  # a name may have signs that the font lacks
         figure.savefig(file, format=format, metadata={"Date": None} if format == "svg" else None)
 
 
@@ -172,24 +177,22 @@ def draw_pooled(
 ) -> None:
     """Draws the interquartile mean of ``[S, P]`` and, for several seeds, its 95 % band.
 
-    Points where a seed has no value are omitted: a mean over the others would change as seeds
-    come and go. The curve is number ``index`` ``among`` all curves of the figure.
+    The curve begins where every seed has a value, since a mean over some of them would change as
+    others come. Seeds that have diverged are left out, and counted in the label. The curve is
+    number ``index`` ``among`` all curves of the figure.
     """
     style = line_style(index)
-    complete = np.isfinite(values).all(axis=0)
-    if not complete.any():
-        axes.plot([], [], label=f"{label} (no values)", **style)
+    begun = np.isfinite(values)
+    diverged = ~(begun == np.logical_or.accumulate(begun, axis=1)).all(axis=1) | ~begun[:, -1]
+    if diverged.any():
+        label = f"{label} ({diverged.sum()} without values left out)"
+    x, values = x[begun[~diverged].all(axis=0)], values[~diverged][:, begun[~diverged].all(axis=0)]
+    if not values.size:
+        axes.plot([], [], label=label, **style)
         return
-    x, values = x[complete], values[:, complete]
     if len(values) > 1:
         low, high = bootstrap_interval(values, resamples=500)
         band = {"color": style["color"], "alpha": band_alpha(among), "linewidth": 0}
         axes.fill_between(x, low, high, zorder=2, **band)  # above seeds, below means
     marker, mean = "o" if len(x) == 1 else None, interquartile_mean(values)
     axes.plot(x, mean, linewidth=1.8, zorder=3, marker=marker, label=label, **style)
-
-
-def carried_forward(returns: np.ndarray) -> np.ndarray:
-    """Fills each gap with the seed's last known value."""
-    last = np.where(np.isfinite(returns), np.arange(returns.shape[1]), 0)
-    return np.take_along_axis(returns, np.maximum.accumulate(last, axis=1), axis=1)

@@ -12,6 +12,7 @@ from a2c_jax.experiment.figures import curves
 from a2c_jax.experiment.figures.curves import Format
 from a2c_jax.experiment.statistics.inference import Profile, binomial_interval, performance_profile
 from a2c_jax.experiment.statistics.learning import final_returns, solve_time_curve
+from a2c_jax.metrics import carried_forward
 from a2c_jax.types import Metrics
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def pool_updates(run: PlotRun, quantity: str) -> tuple[np.ndarray, np.ndarray]:
 
     with np.errstate(invalid="ignore"):  # no episode finished, or a seed has diverged
         if quantity in sums:
-            means = curves.carried_forward(pool(sums[quantity]) / pool(metrics.episode_count))
+            counts = pool(metrics.episode_count)
+            means = carried_forward(pool(sums[quantity]) / counts, counts > 0)
         else:
             means = pool(getattr(metrics, quantity)) / (ends - starts)
     return run.position[ends - 1], means

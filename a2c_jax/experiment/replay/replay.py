@@ -62,6 +62,11 @@ def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def _diverged(run: Run, recording: Recording) -> str:
+    seeds = sorted(set(run.summary["diverged_seeds"]) & set(recording.seeds))
+    return f" Diverged: seeds {', '.join(map(str, seeds))}." if seeds else ""
+
+
 def write_replay(
     folder: Path | str, run: Run, recording: Recording, *, greedy: bool = True
 ) -> list[Path]:
@@ -78,7 +83,7 @@ def write_replay(
     page = replay_page(
         recording,
         title=f"{run.job.env.name}, {run.config.algorithm or run.config.preset}",
-        note=f"After {done:,} {run.job.unit} of training; {actions}",
+        note=f"After {done:,} {run.job.unit} of training; {actions}{_diverged(run, recording)}",
     )
     write_together(path.parent, {path.name: lambda file: file.write(page.encode())})
     return [path]

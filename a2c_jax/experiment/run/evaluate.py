@@ -10,6 +10,7 @@ from a2c_jax.experiment.files import json_writer, write_together
 from a2c_jax.experiment.run.evaluation import evaluation_program
 from a2c_jax.experiment.run.folder import Run, load_run
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
+from a2c_jax.metrics import finite_seeds
 from a2c_jax.parallel import split_groups
 
 _BEHIND_TRAINING = 1 << 31  # evaluations during training have smaller numbers: those of updates
@@ -67,12 +68,14 @@ def check_episodes(num_episodes: int, seed: int) -> None:
 def describe_evaluation(evaluated: EvaluatedRun) -> dict[str, Any]:
     """Figures of an evaluation: each seed's mean, their interquartile mean and 95 % interval."""
     means = evaluated.returns.mean(axis=1, dtype=np.float64)
+    finite = finite_seeds((evaluated.run.metrics, evaluated.run.state.params, evaluated.returns))
     interval = bootstrap_interval(means) if len(means) > 1 else None
     return {
         "run": str(evaluated.run.folder),
         "num_updates": evaluated.run.summary["num_updates"],
         "greedy": evaluated.greedy,
         "num_seeds": len(means),
+        "num_diverged": int((~finite).sum()),
         "num_episodes": evaluated.returns.shape[1],
         "return_iqm": float(interquartile_mean(means)),
         "return_interval_95": [float(bound) for bound in interval] if interval else None,

@@ -36,6 +36,7 @@ from a2c_jax.experiment.run.log import LOG
 from a2c_jax.experiment.run.progress import environment_steps
 from a2c_jax.experiment.run.result_figures import run_figures
 from a2c_jax.experiment.statistics.learning import solved_threshold, summarize
+from a2c_jax.metrics import finite_seeds
 from a2c_jax.types import Metrics
 
 CONFIG = "config.json"
@@ -124,7 +125,7 @@ def load_run(folder: Path | str, config: TrainConfig | None = None) -> Run:
         restored.outcome.metrics,
         restored.evaluations,
         restored.state,
-        describe_outcome(job, restored.outcome),
+        describe_outcome(job, restored.outcome, restored.state),
     )
 
 
@@ -159,7 +160,12 @@ def read_about(folder: Path, argument: str) -> About:
 
 
 def write_results(
-    folder: Path, config: TrainConfig, job: Job, outcome: Outcome, evaluations: Evaluations
+    folder: Path,
+    config: TrainConfig,
+    job: Job,
+    outcome: Outcome,
+    state: Any,
+    evaluations: Evaluations,
 ) -> dict[str, Any]:
     """Writes the results of a run: all of its files or none.
 
@@ -168,6 +174,7 @@ def write_results(
         config: of the run.
         job: of the run.
         outcome: of training.
+        state: the state of every seed at its end.
         evaluations: evaluations during training.
 
     Returns:
@@ -176,7 +183,7 @@ def write_results(
     Raises:
         OSError: if a file could not be written; then none has changed.
     """
-    summary = describe_outcome(job, outcome)
+    summary = describe_outcome(job, outcome, state)
     files = {"summary.json": json_writer(summary), **run_figures(config, job, outcome)}
     if evaluations.updates.size:
         arrays: Any = evaluations._asdict()
@@ -185,11 +192,14 @@ def write_results(
     return summary
 
 
-def describe_outcome(job: Job, outcome: Outcome) -> dict[str, Any]:
-    """The statistics of a run, and how long it took."""
+def describe_outcome(job: Job, outcome: Outcome, state: Any) -> dict[str, Any]:
+    """The statistics of a run, and how long it took; ``state`` is that of every seed."""
     seconds = outcome.train_seconds
+    finite = np.asarray(finite_seeds((outcome.metrics, state.params)))
+    threshold = solved_threshold(job.env)
     return {
-        **summarize(outcome.metrics, job.per_update, solved_threshold(job.env), job.unit),
+        **summarize(outcome.metrics, job.per_update, threshold, job.unit, finite),
+        "diverged_seeds": [job.seeds[i] for i in np.flatnonzero(~finite)],
         "finished": outcome.num_updates >= job.num_updates,
         "num_updates": outcome.num_updates,
         "unit": job.unit,

@@ -41,7 +41,9 @@ def deferred_interrupt(own_process: bool = False) -> Iterator[Callable[[], int]]
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
         return
-    previous = {number: signal.getsignal(number) for number in SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    # What was ignored on entry, as SIGINT is in a shell's background job, stays ignored.
+    previous = {n: before for n, before in handlers.items() if before is not signal.SIG_IGN}
 
     def handler(number: int, frame: FrameType | None) -> None:
         seen.append(number)

@@ -1,6 +1,7 @@
 """Builds a job from a configuration and validates it."""
 
 import collections
+import functools
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -14,6 +15,10 @@ from a2c_jax.experiment.config.reading import FORMAT
 from a2c_jax.parallel import SeedLayout, check_keys, seed_layout
 from a2c_jax.presets import ArticlePreset, Preset
 from a2c_jax.types import Agent, Algorithm, Environment, Key
+
+_MOST_SEEDS = 1_000_000
+# Always JAX's default generator, so that a run can be loaded where another one is configured.
+_key = functools.partial(jax.random.key, impl="threefry2x32")
 
 
 class Job(NamedTuple):
@@ -53,7 +58,7 @@ def make_job(config: TrainConfig) -> Job:
     _check_settings(config)
     seeds = resolve_seeds(config.num_seeds, config.seed, config.seeds)
     env = resolve_env(config.env, config.max_episode_steps)
-    keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+    keys = jax.vmap(_key)(np.asarray(seeds, np.uint32))
     settings = config.settings
     num_updates = presets.num_updates(settings)
     algorithm = presets.build(settings, env)
@@ -116,6 +121,11 @@ def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> t
         ValueError: if there are none, or one is out of range or named twice.
     """
     count = checks.positive_int("num_seeds", num_seeds)
+    if count > _MOST_SEEDS:
+        raise ValueError(
+            f"num_seeds is {num_seeds}; give at most {_MOST_SEEDS:,}, and join runs of more with "
+            "a2c-jax join."
+        )
     if seeds is None:
         seeds = tuple(range(seed, seed + count))
     if not seeds:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,10 +11,11 @@ import jax
 import numpy as np
 
 from a2c_jax.experiment.config.config import TrainConfig
-from a2c_jax.experiment.files import write_together
+from a2c_jax.experiment.files import json_writer, read_json, write_together
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.evaluation import Evaluations
 from a2c_jax.experiment.run.job import Job
+from a2c_jax.metrics import finite_seeds
 
 LOG = "log.jsonl"
 
@@ -46,6 +48,7 @@ def chunk_figures(job: Job, outcome: Outcome, evaluations: Evaluations, since: i
         job.unit: outcome.num_updates * job.per_update,
         "train_seconds": outcome.train_seconds,
         "episodes": episodes,
+        "diverged_seeds": float((~finite_seeds(outcome.metrics)).sum()),
         "episode_return": _mean(np.sum(chunk.episode_return_sum), episodes),
         "episode_length": _mean(np.sum(chunk.episode_length_sum), episodes),
     }
@@ -117,14 +120,24 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """Logs to Weights & Biases, as a run named like the folder, in the project ``a2c_jax``."""
+    """Logs to Weights & Biases, as a run named like the folder, in the project ``a2c_jax``.
+
+    A resumed run continues in the same one, whose number is kept in ``wandb/id.json``.
+    """
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
         import wandb
 
+        known = folder / "wandb" / "id.json"
+        if known.is_file():
+            number = read_json(known, "wandb")["id"]
+        else:
+            number = secrets.token_hex(8)
+            write_together(known.parent, {known.name: json_writer({"id": number})})
         self._run = wandb.init(
-            project="a2c_jax", name=folder.name, dir=str(folder), config=dict(description)
-        )
+            project="a2c_jax", name=folder.name, dir=str(folder), config=dict(description),
+            id=number, resume="allow",
+        )  # fmt: skip
 
     def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
         """Sends every figure that is not None."""

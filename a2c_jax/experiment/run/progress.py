@@ -14,6 +14,7 @@ from a2c_jax.experiment.statistics.learning import (
     solved_threshold,
     steps_to_solve,
 )
+from a2c_jax.metrics import finite_seeds
 from a2c_jax.types import Metrics
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal
@@ -65,7 +66,7 @@ class Reporter:
             self._tell_episodes(outcome)
         elif not self._console.is_terminal and time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
-            self._console.print(f"{steps}, {figures}", soft_wrap=True)
+            self._console.print(f"{steps}, {figures}")
 
     def _figures_of(self, outcome: Outcome) -> str:
         start = time.monotonic()
@@ -79,7 +80,7 @@ class Reporter:
         lines = episode_lines(outcome.metrics, self._episodes_told)
         self._episodes_told = outcome.num_updates
         for line in lines:
-            self._console.print(line, soft_wrap=True, highlight=False)
+            self._console.print(line)
 
 
 def episode_lines(metrics: Metrics, first: int) -> list[str]:
@@ -130,4 +131,6 @@ def _figures(job: Job, outcome: Outcome) -> str:
     if threshold is not None:
         solved = np.isfinite(steps_to_solve(outcome.metrics, job.per_update, threshold))
         parts.append(f"solved {solved.mean():.0%}")
+    if diverged := int((~finite_seeds(outcome.metrics)).sum()):
+        parts.append(f"{diverged} of {len(job.seeds)} seeds diverged")
     return ", ".join(parts)

@@ -184,11 +184,11 @@ def _like(name: str, array: np.ndarray, like: Any) -> Any:
     expected = jax.eval_shape(_data, like)
     if (array.shape, array.dtype) != (expected.shape, expected.dtype):
         raise ValueError(
-            f"it is of another network or environment: {name} has shape {array.shape}, not "
-            f"{expected.shape}"
+            f"it is of another network or environment: {name} is {array.dtype} of shape "
+            f"{array.shape}, not {expected.dtype} of shape {expected.shape}"
         )
     if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.asarray(array))
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
     return array
 
 

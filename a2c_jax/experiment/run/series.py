@@ -43,7 +43,8 @@ def append(folder: Path, end: SeriesEnd, metrics: Metrics) -> SeriesEnd:
     for name, field in metrics._asdict().items():
         rows[name] = np.asarray(field)[:, end.num_updates :].T
     header, data = _header(num_updates, num_seeds), rows.tobytes()
-    with (folder / FILE).open("r+b" if end.num_updates else "wb") as file:
+    mode = "r+b" if end.num_updates else "wb"
+    with open(folder / FILE, mode, opener=_without_links) as file:
         file.seek(len(header) + end.num_updates * num_seeds * _ROW.itemsize)
         file.write(data)
         file.truncate()
@@ -74,6 +75,10 @@ def read(folder: Path, end: SeriesEnd, num_seeds: int) -> Metrics:
     rows = np.frombuffer(data, _ROW).reshape(-1, num_seeds)
     fields: Any = (np.ascontiguousarray(rows[name].T) for name in Metrics._fields)
     return Metrics(*fields)
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _header(num_updates: int, num_seeds: int) -> bytes:

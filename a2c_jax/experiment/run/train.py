@@ -83,7 +83,7 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
     """
     config, job, folder, description, restored, notices = prepared
     for notice in notices:
-        console.print(notice, soft_wrap=True, markup=False)
+        console.print(notice)
     end = restored.series_end if restored else SeriesEnd(0, 0)
     found = restored.evaluations if restored else no_evaluations(len(job.seeds))
     evaluator = Evaluator(job, config.evaluate_every, config.evaluate_episodes, found)
@@ -119,8 +119,8 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
             if outcome.num_updates == 0:
                 raise Interrupted(should_stop())
         saver.save(outcome, evaluator.found)
-        summary = write_results(folder, config, job, outcome, evaluator.found)
-    state = saving.joined_state(outcome, job)
+        state = saving.joined_state(outcome, job)
+        summary = write_results(folder, config, job, outcome, state, evaluator.found)
     return Run(folder, config, job, outcome.metrics, evaluator.found, state, summary, should_stop())
 
 
@@ -132,7 +132,7 @@ def _open_files(prepared: Prepared, console: Console, stack: contextlib.ExitStac
         prepared.folder,
         prepared.description,
         done,
-        lambda sentence: console.print(sentence, soft_wrap=True, highlight=False, markup=False),
+        console.print,
     )
     for logger in loggers:
         stack.callback(logger.close)

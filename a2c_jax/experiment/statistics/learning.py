@@ -11,6 +11,7 @@ from a2c_jax.experiment.statistics.inference import (
     bootstrap_interval,
     interquartile_mean,
 )
+from a2c_jax.metrics import finite_seeds
 from a2c_jax.types import Environment, Metrics
 
 SOLVED_AT = {
@@ -66,10 +67,10 @@ def final_returns(metrics: Metrics) -> np.ndarray:
 def steps_to_solve(metrics: Metrics, steps_per_update: int, threshold: float) -> np.ndarray:
     """Environment steps after which a seed's last 100 episodes first averaged the threshold.
 
-    Takes metrics ``[S, U]``; returns ``[S]``, infinite where a seed never did.
+    Takes metrics ``[S, U]``; returns ``[S]``, infinite where a seed never did or has diverged.
     """
     means, sizes = recent_returns(metrics)
-    solved = (sizes >= EPISODES) & (means >= threshold)
+    solved = (sizes >= EPISODES) & (means >= threshold) & finite_seeds(metrics)[:, None]
     steps = (np.argmax(solved, axis=1) + 1.0) * steps_per_update
     return np.where(solved.any(axis=1), steps, np.inf)
 
@@ -107,19 +108,27 @@ def rolling_mean(values: np.ndarray, window: int = 10) -> np.ndarray:
 
 
 def summarize(
-    metrics: Metrics, per_update: int, threshold: float | None, unit: str = "steps"
+    metrics: Metrics,
+    per_update: int,
+    threshold: float | None,
+    unit: str = "steps",
+    finite: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Summary of a run's metrics ``[S, U]`` as plain numbers; None where one is undefined.
 
     Seeds that never solved the task are censored: ``num_censored`` counts them, and the median
-    is None where it falls among them. An update is ``per_update`` of the unit, which names the
-    keys ``median_steps_to_solve`` and ``steps_to_solve``.
+    is None where it falls among them. ``num_diverged`` counts those that are not ``finite [S]``,
+    by default those with a metric that is not; none of them counts as solved. The final return is
+    that of all seeds in which an episode finished. An update is ``per_update`` of the unit, which
+    names the keys ``median_steps_to_solve`` and ``steps_to_solve``.
     """
+    finite = np.asarray(finite_seeds(metrics) if finite is None else finite)
     final = final_returns(metrics)
     known = final[np.isfinite(final)]
     solved = f"{unit}_to_solve"
     summary = {
         "num_seeds": final.size,
+        "num_diverged": int((~finite).sum()),
         "final_returns": _finite(final),
         "final_return_iqm": float(interquartile_mean(known)) if known.size else None,
         "final_return_interval_95": _finite(bootstrap_interval(known)) if known.size > 1 else None,
@@ -128,7 +137,7 @@ def summarize(
         **dict.fromkeys((f"median_{solved}", solved)),
     }
     if threshold is not None:
-        times = steps_to_solve(metrics, per_update, threshold)
+        times = np.where(finite, steps_to_solve(metrics, per_update, threshold), np.inf)
         number = int(np.isfinite(times).sum())
         summary |= {
             "fraction_solved": number / times.size,

@@ -39,6 +39,7 @@ def write_sweep(folder: Path | str, result: Sweep) -> list[Path]:
         "seeds": np.asarray(result.job.seeds),
         "final_returns": result.final_returns,
         "mean_returns": result.mean_returns,
+        "finite": result.finite,
         unit: result.position,
         "curves": result.curves,
         **result.points.values,
@@ -78,6 +79,8 @@ def _row(result: Sweep, point: int) -> list[str]:
         returns = [f"{interquartile_mean(final):.1f}", "–", f"{interquartile_mean(mean):.1f}"]
         if len(final) > 1:
             returns[1] = "{:.1f} to {:.1f}".format(*bootstrap_interval(final))
+    if diverged := int((~result.finite[point]).sum()):
+        returns[0] += f" ({diverged} diverged)"
     row = [*map(short_number, result.points.at(point).values()), *returns]
     if result.time_to_solve is not None:
         times = result.time_to_solve[point]

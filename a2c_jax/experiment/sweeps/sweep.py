@@ -18,7 +18,7 @@ from a2c_jax.experiment.run.result_figures import num_points
 from a2c_jax.experiment.statistics.inference import interquartile_mean
 from a2c_jax.experiment.statistics.learning import final_returns, solved_threshold, steps_to_solve
 from a2c_jax.experiment.sweeps.points import Points, check_points, settings_at
-from a2c_jax.metrics import learning_curve
+from a2c_jax.metrics import finite_seeds, learning_curve
 from a2c_jax.parallel import seed_layout
 from a2c_jax.presets import ArticlePreset, Preset
 from a2c_jax.types import Algorithm, Environment, Key, Metrics
@@ -35,6 +35,7 @@ class Sweep(NamedTuple):
         points: the settings.
         final_returns: mean of each seed's last 100 episodes, ``[P, S]``; NaN if none finished.
         mean_returns: mean over all of its episodes, ``[P, S]``.
+        finite: False where a seed has diverged, ``[P, S]``; see :func:`a2c_jax.finite_seeds`.
         time_to_solve: in steps, or episodes, ``[P, S]``; infinite where a seed never solved the
             task. None without a threshold.
         position: steps or episodes at the points of the curves, ``[K]``.
@@ -47,6 +48,7 @@ class Sweep(NamedTuple):
     points: Points
     final_returns: np.ndarray
     mean_returns: np.ndarray
+    finite: np.ndarray
     time_to_solve: np.ndarray | None
     position: np.ndarray
     curves: np.ndarray
@@ -61,8 +63,11 @@ class Sweep(NamedTuple):
 
     @property
     def scores(self) -> np.ndarray:
-        """Interquartile mean over seeds of the final returns, ``[P]``; -inf if a seed has none."""
-        return _over_seeds(self.final_returns)
+        """Interquartile mean over seeds of the final returns, ``[P]``.
+
+        It is -inf if a seed has none or has diverged.
+        """
+        return _over_seeds(np.where(self.finite, self.final_returns, np.nan))
 
     @property
     def ranking(self) -> np.ndarray:
@@ -181,6 +186,7 @@ def _result(config: TrainConfig, points: Points, job: Job, outcome: Outcome) -> 
         points=points,
         final_returns=final_returns(metrics).reshape(shape),
         mean_returns=mean_returns.reshape(shape),
+        finite=np.asarray(finite_seeds(metrics)).reshape(shape),
         time_to_solve=times,
         position=position // job.algorithm.steps_per_update * job.per_update,
         curves=curves.reshape(*shape, -1),
