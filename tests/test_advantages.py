@@ -18,39 +18,39 @@ def stream(seed, length=40):
     return rewards, DISCOUNT * (1.0 - terminated), 1.0 - ended, values, next_values
 
 
+def discounted_sum(terms, factors):
+    """The sum of each row and all later ones, by a loop."""
+    sums, later = np.zeros(len(terms)), 0.0
+    for t in reversed(range(len(terms))):
+        later = sums[t] = terms[t] + factors[t] * later
+    return sums
+
+
 def as_float32(arrays):
     return [jnp.asarray(array, jnp.float32) for array in arrays]
 
 
-@pytest.mark.parametrize("lambda_", [0.0, 0.3, 0.95, 1.0])
-def test_gae_is_the_discounted_sum_of_td_errors(lambda_):
+@pytest.mark.parametrize(
+    ("estimator", "lambda_"),
+    [(a2c.gae(lambda_), lambda_) for lambda_ in (0.0, 0.3, 0.95, 1.0)]
+    + [(a2c.td_actor_critic, 0.0), (a2c.n_step, 1.0)],
+)
+def test_advantages_are_discounted_sums_of_td_errors(estimator, lambda_):
     rewards, discounts, continues, values, next_values = arrays = stream(0)
-    td_errors = rewards + discounts * next_values - values
-    want = np.zeros_like(td_errors)
-    later = 0.0
-    for t in reversed(range(len(rewards))):
-        later = want[t] = td_errors[t] + discounts[t] * continues[t] * lambda_ * later
-    got = a2c.gae(lambda_)(*as_float32(arrays))
+    want = discounted_sum(
+        rewards + discounts * next_values - values, lambda_ * discounts * continues
+    )
+    got = estimator(*as_float32(arrays))
     np.testing.assert_allclose(got.advantages, want, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(got.targets, want + values, rtol=1e-4, atol=1e-5)
 
 
-def test_td_actor_critic_is_the_td_error():
-    rewards, discounts, _, values, next_values = arrays = stream(1)
-    got = a2c.td_actor_critic(*as_float32(arrays))
-    np.testing.assert_allclose(
-        got.advantages, rewards + discounts * next_values - values, rtol=1e-4, atol=1e-5
-    )
-
-
 def test_reinforce_sees_rewards_only():
-    rewards, discounts, continues, values, next_values = as_float32(stream(2))
-    got = a2c.reinforce(rewards, discounts, continues, values, next_values)
-    other = a2c.reinforce(rewards, discounts, continues, values + 5, next_values - 7)
+    rewards, discounts, continues, values, next_values = arrays = stream(2)
+    got = a2c.reinforce(*as_float32(arrays))
+    other = a2c.reinforce(*as_float32((*arrays[:3], values + 5, next_values - 7)))
     np.testing.assert_array_equal(got.advantages, other.advantages)
-    want, later = np.zeros(len(rewards)), 0.0
-    for t in reversed(range(len(rewards))):
-        later = want[t] = rewards[t] + discounts[t] * continues[t] * later
+    want = discounted_sum(rewards, discounts * continues)
     np.testing.assert_allclose(got.advantages, want, rtol=1e-4, atol=1e-5)
 
 
@@ -59,15 +59,6 @@ def test_a_baseline_is_only_subtracted():
     plain, based = a2c.reinforce(*arrays), a2c.reinforce_with_baseline(*arrays)
     np.testing.assert_allclose(based.advantages, plain.advantages - arrays[3], rtol=1e-6)
     np.testing.assert_array_equal(based.targets, plain.targets)
-
-
-def test_n_step_by_hand():
-    # Three steps, discount 0.5, the rollout's end cuts the episode off; v = 1, v' = 1, 1, 8.
-    # G2 = 1 + 0.5 * 8 = 5;  G1 = 1 + 0.5 * 5 = 3.5;  G0 = 1 + 0.5 * 3.5 = 2.75
-    ones = jnp.ones(3)
-    got = a2c.n_step(ones, 0.5 * ones, ones, ones, jnp.array([1.0, 1.0, 8.0]))
-    np.testing.assert_array_equal(got.targets, [2.75, 3.5, 5.0])
-    np.testing.assert_array_equal(got.advantages, [1.75, 2.5, 4.0])
 
 
 def test_normalize():

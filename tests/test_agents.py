@@ -14,25 +14,26 @@ def plain(env):
     return a2c.feed_forward(a2c.mlp_actor_critic(env, (8,)), a2c.categorical(2))
 
 
-@pytest.mark.parametrize("make", [remembering, plain])
-@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize(
+    ("make", "whole"), [(remembering, False), (remembering, True), (plain, False)]
+)
 def test_unrolling_gives_the_outputs_that_acted(make, whole):
     """Row by row, with a new memory where an episode begins."""
     env = a2c.make_env("CartPole-v1", max_steps_in_episode=5)
     agent = make(env)
     collector = a2c.episodes(env, agent, 3) if whole else a2c.rollouts(env, agent, 3, 12)
+    collect, act = jax.jit(collector.collect), jax.jit(lambda *row: agent.act(*row, None))
     state = agent.init(jax.random.key(0))
     actors = collector.init(jax.random.key(1), state)
     for key in jax.random.split(jax.random.key(2)):  # the second begins in the midst of episodes
-        actors, rollout = collector.collect(key, state, actors)
+        actors, rollout = collect(key, state, actors)
     rows = rollout.transitions
     unrolled = agent.unroll(state, rollout)
     memory, fresh = rollout.memory, agent.memory(3)
     ended = rows.terminated | rows.truncated
     assert ended.any()
     for t in range(rows.reward.shape[0]):
-        obs = rows.obs[t]
-        memory, greedy = agent.act(state, memory, obs, None)
+        memory, greedy = act(state, memory, rows.obs[t])
         np.testing.assert_array_equal(greedy, jnp.argmax(unrolled.outputs[t], -1))
         memory = select(ended[t], fresh, memory)
     if not whole:

@@ -14,7 +14,7 @@ OUTPUTS = jnp.array([[0.3, -1.2, 0.5, -0.7], [2.0, 0.1, -1.5, 0.2]])
 ACTIONS = jnp.array([[0.1, 0.4], [1.0, -2.0]])
 
 
-def test_the_gaussian_s_log_prob_and_entropy_are_scipy_s_in_float64():
+def test_the_gaussian_is_scipy_s_in_float64_and_its_gradient_that_of_finite_differences():
     with jax.enable_x64(True):
         outputs, actions = (jnp.asarray(np.asarray(x), jnp.float64) for x in (OUTPUTS, ACTIONS))
         gaussian = a2c.diagonal_gaussian((2,))
@@ -23,12 +23,6 @@ def test_the_gaussian_s_log_prob_and_entropy_are_scipy_s_in_float64():
         np.testing.assert_allclose(gaussian.log_prob(outputs, actions), expected, rtol=1e-13)
         entropy = stats.norm.entropy(mean, std).sum(-1)
         np.testing.assert_allclose(gaussian.entropy(outputs), entropy, rtol=1e-13)
-
-
-def test_the_gaussian_s_gradient_is_that_of_finite_differences():
-    with jax.enable_x64(True):
-        outputs, actions = (jnp.asarray(np.asarray(x), jnp.float64) for x in (OUTPUTS, ACTIONS))
-        gaussian = a2c.diagonal_gaussian((2,))
 
         def score(outputs):
             return jnp.sum(gaussian.log_prob(outputs, actions) + 0.3 * gaussian.entropy(outputs))
@@ -127,17 +121,6 @@ def test_a_pool_of_resets_is_drawn_from_at_random_and_others_get_a_start_each(ca
     assert len(np.unique(np.asarray(rows[1]).reshape(24, 4), axis=0)) == 24
 
 
-def test_ended_episodes_start_from_the_pool():
-    env = a2c.make_env("CartPole-v1", max_steps_in_episode=3)
-    start = a2c.reset_envs(jax.random.key(0), env, 5)
-    *_, rows = a2c.rollout(
-        jax.random.key(1), lambda obs: jnp.zeros((5, 2)), env, *start, 12, num_resets=2
-    )
-    ended = np.asarray(rows.terminated | rows.truncated)[:-1]
-    firsts = np.unique(np.asarray(rows.obs)[1:][ended], axis=0)
-    assert len(firsts) == 2
-
-
 @pytest.mark.parametrize("bad", [0, -1, 1.5])
 def test_a_pool_below_1_is_refused(cartpole, bad):
     network = a2c.mlp_actor_critic(cartpole, (4,))
@@ -162,22 +145,3 @@ def test_spaces_and_networks_that_do_not_fit_are_refused_in_one_sentence(cartpol
     start = a2c.reset_envs(jax.random.key(0), cartpole, 2)
     with pytest.raises(ValueError, match=r"outputs have shape \(2, 1\), but .* needs 2"):
         a2c.rollout(jax.random.key(0), lambda obs: obs[:, :1], cartpole, *start, 2)
-
-
-def test_a_mask_that_leaves_nothing_is_refused():
-    nothing = jnp.zeros(3, bool)
-    for loss in (
-        lambda: a2c.policy_loss(jnp.zeros((3, 2)), jnp.zeros(3, int), jnp.ones(3), where=nothing),
-        lambda: a2c.value_loss(jnp.zeros(3), jnp.ones(3), where=nothing),
-        lambda: a2c.entropy_loss(jnp.zeros((3, 2)), where=nothing),
-    ):
-        with pytest.raises(ValueError, match=r"^where is False everywhere; give at least one row"):
-            loss()
-
-
-def test_a_mask_leaves_rows_out():
-    some = jnp.array([True, False, True])
-    assert a2c.value_loss(jnp.zeros(3), jnp.array([1.0, 100.0, 3.0]), where=some) == 5.0
-    outputs, actions = jnp.zeros((3, 2)), jnp.zeros(3, int)
-    loss = a2c.policy_loss(outputs, actions, jnp.array([1.0, 100.0, 3.0]), where=some)
-    np.testing.assert_allclose(loss, 2 * np.log(2), rtol=1e-6)

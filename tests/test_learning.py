@@ -26,13 +26,6 @@ def train(name, preset, num_seeds, seed=0):
     return algorithm, a2c.train_seeds(algorithm, keys, presets.num_updates(preset))
 
 
-def interval(statistic, *samples):
-    """A 95 % bootstrap interval."""
-    return stats.bootstrap(
-        samples, statistic, method="percentile", n_resamples=2000, rng=np.random.default_rng(0)
-    ).confidence_interval
-
-
 def test_the_main_job_solves_cartpole_with_every_seed(tmp_path):
     flags = ["--num-seeds", "48", "--out", str(tmp_path / "run")]
     assert cli.main(["train", *flags]) == 0
@@ -42,14 +35,10 @@ def test_the_main_job_solves_cartpole_with_every_seed(tmp_path):
     assert summary["final_return_iqm"] == 500.0
     steps = steps_to_solve(run.metrics, run.job.per_update, 475.0)
     final = final_returns(run.metrics)
-    low, high = interval(np.median, steps)
-    print(f"median {np.median(steps)} [{low}, {high}], slowest {steps.max()}")
-    print(f"lowest return at the end {final.min():.1f}")
     # 100 episodes that average 475 are 47,500 steps, so no method can be sooner than that.
     assert np.median(steps) < 52_000
     assert np.all(final >= 475.0)
     greedy = experiment.evaluate_run(run, num_episodes=20, seed=1).returns
-    print(f"greedy evaluation, lowest seed: {np.mean(greedy, axis=1).min():.1f}")
     assert np.all(np.mean(greedy, axis=1) == 500.0)
 
 
@@ -63,20 +52,11 @@ def test_stable_baselines3_preset_learns_as_that_library_does():
     ends, our_curves = a2c.learning_curve(result.metrics, algorithm, num_points=100)
     np.testing.assert_array_equal(ends, np.arange(1, 101) * 5000)
 
-    for what, ours, sb3 in [
-        ("steps to solve", our_steps, their_steps),
-        ("area under the curve", np.nanmean(our_curves, axis=1), np.nanmean(their_curves, axis=1)),
+    for ours, sb3 in [
+        (our_steps, their_steps),  # to solve
+        (np.nanmean(our_curves, axis=1), np.nanmean(their_curves, axis=1)),
     ]:
-        test = stats.mannwhitneyu(ours, sb3)
-        difference = interval(
-            lambda a, b, axis=-1: np.median(a, axis) - np.median(b, axis), ours, sb3
-        )
-        print(
-            f"{what}: median {np.median(ours):.6g} (here, {len(ours)} seeds) and "
-            f"{np.median(sb3):.6g} (there, {len(sb3)}); difference in [{difference.low:.6g}, "
-            f"{difference.high:.6g}]; Mann-Whitney p = {test.pvalue:.2f}"
-        )
-        assert test.pvalue > 0.01
+        assert stats.mannwhitneyu(ours, sb3).pvalue > 0.01
     assert np.isfinite(our_steps).mean() >= 0.85
     assert np.mean(final_returns(result.metrics) >= 475.0) >= 0.85
 
@@ -93,12 +73,11 @@ def test_other_presets_learn(name, total_steps, least):
     preset = dataclasses.replace(presets.PRESETS[name], total_steps=total_steps)
     _, result = train(presets.FOUND_ON[name], preset, 8)
     final = final_returns(result.metrics)
-    print(f"{name}: {np.sort(final).round(2)}")
     assert np.median(final) > least
 
 
 def test_an_environment_of_images_runs():
-    preset = dataclasses.replace(presets.general, total_steps=20_000)
+    preset = dataclasses.replace(presets.general, total_steps=4_000)
     _, result = train("Breakout-MinAtar", preset, 2)
     assert all(np.isfinite(array).all() for array in result.metrics)
     assert np.all(result.metrics.episode_count.sum(axis=1) > 0)

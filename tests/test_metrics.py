@@ -77,10 +77,7 @@ def test_learning_curve_pools_episodes_and_leaves_gaps():
     steps, returns = a2c.learning_curve(metrics, algorithm, num_points=3)
     np.testing.assert_array_equal(steps, [20, 40, 50])
     np.testing.assert_array_equal(returns, [3.0, np.nan, 5.0])
-
-
-def test_learning_curve_keeps_the_axis_of_seeds():
-    algorithm = a2c.Algorithm(None, None, steps_per_update=10)
+    # By default a point for each update, along an axis of seeds.
     metrics = some_metrics(np.ones((3, 8)), np.arange(24.0).reshape(3, 8))
     steps, returns = a2c.learning_curve(metrics, algorithm)
     assert steps.shape == (8,)

@@ -11,19 +11,21 @@ def kernels(params, which):
     return [layer["kernel"] for layer in params[which]["params"].values()]
 
 
-def test_shapes_follow_the_leading_axes(cartpole):
-    network = a2c.mlp_actor_critic(cartpole)
-    params = network.init(jax.random.key(0))
-    for leading in [(), (3,), (5, 3)]:
-        obs = jax.random.normal(jax.random.key(1), (*leading, 4))
-        assert network.policy(params, obs).shape == (*leading, 2)
-        assert network.value(params, obs).shape == leading
+@pytest.fixture(scope="module")
+def network(cartpole):
+    return a2c.mlp_actor_critic(cartpole)
 
 
-def test_a_batch_is_its_rows(cartpole):
-    network = a2c.mlp_actor_critic(cartpole)
-    params = network.init(jax.random.key(0))
+@pytest.fixture(scope="module")
+def params(network):
+    return network.init(jax.random.key(0))
+
+
+def test_shapes_follow_the_leading_axes_and_a_batch_is_its_rows(network, params):
     obs = jax.random.normal(jax.random.key(1), (5, 3, 4))
+    for leading, part in {(): obs[2, 1], (3,): obs[2], (5, 3): obs}.items():
+        assert network.policy(params, part).shape == (*leading, 2)
+        assert network.value(params, part).shape == leading
     np.testing.assert_allclose(
         network.value(params, obs)[2, 1], network.value(params, obs[2, 1]), rtol=1e-5, atol=1e-6
     )
@@ -44,8 +46,7 @@ def test_a_forward_pass_by_hand(cartpole):
 
 
 @pytest.mark.parametrize(("which", "gain", "size"), [("policy", 0.01, 2), ("value", 1.0, 1)])
-def test_orthogonal_initialisation(cartpole, which, gain, size):
-    params = a2c.mlp_actor_critic(cartpole).init(jax.random.key(0))
+def test_orthogonal_initialisation(params, which, gain, size):
     first, second, head = kernels(params, which)
     np.testing.assert_allclose(first @ first.T, 2 * np.eye(4), atol=1e-5)
     np.testing.assert_allclose(second @ second.T, 2 * np.eye(64), atol=1e-5)
@@ -70,24 +71,12 @@ def test_article_network_starts_as_pytorch_does(cartpole):
         assert np.all(head["bias"] != 0)
 
 
-def test_the_two_networks_are_separate_and_differ(cartpole):
-    network = a2c.mlp_actor_critic(cartpole)
-    params = network.init(jax.random.key(0))
+def test_the_two_networks_are_separate_and_differ(network, params):
     assert not np.array_equal(kernels(params, "policy")[0], kernels(params, "value")[0])
     obs = jnp.ones(4)
     changed = {**params, "value": jax.tree.map(lambda leaf: leaf + 1, params["value"])}
     np.testing.assert_array_equal(network.policy(changed, obs), network.policy(params, obs))
     assert network.value(changed, obs) != network.value(params, obs)
-
-
-def test_seeds_start_alike_alone_and_together(cartpole):
-    network = a2c.mlp_actor_critic(cartpole)
-    keys = jax.random.split(jax.random.key(0), 3)
-    together = jax.vmap(network.init)(keys)
-    for seed in range(3):
-        alone = network.init(keys[seed])
-        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
-            np.testing.assert_allclose(a[seed], b, rtol=1e-4, atol=1e-6)
 
 
 def test_a_size_below_1_is_refused(cartpole):
@@ -98,6 +87,7 @@ def test_a_size_below_1_is_refused(cartpole):
 @pytest.mark.parametrize("make", [a2c.mlp_actor_critic, a2c.mlp_q_actor_critic])
 def test_a_scaled_network_is_the_same_one_in_other_units(make, cartpole):
     network = make(cartpole, hidden_sizes=(8,))
+    assert a2c.scaled(network, cartpole) is network
     scaled = a2c.scaled(
         network, cartpole, observation_scale=(1.0, 2.0, 3.0, 4.0), value_scale=10.0
     )  # fmt: skip
@@ -105,9 +95,7 @@ def test_a_scaled_network_is_the_same_one_in_other_units(make, cartpole):
     chex.assert_trees_all_equal(params, scaled.init(jax.random.key(0)))
     obs = jax.random.normal(jax.random.key(1), (5, 2, 4))
     seen = obs * np.array([1.0, 2.0, 3.0, 4.0])
-    np.testing.assert_allclose(
-        scaled.policy(params, obs), network.policy(params, seen), rtol=1e-6
-    )  # fmt: skip
+    np.testing.assert_allclose(scaled.policy(params, obs), network.policy(params, seen), rtol=1e-6)
     np.testing.assert_allclose(
         scaled.value(params, obs), 10.0 * network.value(params, seen), rtol=1e-6
     )
@@ -124,11 +112,6 @@ def test_one_scale_is_for_all_features_whatever_their_shape():
     )  # fmt: skip
     every = a2c.scaled(network, env, observation_scale=(2.0,) * 50)
     np.testing.assert_array_equal(every.policy(params, obs), scaled.policy(params, obs))
-
-
-def test_without_scales_a_network_is_left_alone(cartpole):
-    network = a2c.mlp_actor_critic(cartpole)
-    assert a2c.scaled(network, cartpole) is network
 
 
 @pytest.mark.parametrize(

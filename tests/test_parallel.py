@@ -14,62 +14,57 @@ def keys():
     return jax.random.split(jax.random.key(0), 6)
 
 
-def test_the_tests_have_two_devices():
+@pytest.fixture(scope="module")
+def trained(small_algorithm, keys):
+    """All seeds, on two devices, in batches of 8 with padding."""
     assert jax.local_device_count() == 2
+    return a2c.train_seeds(small_algorithm, keys, UPDATES)
 
 
-def row(result, index):
+def rows(result, index):
     return jax.tree.map(lambda leaf: leaf[index], result)
 
 
-def test_a_seed_is_train_itself_bit_for_bit(small_algorithm, keys):
-    result = a2c.train_seeds(small_algorithm, keys, UPDATES)
+def test_a_seed_is_train_itself_which_is_init_then_run_bit_for_bit(small_algorithm, keys, trained):
     alone = jax.jit(lambda key: a2c.train(small_algorithm, key, UPDATES))
     for seed in range(6):
-        assert_identical(row(result, seed), alone(keys[seed]))
+        assert_identical(rows(trained, seed), alone(keys[seed]))
+    start = jax.jit(small_algorithm.init)(keys[0])
+    continued = jax.jit(lambda state: a2c.run(small_algorithm, state, UPDATES))(start)
+    assert_identical(rows(trained, 0), continued)
+    losses = np.asarray(trained.metrics.value_loss)
+    assert len(np.unique(losses, axis=0)) == 6, "seeds differ"
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 4])
-def test_a_seed_does_not_depend_on_the_others_bit_for_bit(small_algorithm, keys, batch_size):
-    def train(keys):
-        return a2c.train_seeds(small_algorithm, keys, UPDATES, batch_size=batch_size)
+@pytest.mark.parametrize("batch_size", [1, 2, None])
+def test_a_seed_does_not_depend_on_the_others_bit_for_bit(
+    small_algorithm, keys, trained, batch_size
+):
+    def train(keys, **options):
+        return a2c.train_seeds(small_algorithm, keys, UPDATES, batch_size=batch_size, **options)
 
-    everyone = train(keys)
-    backwards = train(keys[::-1])
-    some = train(keys[2:5])
-    for seed in range(6):
-        assert_identical(row(everyone, seed), row(backwards, 5 - seed))
-    for seed in range(2, 5):
-        assert_identical(row(everyone, seed), row(some, seed - 2))
-    assert_identical(row(everyone, 4), row(train(keys[4:5]), 0))
-
-
-def test_one_device_gives_what_two_give(small_algorithm, keys):
-    one = a2c.train_seeds(small_algorithm, keys, UPDATES, devices=jax.devices()[:1])
-    assert_identical(one, a2c.train_seeds(small_algorithm, keys, UPDATES))
+    everyone = trained if batch_size is None else train(keys)
+    assert_identical(everyone, rows(train(keys[::-1]), slice(None, None, -1)))
+    assert_identical(rows(everyone, slice(2, 5)), train(keys[2:5]))
+    if batch_size != 2:  # a single seed has a single device, and so a program of its own
+        assert_identical(rows(everyone, slice(4, 5)), train(keys[4:5]))
+        assert_identical(everyone, train(keys, devices=jax.devices()[:1]))
 
 
-def test_batches_are_vmapped_where_the_device_is_no_cpu(small_algorithm, keys, monkeypatch):
+def test_batches_are_vmapped_where_the_device_is_no_cpu(
+    small_algorithm, keys, trained, monkeypatch
+):
     monkeypatch.setattr(parallel.SeedLayout, "on_cpu", False)
+    # One update more, so that the compiled program of a CPU is not taken.
     vmapped = a2c.train_seeds(small_algorithm, keys, UPDATES + 1, batch_size=2)
-    monkeypatch.undo()
-    mapped = a2c.train_seeds(small_algorithm, keys, UPDATES + 1)
     np.testing.assert_allclose(
-        vmapped.metrics.value_loss, mapped.metrics.value_loss, rtol=1e-3, atol=1e-6
+        vmapped.metrics.value_loss[:, :UPDATES], trained.metrics.value_loss, rtol=1e-3, atol=1e-6
     )
 
 
-def test_seeds_differ(small_algorithm, keys):
-    losses = np.asarray(a2c.train_seeds(small_algorithm, keys, UPDATES).metrics.value_loss)
-    assert len(np.unique(losses, axis=0)) == 6
-
-
-def test_old_style_keys_are_taken_too(small_algorithm, keys):
-    raw = jax.random.key_data(keys)
-    np.testing.assert_array_equal(
-        a2c.train_seeds(small_algorithm, raw, UPDATES).metrics.value_loss,
-        a2c.train_seeds(small_algorithm, keys, UPDATES).metrics.value_loss,
-    )
+def test_old_style_keys_are_taken_too(small_algorithm, keys, trained):
+    result = a2c.train_seeds(small_algorithm, jax.random.key_data(keys), UPDATES)
+    np.testing.assert_array_equal(result.metrics.value_loss, trained.metrics.value_loss)
 
 
 def test_orthogonal_networks_train_in_batches_on_two_devices(cartpole, keys):
@@ -79,18 +74,23 @@ def test_orthogonal_networks_train_in_batches_on_two_devices(cartpole, keys):
     assert np.isfinite(result.metrics.value_loss).all()
 
 
+@pytest.mark.parametrize("count", [0, -3, 1.5, True])
+def test_fewer_than_one_update_is_refused(small_algorithm, keys, count):
+    starts = {a2c.train: keys[0], a2c.run: None, a2c.train_seeds: keys}
+    for function, start in starts.items():
+        with pytest.raises(ValueError, match=f"num_updates is {count}"):
+            function(small_algorithm, start, count)
+
+
 def test_bad_arguments_are_named(small_algorithm, keys):
-    def train(keys, num_updates=UPDATES, **options):
-        a2c.train_seeds(small_algorithm, keys, num_updates, **options)
+    def train(keys, **options):
+        a2c.train_seeds(small_algorithm, keys, UPDATES, **options)
 
     with pytest.raises(ValueError, match="keys holds 3 keys of which only 2 differ"):
         train(keys[np.array([0, 1, 0])])
-    with pytest.raises(ValueError, match=r"keys has shape \(\)"):
-        train(keys[0])
-    with pytest.raises(ValueError, match=r"keys has shape \(0,\)"):
-        train(keys[:0])
-    with pytest.raises(ValueError, match="num_updates is 0"):
-        train(keys, 0)
+    for wrong in (keys[0], keys[:0]):
+        with pytest.raises(ValueError, match=rf"keys has shape \({'0,' * wrong.ndim}\)"):
+            train(wrong)
     with pytest.raises(ValueError, match="batch_size is 0"):
         train(keys, batch_size=0)
     with pytest.raises(ValueError, match="devices is empty"):

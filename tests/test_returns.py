@@ -30,7 +30,7 @@ def computed(rewards, terminated, truncated, next_values, lambda_):
     return a2c.lambda_returns(rewards, discounts, continues, next_values, lambda_)
 
 
-@settings(max_examples=1200, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
     length=st.integers(1, 12),
     lambda_=st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 1, width=32)),
@@ -52,52 +52,6 @@ def test_discounted_returns_by_hand():
         jnp.array([1.0, 2.0, 3.0]), jnp.array([0.5, 0.0, 0.5]), jnp.array(10.0)
     )
     np.testing.assert_array_equal(returns, [2.0, 2.0, 8.0])
-
-
-def test_lambda_returns_by_hand():
-    # Four steps, discount 0.5, λ = 0.5; step 1 was truncated, step 3 terminated.
-    rewards = jnp.array([1.0, 1.0, 1.0, 1.0])
-    discounts = jnp.array([0.5, 0.5, 0.5, 0.0])
-    continues = jnp.array([1.0, 0.0, 1.0, 0.0])
-    next_values = jnp.array([4.0, 8.0, 2.0, 100.0])
-    # G3 = 1                                      nothing follows
-    # G2 = 1 + 0.5 * (0.5 * 2 + 0.5 * 1) = 1.75
-    # G1 = 1 + 0.5 * 8 = 5                        the cut-off future is worth v' = 8
-    # G0 = 1 + 0.5 * (0.5 * 4 + 0.5 * 5) = 3.25
-    returns = a2c.lambda_returns(rewards, discounts, continues, next_values, 0.5)
-    np.testing.assert_array_equal(returns, [3.25, 5.0, 1.75, 1.0])
-
-
-@pytest.mark.parametrize("row", [0, 2, 4])
-@pytest.mark.parametrize(("terminated", "truncated"), [(1, 0), (0, 1), (1, 1)])
-@pytest.mark.parametrize("lambda_", [0.0, 0.7, 1.0])
-def test_nothing_after_an_ending_reaches_what_came_before(row, terminated, truncated, lambda_):
-    flags = np.zeros((2, 5), bool)
-    flags[:, row] = terminated, truncated
-    rewards, values = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
-    changed = rewards.copy()
-    changed[row + 1 :] += 100.0
-    before = computed(rewards, *flags, values, lambda_)[: row + 1]
-    after = computed(changed, *flags, values, lambda_)[: row + 1]
-    np.testing.assert_array_equal(before, after)
-    # Its own successor's value counts exactly if the step did not terminate.
-    values[row] += 100.0
-    valued = computed(rewards, *flags, values, lambda_)[row]
-    np.testing.assert_allclose(valued - before[row], 0 if terminated else 90.0, rtol=1e-4)
-
-
-def test_lambda_0_is_td_and_lambda_1_the_whole_return():
-    rng = np.random.default_rng(1)
-    rewards, values = jnp.asarray(rng.normal(size=(2, 6, 3)), jnp.float32)
-    never = jnp.zeros((6, 3), bool)
-    np.testing.assert_allclose(
-        computed(rewards, never, never, values, 0.0), rewards + DISCOUNT * values, rtol=1e-6
-    )
-    np.testing.assert_allclose(
-        computed(rewards, never, never, values, 1.0),
-        a2c.discounted_returns(rewards, jnp.full((6, 3), DISCOUNT), values[-1]),
-        rtol=1e-6,
-    )
 
 
 def test_trailing_axes_vmap_and_eager_agree():

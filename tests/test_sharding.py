@@ -1,5 +1,6 @@
 """One seed over several devices: the numbers of one device, and no more passed than sums."""
 
+import functools
 import os
 import re
 import subprocess
@@ -41,21 +42,37 @@ def make(kind, env, split, hidden_sizes=(8,)):
     return kind(env, network, optimizer, estimator=estimator, **sizes, **SETTINGS)
 
 
+KEY = jax.random.key(3)
+PAIRS = [(kind, True) for kind in KINDS] + [(a2c.a3c, False)]
+
+
+@functools.cache
+def on_one_device(kind):
+    """The first state, and the result."""
+    algorithm = make(kind, a2c.make_env("CartPole-v1"), False)
+    start = jax.jit(algorithm.init)(KEY)
+    return start, jax.jit(lambda state: a2c.run(algorithm, state, UPDATES))(start)
+
+
+def compiled_text(algorithm):
+    init, proceed = sharding.split_programs(algorithm, UPDATES, sharding.mesh_of())
+    return proceed.lower(jax.eval_shape(init, KEY)).compile().as_text()
+
+
 @pytest.fixture(
     scope="module",
-    params=[(kind, True) for kind in KINDS] + [(a2c.a3c, False)],
+    params=PAIRS,
     ids=lambda param: f"{param[0].__name__}{'' if param[1] else ' without split_network'}",
 )
 def pair(request, cartpole):
-    """A seed on one device, and split over all of them."""
-    kind, split = request.param
-    key = jax.random.key(3)
-    whole = jax.jit(lambda key: a2c.train(make(kind, cartpole, False), key, UPDATES))
-    return whole(key), a2c.train_split(make(kind, cartpole, split), key, UPDATES)
+    """An algorithm of a kind, and its results on one device and split over all of them."""
+    algorithm = make(request.param[0], cartpole, request.param[1])
+    split = a2c.train_split(algorithm, KEY, UPDATES)
+    return algorithm, on_one_device(request.param[0]), split
 
 
 def test_what_has_rows_for_environments_is_split_and_the_rest_is_everywhere(pair):
-    _, split = pair
+    *_, split = pair
     for name, field in split.state._asdict().items():
         for leaf in jax.tree.leaves(field):
             assert len(leaf.sharding.device_set) == jax.local_device_count() == 2
@@ -66,16 +83,10 @@ def test_what_has_rows_for_environments_is_split_and_the_rest_is_everywhere(pair
     assert all(leaf.is_fully_replicated for leaf in split.metrics)
 
 
-def test_it_begins_bit_for_bit_as_on_one_device(cartpole):
-    init, _ = sharding.split_programs(
-        make(a2c.actor_critic, cartpole, True), UPDATES, sharding.mesh_of()
-    )
-    key = jax.random.key(3)
-    assert_identical(init(key), jax.jit(make(a2c.actor_critic, cartpole, False).init)(key))
-
-
 def test_the_numbers_are_those_of_one_device(pair):
-    whole, split = pair
+    algorithm, (start, whole), split = pair
+    init, _ = sharding.split_programs(algorithm, UPDATES, sharding.mesh_of())
+    assert_identical(init(KEY), start)
     # The same noise and the same actions: to the bit.
     for name in ("actors", "episodes", "key", "update"):
         assert_identical(getattr(split.state, name), getattr(whole.state, name))
@@ -89,17 +100,11 @@ def test_the_numbers_are_those_of_one_device(pair):
         np.testing.assert_allclose(ours, theirs, **CLOSE)
 
 
-def compiled_text(algorithm):
-    init, proceed = sharding.split_programs(algorithm, UPDATES, sharding.mesh_of())
-    state = jax.eval_shape(init, jax.random.key(0))
-    return proceed.lower(state).compile().as_text()
-
-
 # Not a3c, whose workers are no axis of the rows that split_network spreads over devices: whole
 # rollouts pass between them.
-@pytest.mark.parametrize("kind", [a2c.actor_critic, a2c.q_actor_critic])
-def test_only_sums_of_gradients_and_scalars_pass_between_devices(kind, cartpole):
-    text = compiled_text(make(kind, cartpole, True))
+@pytest.mark.parametrize("pair", PAIRS[:2], indirect=True)
+def test_only_sums_of_gradients_and_scalars_pass_between_devices(pair):
+    text = compiled_text(pair[0])
     passed = PASSED.findall(text)
     assert passed
     assert {kind for _, kind in passed} == {"all-reduce"}
@@ -126,11 +131,10 @@ assert jax.local_device_count() == 4
 env = a2c.make_env("CartPole-v1")
 keys = jax.random.split(jax.random.key(0), 5)
 algorithm = make(a2c.actor_critic, env, False)
-one, *more = (
-    a2c.train_seeds(algorithm, keys, 4, devices=jax.devices()[:number]) for number in (1, 2, 4)
+one, four = (
+    a2c.train_seeds(algorithm, keys, 4, devices=jax.devices()[:number]) for number in (1, 4)
 )
-for result in more:
-    assert_identical(one, result)
+assert_identical(one, four)
 split = a2c.train_split(make(a2c.actor_critic, env, True), keys[0], 4)
 assert split.state.actors.obs.addressable_shards[3].data.shape == (3, 4)
 first = jax.tree.map(lambda leaf: leaf[0], one)

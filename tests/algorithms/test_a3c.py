@@ -1,7 +1,6 @@
 """Staleness on a problem that can be followed by hand, and on CartPole by a plain loop."""
 
 import collections
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,6 @@ from comparing import assert_identical
 from probe_envs import action_dependent, delayed
 
 import a2c_jax as a2c
-from a2c_jax.algorithms.a3c import asynchronous, workers
 
 
 def one_number(env):
@@ -76,18 +74,14 @@ def test_staleness_by_hand():
     np.testing.assert_allclose(state.opt_state.copies["v"], [0.39, 0.47, 0.54], rtol=1e-6)
 
 
-@pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("num_workers", [2, 5])
+@pytest.mark.parametrize(("num_workers", "shared"), [(2, True), (5, True), (5, False)])
 def test_workers_in_a_queue(num_workers, shared):
     ours, _ = follow(
         optax.sgd(0.05, momentum=0.8), 7, num_workers=num_workers, shared_statistics=shared
     )
     queue = simulate(0.05, 0.8, num_workers, 7 * num_workers, shared)
     np.testing.assert_allclose(ours, queue[num_workers - 1 :: num_workers], rtol=1e-5)
-
-
-def test_shared_and_own_statistics_differ():
-    assert simulate(0.05, 0.8, 5, 35, True)[-1] != simulate(0.05, 0.8, 5, 35, False)[-1]
+    assert abs(simulate(0.05, 0.8, num_workers, 7 * num_workers, not shared)[-1] - ours[-1]) > 1e-3
 
 
 def test_the_order_of_arrival_is_drawn_anew_each_round():
@@ -118,42 +112,17 @@ def test_one_worker_is_a2c_bit_for_bit(cartpole):
     network = a2c.mlp_actor_critic(cartpole, (8,))
     settings = {"num_envs": 4, "num_steps": 5, "entropy_coef": 0.01, "estimator": a2c.gae(0.9)}
     optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.rmsprop(1e-2))
-    a2c_run = jax.jit(lambda key: a2c.train(
-        a2c.actor_critic(cartpole, network, optimizer, **settings), key, 50
-    ))(jax.random.key(3))  # fmt: skip
-    for options in ({}, {"order": a2c.random_order}, {"shared_statistics": False}):
-        one = a2c.a3c(cartpole, network, optimizer, num_workers=1, **settings, **options)
-        assert one.steps_per_update == 20
-        assert_identical(
-            jax.jit(lambda key, one=one: a2c.train(one, key, 50))(jax.random.key(3)), a2c_run
-        )
-
-
-def test_the_rounds_of_one_worker_are_those_of_a2c(cartpole):
-    """The rounds themselves, which a3c does not run for one worker: the same but for rounding."""
-    network, optimizer = a2c.mlp_actor_critic(cartpole, (8,)), optax.sgd(0.1, momentum=0.5)
-    agent = a2c.feed_forward(network, a2c.categorical(2))
-    collector = a2c.rollouts(cartpole, workers(agent, 1), 4, 5)
-    loss = a2c.combined_loss(0.99, a2c.n_step, value_coef=0.5, entropy_coef=0.0)
-    synchronous = a2c.actor_critic(cartpole, network, optimizer, num_envs=4, num_steps=5)
-    for shared in (True, False):
-        descent = functools.partial(
-            asynchronous, num_workers=1, order=a2c.random_order, shared_statistics=shared
-        )
-        rounds = a2c.learner(agent, collector, loss, optimizer, descent)
-        ours, theirs = (
-            jax.jit(lambda key, one=one: a2c.train(one, key, 10))(jax.random.key(3))
-            for one in (rounds, synchronous)
-        )
-        jax.tree.map(
-            lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5),
-            (ours.state.params, ours.metrics),
-            (theirs.state.params, theirs.metrics),
-        )
-        np.testing.assert_array_equal(
-            ours.state.opt_state.copies["value"]["params"]["Linear_0"]["bias"][0],
-            ours.state.params["value"]["params"]["Linear_0"]["bias"],
-        )
+    algorithm = a2c.actor_critic(cartpole, network, optimizer, **settings)
+    one = a2c.a3c(
+        cartpole, network, optimizer, num_workers=1, order=a2c.random_order,
+        shared_statistics=False, **settings,
+    )  # fmt: skip
+    assert one.steps_per_update == 20
+    ours, theirs = (
+        jax.jit(lambda key, each=each: a2c.train(each, key, 50))(jax.random.key(3))
+        for each in (one, algorithm)
+    )
+    assert_identical(ours, theirs)
 
 
 def test_cartpole_against_a_plain_loop_over_workers(cartpole):
@@ -171,14 +140,18 @@ def test_cartpole_against_a_plain_loop_over_workers(cartpole):
     loss = jax.jit(jax.grad(
         lambda params, rows: a2c.actor_critic_loss(params, network, rows, discount=0.99)[0]
     ))  # fmt: skip
-    for round_ in range(rounds):
 
-        def act(obs, copies=tuple(copies)):
+    @jax.jit
+    def roll(key, copies, env_state, obs):
+        def act(obs):
             own = [obs[w * envs : (w + 1) * envs] for w in range(num_workers)]
             return jnp.concatenate([network.policy(s, o) for s, o in zip(copies, own, strict=True)])
 
+        return a2c.rollout(key, act, cartpole, env_state, obs, steps)
+
+    for round_ in range(rounds):
         key = jax.random.fold_in(state.key, round_)
-        env_state, obs, rows = a2c.rollout(key, act, cartpole, env_state, obs, steps)
+        env_state, obs, rows = roll(key, copies, env_state, obs)
         ended += int(rows.terminated.sum())
         for w in range(num_workers):
             own = jax.tree.map(lambda x, w=w: x[:, w * envs : (w + 1) * envs], rows)
@@ -194,7 +167,7 @@ def test_cartpole_against_a_plain_loop_over_workers(cartpole):
     assert algorithm.steps_per_update == num_workers * envs * steps
 
 
-@pytest.mark.parametrize("options", [{}, {"order": a2c.random_order}, {"shared_statistics": False}])
+@pytest.mark.parametrize("options", [{}, {"order": a2c.random_order, "shared_statistics": False}])
 def test_it_learns_to_copy_the_coin(options):
     env = action_dependent()
     network = a2c.mlp_actor_critic(env, (16,))

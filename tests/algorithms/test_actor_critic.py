@@ -20,41 +20,42 @@ def learn(env, num_updates, *, discount, rate=1e-2, **settings):
     return network, result.state.params
 
 
-def test_a_constant_reward_without_end_is_worth_1_over_1_minus_discount():
+def test_a_constant_reward_is_worth_1_over_1_minus_discount_unless_truncation_is_masked():
+    """Masked, a time limit ends the reward: the mistake must be seen to be caught."""
     env = always_surviving()
-    network, params = learn(env, 1500, discount=0.9)
-    value = float(network.value(params, jnp.ones(1)))
+
+    def learnt(masked):
+        def step(key, env_state, action):
+            timestep = env.step(key, env_state, action)
+            ended = timestep.terminated | (timestep.truncated & masked)
+            return timestep._replace(terminated=ended)
+
+        network, params = learn(env._replace(step=step), 1500, discount=0.9)
+        return network.value(params, jnp.ones(1))
+
+    value, undervalued = jax.jit(jax.vmap(learnt))(jnp.array([False, True]))
     assert abs(value - 10.0) < 0.5
-
-
-def test_masking_truncation_as_termination_undervalues_it():
-    """The mistake that the test above is there to catch: it must be seen to be caught."""
-    env = always_surviving()
-
-    def masked_step(key, env_state, action):
-        timestep = env.step(key, env_state, action)
-        return timestep._replace(terminated=timestep.terminated | timestep.truncated)
-
-    network, params = learn(env._replace(step=masked_step), 1500, discount=0.9)
-    assert float(network.value(params, jnp.ones(1))) < 8.0
-
-
-@pytest.mark.parametrize("estimator", [a2c.n_step, a2c.td_actor_critic, a2c.gae(0.9)])
-def test_values_of_the_probes_are_exact(estimator):
-    network, params = learn(observation_dependent(), 400, discount=0.9, estimator=estimator)
-    values = network.value(params, jnp.array([[0.0], [1.0]]))
-    np.testing.assert_allclose(values, [0.0, 1.0], atol=0.02)
-
-    network, params = learn(delayed(), 600, discount=0.9, estimator=estimator)
-    values = network.value(params, jnp.array([[0.0], [1.0]]))
-    np.testing.assert_allclose(values, [0.9, 1.0], atol=0.02)
+    assert undervalued < 8.0
 
 
 @pytest.mark.parametrize(
-    "estimator",
-    [a2c.reinforce, a2c.reinforce_with_baseline, a2c.td_actor_critic, a2c.n_step, a2c.gae(0.5)],
+    ("env", "first", "estimator"),
+    [
+        (observation_dependent(), 0.0, a2c.n_step),
+        (delayed(), 0.9, a2c.n_step),
+        (delayed(), 0.9, a2c.td_actor_critic),
+        (delayed(), 0.9, a2c.gae(0.9)),
+    ],
 )
-def test_every_estimator_learns_to_copy_the_coin(estimator):
+def test_values_of_the_probes_are_exact(env, first, estimator):
+    network, params = learn(env, 600, discount=0.9, estimator=estimator)
+    values = network.value(params, jnp.array([[0.0], [1.0]]))
+    np.testing.assert_allclose(values, [first, 1.0], atol=0.02)
+
+
+# All others are the same on episodes of one step.
+@pytest.mark.parametrize("estimator", [a2c.reinforce, a2c.n_step])
+def test_it_learns_to_copy_the_coin(estimator):
     network, params = learn(action_dependent(), 400, discount=0.9, estimator=estimator)
     probs = jax.nn.softmax(network.policy(params, jnp.array([[0.0], [1.0]])))
     assert probs[0, 0] > 0.95
@@ -70,52 +71,30 @@ def test_training_over_seeds_is_one_program_without_host_callbacks(small_algorit
     assert "outfeed" not in text
 
 
-def test_one_trace_serves_new_keys_rates_discounts_and_coefficients(cartpole):
+def test_one_trace_sweeps_over_keys_rates_discounts_and_coefficients(cartpole):
     network = a2c.mlp_actor_critic(cartpole, (8,))
 
     @jax.jit
     @chex.assert_max_traces(n=1)
-    def train(keys, rate, discount, entropy_coef, lambda_):
-        algorithm = a2c.actor_critic(
-            cartpole, network, optax.adam(rate), num_envs=2, num_steps=3, discount=discount,
-            estimator=a2c.gae(lambda_), entropy_coef=entropy_coef,
-        )  # fmt: skip
-        return jax.vmap(lambda key: a2c.train(algorithm, key, 4))(keys)
+    def sweep(keys, rates, discounts, entropy_coefs, lambdas):
+        def train(rate, discount, entropy_coef, lambda_, key):
+            algorithm = a2c.actor_critic(
+                cartpole, network, optax.adam(rate), num_envs=2, num_steps=3, discount=discount,
+                estimator=a2c.gae(lambda_), entropy_coef=entropy_coef,
+            )  # fmt: skip
+            return a2c.train(algorithm, key, 4).metrics.policy_loss
 
-    losses = []
-    for seed, rate, discount in [(0, 1e-3, 0.9), (1, 1e-3, 0.9), (1, 1e-2, 0.5)]:
-        keys = jax.random.split(jax.random.key(seed), 3)
-        losses.append(train(keys, rate, discount, 0.01 * seed, 0.5).metrics.value_loss)
-    assert not np.array_equal(losses[0], losses[1])
-    assert not np.array_equal(losses[1], losses[2])
+        seeds = jax.vmap(train, (None, None, None, None, 0))
+        return jax.vmap(seeds, (0, 0, 0, 0, None))(rates, discounts, entropy_coefs, lambdas, keys)
 
-
-def test_a_sweep_over_rates_and_seeds_is_one_program(cartpole):
-    network = a2c.mlp_actor_critic(cartpole, (8,))
-
-    def train(rate, key):
-        algorithm = a2c.actor_critic(
-            cartpole, network, optax.adam(rate), num_envs=2, num_steps=3
-        )  # fmt: skip
-        return a2c.train(algorithm, key, 5)
-
-    seeds = jax.vmap(train, (None, 0))
-    sweep = jax.jit(jax.vmap(seeds, (0, None)))
-    rates, keys = jnp.array([1e-3, 1e-2]), jax.random.split(jax.random.key(0), 3)
-    together = sweep(rates, keys).metrics.value_loss
-    assert together.shape == (2, 3, 5)
-    alone = jax.jit(train)(rates[1], keys[2]).metrics.value_loss
-    np.testing.assert_allclose(together[1, 2], alone, rtol=1e-3)
-
-
-def test_vmapped_seeds_are_the_looped_ones(small_algorithm):
-    keys = jax.random.split(jax.random.key(3), 3)
-    together = jax.jit(jax.vmap(lambda key: a2c.train(small_algorithm, key, 5)))(keys)
-    alone = jax.jit(lambda key: a2c.train(small_algorithm, key, 5))
-    for seed in range(3):
-        np.testing.assert_allclose(
-            together.metrics.value_loss[seed], alone(keys[seed]).metrics.value_loss, rtol=1e-3
-        )
+    keys = jax.random.split(jax.random.key(0), 3)
+    settings = np.array([[1e-3, 0.9, 0.0, 0.5]] * 5)
+    settings[range(1, 5), range(4)] = 1e-2, 0.5, 0.1, 0.9  # each differs from the first in one
+    losses = sweep(keys, *settings.T)
+    assert losses.shape == (5, 3, 4)
+    assert len(np.unique(losses[..., -1])) == 5 * 3
+    other_way_round = sweep(keys[::-1], *settings[::-1].T)
+    np.testing.assert_allclose(other_way_round[::-1, ::-1], losses, rtol=1e-3, atol=1e-4)
 
 
 def test_gradients_are_clipped_by_their_global_norm(cartpole):

@@ -185,24 +185,6 @@ def test_one_defect_more_or_less_is_seen(run, defect):
     assert distance_from_pytorch(run, other) > 5
 
 
-@pytest.mark.parametrize(("run", "moves"), [("printed", False), ("corrected", True)])
-def test_the_printed_critic_never_moves(run, moves):
-    entropy_coef, defects = RUNS[run]
-    initial = params_of(RECORDED["initial"])
-    _, here = updates_here(initial, episodes(), entropy_coef, defects)
-    _, recorded = updates_recorded(RECORDED["updates"][run])
-    for params in (here, recorded):
-        assert all(leaves_move(params["policy"], initial["policy"]))
-        assert leaves_move(params["value"], initial["value"]) == [moves] * 4
-
-
-def leaves_move(params, initial):
-    return [
-        bool(np.any(after != before))
-        for after, before in zip(jax.tree.leaves(params), jax.tree.leaves(initial), strict=True)
-    ]
-
-
 def test_pytorch_still_does_what_was_recorded():
     pytest.importorskip("torch")
     from yardsticks.article_torch import record  # needs torch

@@ -94,42 +94,46 @@ def of_a_tree(rate, discount):
     return a2c.actor_critic(switches(), network, optax.adam(rate), discount=discount, **SHARED)
 
 
+def remembering_of(make, rate, discount, **settings):
+    env = cartpole(5)
+    agent = remembering(env)
+    return make(env, agent, optax.adam(rate), discount=discount, **SHARED, **settings)
+
+
 # Each makes an algorithm of a rate and a discount, which may be traced.
 ALGORITHMS = {
-    "actor_critic": lambda rate, discount: a2c_of(cartpole(), rate, discount),
-    "normalized gae": lambda rate, discount: a2c_of(
-        cartpole(), rate, discount, estimator=a2c.normalized_advantages(a2c.gae(0.9))
+    "actor_critic": lambda *rates: a2c_of(cartpole(), *rates),
+    "normalized gae, a pool of resets": lambda *rates: a2c_of(
+        cartpole(5), *rates, estimator=a2c.normalized_advantages(a2c.gae(0.9)), num_resets=2
     ),
-    "a pool of resets": lambda rate, discount: a2c_of(cartpole(5), rate, discount, num_resets=2),
-    "gaussian": lambda rate, discount: a2c_of(a2c.make_env("Pendulum-v1"), rate, discount),
+    "gaussian": lambda *rates: a2c_of(a2c.make_env("Pendulum-v1"), *rates),
     "several actions, a tree of observations": of_a_tree,
-    "an agent that remembers": lambda rate, discount: a2c.actor_critic(
-        cartpole(5), remembering(cartpole(5)), optax.adam(rate), discount=discount, **SHARED
-    ),
-    "a3c of agents that remember": lambda rate, discount: a2c.a3c(
-        cartpole(5),
-        remembering(cartpole(5)),
-        optax.adam(rate),
-        discount=discount,
-        num_workers=2,
-        **SHARED,
-    ),
+    "an agent that remembers": functools.partial(remembering_of, a2c.actor_critic),
+    "a3c of agents that remember": functools.partial(remembering_of, a2c.a3c, num_workers=2),
     "whole episodes": whole_episodes_of,
     "q_actor_critic": q_of,
-    "expected q_actor_critic": lambda rate, discount: q_of(rate, discount, expected=True),
-    "q with a pool of resets": lambda rate, discount: q_of(rate, discount, num_resets=2),
+    "expected q_actor_critic, a pool of resets": functools.partial(
+        q_of, expected=True, num_resets=2
+    ),
     "a3c": a3c_of,
-    "a3c, random order, own statistics": lambda rate, discount: a3c_of(
-        rate, discount, order=a2c.random_order, shared_statistics=False
+    "a3c, random order, own statistics": functools.partial(
+        a3c_of, order=a2c.random_order, shared_statistics=False
     ),
     "article": article_of,
-    "article as printed": lambda rate, discount: article_of(rate, discount, a2c.AS_PRINTED),
+    "article as printed": functools.partial(article_of, defects=a2c.AS_PRINTED),
 }
 
 
 @pytest.fixture(scope="module", params=ALGORITHMS)
-def make(request):
-    return ALGORITHMS[request.param]
+def case(request):
+    """Makes an algorithm; compiled, ``init`` and ``run(state, rate, discount, updates)``."""
+    make = ALGORITHMS[request.param]
+
+    @functools.partial(jax.jit, static_argnums=3)
+    def run(state, rate, discount, num_updates):
+        return a2c.run(make(rate, discount), state, num_updates)
+
+    return make, jax.jit(make(1e-2, 0.99).init), run
 
 
 def through_a_checkpoint(state, folder):
@@ -139,45 +143,48 @@ def through_a_checkpoint(state, folder):
     return from_arrays(checkpoints.load(folder, number).arrays, state)
 
 
-def test_a_run_that_resumes_from_checkpoints_is_the_whole_run_bit_for_bit(make, tmp_path):
-    algorithm = make(1e-2, 0.99)
-    start = jax.jit(algorithm.init)(jax.random.key(0))
-    advance = {k: jax.jit(functools.partial(a2c.run, algorithm, num_updates=k)) for k in (2, 7, 14)}
-    whole = advance[14](start)
+def test_a_run_that_resumes_from_checkpoints_is_the_whole_run_bit_for_bit(case, tmp_path):
+    make, init, run = case
+    # Read from a file, no number is weakly typed, so that nothing is compiled twice.
+    start = through_a_checkpoint(init(jax.random.key(0)), tmp_path / "start")
+    whole = run(start, 1e-2, 0.99, 14)
     for k in (2, 7):
-        state, parts = start, []
-        for _ in range(14 // k):
-            result = advance[k](through_a_checkpoint(state, tmp_path / str(k)))
+        half = run(start, 1e-2, 0.99, k)
+        state, parts = through_a_checkpoint(half.state, tmp_path / str(k)), [half.metrics]
+        while state.update < 14:
+            result = run(state, 1e-2, 0.99, k)
             state = result.state
             parts.append(result.metrics)
         assert_identical(state, whole.state)
         assert_identical(jax.tree.map(lambda *x: np.concatenate(x), *parts), whole.metrics)
     assert all(np.isfinite(leaf).all() for leaf in whole.metrics)
     assert whole.state.update == 14
-    repeated = advance[7](advance[7](start).state._replace(update=start.update))
+    repeated = run(half.state._replace(update=start.update), 1e-2, 0.99, 7)
     assert not np.array_equal(repeated.metrics.policy_loss, whole.metrics.policy_loss[7:]), (
         "an update's random numbers are those of its number"
     )
     moved = optax.tree.norm(optax.tree.sub(whole.state.params, start.params))
     assert moved > 1e-3
-    assert (np.asarray(whole.metrics.steps) <= algorithm.steps_per_update).all()
+    assert (np.asarray(whole.metrics.steps) <= make(1e-2, 0.99).steps_per_update).all()
     assert (np.asarray(whole.metrics.steps) >= 1).all()
 
 
-def test_one_trace_serves_every_key_rate_and_discount_and_seeds_are_the_single_runs(make):
+def test_one_trace_serves_every_key_rate_and_discount_and_seeds_are_the_single_runs(case, tmp_path):
+    make, init, run = case
     traces = []
 
-    @jax.jit
+    # Compiling takes most of the time; these few updates need no optimised program.
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def train(keys, rate, discount):
         traces.append(1)
-        return jax.vmap(lambda key: a2c.train(make(rate, discount), key, 3))(keys)
+        return jax.vmap(lambda key: a2c.train(make(rate, discount), key, 2))(keys)
 
     keys = jax.random.split(jax.random.key(1), 2)
     results = [train(keys, rate, 0.9 + rate) for rate in (1e-3, 2e-3)]
+    single = run(through_a_checkpoint(init(keys[1]), tmp_path), 1e-3, 0.901, 2)
     assert len(traces) == 1
     assert not np.array_equal(*(result.metrics.value_loss for result in results))
     assert not np.array_equal(*results[0].metrics.value_loss)
-    single = jax.jit(lambda key: a2c.train(make(1e-3, 0.901), key, 3))(keys[1])
     second = jax.tree.map(lambda leaf: leaf[1], results[0])
     for one, alone in (
         (second.metrics, single.metrics),
@@ -186,8 +193,8 @@ def test_one_trace_serves_every_key_rate_and_discount_and_seeds_are_the_single_r
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-3, 1e-4), one, alone)
 
 
-def test_an_update_maps_the_states_types_to_themselves(make):
-    algorithm = make(1e-2, 0.99)
+def test_an_update_maps_the_states_types_to_themselves(case):
+    algorithm = case[0](1e-2, 0.99)
     before = jax.eval_shape(algorithm.init, jax.random.key(0))
     after, metrics = jax.eval_shape(algorithm.step, before)
     assert jax.tree.structure(after) == jax.tree.structure(before)

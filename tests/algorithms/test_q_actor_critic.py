@@ -39,17 +39,23 @@ def algorithm_1(env, state, updates, rate_policy, rate_value, discount):
     env_state = jax.tree.map(lambda x: x[0], state.actors.env_state)
     s, a = np.asarray(state.actors.obs[0], np.float64), int(state.actors.memory[0])
     falls = 0
-    for t in range(updates):
+
+    @jax.jit
+    def draw(t):
         noise_key, first_key = jax.random.split(jax.random.fold_in(state.key, t))
         noise = draw_noise(noise_key, a2c.categorical(2).noise, 1, 1)
-        (reset_state, reset_obs), _ = draw_starts(noise_key, env, 1, 1, None)
+        starts, _ = draw_starts(noise_key, env, 1, 1, None)
+        return noise, starts, jax.random.gumbel(first_key, (1, 1, 2))[0, 0]
+
+    step = jax.jit(env.step)
+    for t in range(updates):
+        noise, (reset_state, reset_obs), first_noise = draw(t)
         # Sample reward r and next state s', then sample the next action a'.
-        timestep = env.step(noise.step_key[0, 0], env_state, jnp.int32(a))
+        timestep = step(noise.step_key[0, 0], env_state, jnp.int32(a))
         r, s_next = float(timestep.reward), np.asarray(timestep.obs, np.float64)
         a_next = sample(s_next, np.asarray(noise.action[0, 0], np.float64))
         # Before anything moves: what the first action of a new episode would be.
         s_first = np.asarray(reset_obs[0, 0], np.float64)
-        first_noise = jax.random.gumbel(first_key, (1, 1, 2))[0, 0]
         a_first = sample(s_first, np.asarray(first_noise, np.float64))
         # Update the policy parameters: theta += alpha_theta Q(s, a) grad log pi(a | s).
         logits = s @ theta
@@ -69,24 +75,22 @@ def algorithm_1(env, state, updates, rate_policy, rate_value, discount):
     return theta, w, s, a, falls
 
 
-@pytest.mark.parametrize("updates", [10, 60])
-def test_one_environment_and_one_step_are_the_printed_algorithm(cartpole, updates):
+def test_one_environment_and_one_step_are_the_printed_algorithm(cartpole):
     rates = {"policy": optax.sgd(0.05), "value": optax.sgd(0.1)}
     optimizer = optax.partition(rates, {"policy": "policy", "value": "value"})
     algorithm = a2c.q_actor_critic(
         cartpole, linear_q_network(cartpole), optimizer, num_envs=1, num_steps=1, discount=0.9
     )
     start = algorithm.init(jax.random.key(4))
-    theta, w, s, a, falls = algorithm_1(cartpole, start, updates, 0.05, 0.1, 0.9)
-    state = jax.jit(lambda: a2c.run(algorithm, start, updates))().state
+    theta, w, s, a, falls = algorithm_1(cartpole, start, 60, 0.05, 0.1, 0.9)
+    state = jax.jit(lambda: a2c.run(algorithm, start, 60))().state
     moved = jax.tree.map(jnp.subtract, state.params, start.params)
     assert all(jnp.abs(x).max() > 1e-3 for x in jax.tree.leaves(moved)), "something happened"
     np.testing.assert_allclose(state.params["policy"], theta, atol=1e-5)
     np.testing.assert_allclose(state.params["value"], w, atol=1e-5)
     np.testing.assert_allclose(state.actors.obs[0], s, atol=1e-5)
     assert int(state.actors.memory[0]) == a
-    if updates == 60:
-        assert falls >= 1, "an episode ended on the way"
+    assert falls >= 1, "an episode ended on the way"
 
 
 def targets(rollout, params, network, expected=False):
@@ -104,7 +108,8 @@ def collected(cartpole):
     start = a2c.Actors(
         *a2c.reset_envs(jax.random.key(2), cartpole, 8), memory=jnp.zeros(8, jnp.int32)
     )
-    _, rollout = collector.collect(jax.random.key(3), a2c.AgentState(params), start)
+    collect = jax.jit(collector.collect)
+    _, rollout = collect(jax.random.key(3), a2c.AgentState(params), start)
     assert rollout.transitions.terminated.any()
     return network, params, rollout
 
@@ -139,15 +144,19 @@ def learn(env, num_updates, **settings):
     return network, result.state.params
 
 
-@pytest.mark.parametrize("expected", [False, True])
-def test_the_value_of_each_action_is_exact(expected):
+@pytest.mark.parametrize(
+    ("env", "expected", "exact"),
+    [
+        (action_dependent(), False, [[1.0, 0.0], [0.0, 1.0]]),
+        (delayed(), False, [[0.9, 0.9], [1.0, 1.0]]),
+        (delayed(), True, [[0.9, 0.9], [1.0, 1.0]]),
+    ],
+)
+def test_the_value_of_each_action_is_exact(env, expected, exact):
     """Entropy keeps both actions in play: without it one would no longer be tried."""
-    network, params = learn(action_dependent(), 600, entropy_coef=1.0, expected=expected)
+    network, params = learn(env, 600, discount=0.9, entropy_coef=1.0, expected=expected)
     values = network.value(params, jnp.array([[0.0], [1.0]]))
-    np.testing.assert_allclose(values, [[1.0, 0.0], [0.0, 1.0]], atol=0.03)
-    network, params = learn(delayed(), 600, discount=0.9, entropy_coef=1.0, expected=expected)
-    values = network.value(params, jnp.array([[0.0], [1.0]]))
-    np.testing.assert_allclose(values, [[0.9, 0.9], [1.0, 1.0]], atol=0.03)
+    np.testing.assert_allclose(values, exact, atol=0.03)
 
 
 def test_it_learns_to_copy_the_coin():
@@ -193,18 +202,15 @@ def test_both_networks_have_the_same_policy(cartpole):
         assert q_network.value(q_network.init(key), obs).shape == (3, 2)
 
 
-def test_a_policy_of_the_wrong_width_is_refused(cartpole):
-    three = a2c.make_env("Catch-bsuite")._replace(observation=cartpole.observation)
-    network = a2c.mlp_q_actor_critic(three)
+def test_an_environment_that_does_not_fit_is_refused(cartpole):
+    settings = {"num_envs": 2, "num_steps": 3}
+    three = a2c.mlp_q_actor_critic(cartpole._replace(action_space=a2c.Discrete(3)))
     with pytest.raises(ValueError, match=r"^network.policy outputs 3, but .* needs 2; .*\.$"):
-        a2c.q_actor_critic(cartpole, network, optax.adam(1e-3), num_envs=2, num_steps=3)
-
-
-def test_an_environment_without_discrete_actions_is_refused(cartpole):
+        a2c.q_actor_critic(cartpole, three, optax.adam(1e-3), **settings)
     continuous = cartpole._replace(action_space=a2c.Box(-1.0, 1.0, (1,)))
     network = a2c.mlp_q_actor_critic(cartpole)
     with pytest.raises(ValueError, match=r"^CartPole-v1 has the action space Box.*; use actor_cr"):
-        a2c.q_actor_critic(continuous, network, optax.adam(1e-3), num_envs=2, num_steps=3)
+        a2c.q_actor_critic(continuous, network, optax.adam(1e-3), **settings)
 
 
 def test_episodes_that_begin_at_one_start_draw_actions_of_their_own():

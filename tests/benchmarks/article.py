@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 EPISODES = 3_000
-ROOT = Path(__file__).parent.parent.parent
 TORCH_LOOP = Path(__file__).parent / "yardsticks" / "article_torch.py"
+PRINTED, PYTORCH = "as printed, 1 seed", "PyTorch, 1 seed"
+OURS = {PRINTED: 1, "corrected, 1 seed": 1, "corrected, 64 seeds": 64}  # seeds
 
 
 def ours(num_seeds, as_printed):
@@ -34,57 +35,40 @@ def ours(num_seeds, as_printed):
         keys = jax.random.split(jax.random.key(seed), number)
         start = time.perf_counter()
         metrics = jax.block_until_ready(a2c.train_seeds(algorithm, keys, EPISODES).metrics)
-        return time.perf_counter() - start, metrics
+        return time.perf_counter() - start, metrics.episode_length_sum.sum()
 
     warm_up, _ = train(min(num_seeds, jax.local_device_count()), seed=1)
-    seconds, metrics = train(num_seeds, seed=0)
-    steps = metrics.episode_length_sum.sum()
+    seconds, steps = train(num_seeds, seed=0)
     print(f"{seconds:.2f} s, {steps:.0f} steps; warm-up {warm_up:.2f} s")
 
 
-def run(*command):
-    """Runs a process; returns the seconds it reports, its line, and its whole wall time."""
-    start = time.perf_counter()
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    line = output.strip().splitlines()[-1]
-    return float(line.split()[0]), line, time.perf_counter() - start
-
-
 def main():
-    """Runs all sides in turn, and prints medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--torch", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ours", type=int, metavar="SEEDS", help="only train, in this process")
-    parser.add_argument("--as-printed", action="store_true")
-    parser.add_argument("--one-seed", action="store_true", help="leave the 64 seeds out")
+    parser.add_argument("--ours", choices=OURS, help="only train, in this process")
     arguments = parser.parse_args()
     if arguments.ours:
-        ours(arguments.ours, arguments.as_printed)
+        ours(OURS[arguments.ours], arguments.ours == PRINTED)
         return
-    sides = {
-        "as printed, 1 seed": (sys.executable, __file__, "--ours", "1", "--as-printed"),
-        "corrected, 1 seed": (sys.executable, __file__, "--ours", "1"),
-    }
-    if not arguments.one_seed:
-        sides["corrected, 64 seeds"] = (sys.executable, __file__, "--ours", "64")
+    sides = {name: (sys.executable, __file__, "--ours", name) for name in OURS}
     if arguments.torch:
-        sides["PyTorch, 1 seed"] = (arguments.torch, str(TORCH_LOOP), "time", str(EPISODES))
+        sides[PYTORCH] = (arguments.torch, str(TORCH_LOOP), "time", str(EPISODES))
     taken = {name: [] for name in sides}
     for _ in range(arguments.rounds):
         for name, command in sides.items():
-            seconds, line, wall = run(*command)
-            taken[name].append(seconds)
+            start = time.perf_counter()
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            line = output.strip().splitlines()[-1]
+            taken[name].append(float(line.split()[0]))
+            wall = time.perf_counter() - start
             print(f"{name}: {line}; whole process {wall:.1f} s", flush=True)
     for name, seconds in taken.items():
         print(f"{name}: median {statistics.median(seconds):.2f} s")
     if arguments.torch:
-        pairs = zip(taken["PyTorch, 1 seed"], taken["as printed, 1 seed"], strict=True)
-        ratios = sorted(theirs / ours for theirs, ours in pairs)
-        print(
-            "PyTorch over ours, both as printed, one seed, training alone: "
-            f"{statistics.median(ratios):.1f} [{ratios[0]:.1f}, {ratios[-1]:.1f}]"
-        )
+        ratios = sorted(a / b for a, b in zip(taken[PYTORCH], taken[PRINTED], strict=True))
+        spread = f"{statistics.median(ratios):.1f} [{ratios[0]:.1f}, {ratios[-1]:.1f}]"
+        print(f"PyTorch over ours, both as printed, one seed, training alone: {spread}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """What every environment must do; a new one is an entry in ``ENVIRONMENTS``."""
 
+import functools
+
 import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from comparing import assert_identical
 from probe_envs import always_surviving
 
 import a2c_jax as a2c
@@ -21,6 +24,9 @@ ENVIRONMENTS = {
     },
     "written by hand": always_surviving,
 }
+CONTINUOUS = [
+    "Pendulum-v1", "MountainCarContinuous-v0", "PointRobot-misc", "Reacher-misc", "Swimmer-misc",
+]  # fmt: skip
 LIMIT = 5
 SEES_ITS_LIMIT = "DiscountingChain-bsuite"  # observes the share of its time that has passed
 
@@ -29,27 +35,38 @@ def types_of(tree):
     return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.weak_type), tree)
 
 
-def steps_of(env, number):
-    """The responses ``[T, 3]`` to random actions in three environments, which nobody resets."""
+def steps_of(env, unlimited, number):
+    """What both respond, ``[T, 3]``, to random actions in three environments that nobody resets.
+
+    Each step starts where ``unlimited`` has come: XLA compiles once what they have in common, and
+    without optimisation, which takes longer than these few steps.
+    """
     distribution = a2c.distribution_for(env.action_space)
     outputs = jnp.zeros((3, distribution.num_outputs))
 
-    def body(carry, row):
+    def body(env_state, row):
         key, noise = row
         action = env.action_space.clip(distribution.sample(outputs, noise))
-        timestep = jax.vmap(env.step)(jax.random.split(key, 3), carry, action)
-        return timestep.env_state, timestep
+        each = jax.random.split(key, 3), env_state, action
+        both = [jax.vmap(one.step)(*each) for one in (env, unlimited)]
+        return both[1].env_state, both
 
-    key = jax.random.key(0)
-    rows = jax.random.split(key, number), distribution.noise(key, (number, 3))
-    env_state, _ = a2c.reset_envs(key, env, 3)
-    return jax.jit(lambda start: jax.lax.scan(body, start, rows)[1])(env_state)
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def steps(key):
+        starts = [a2c.reset_envs(key, one, 3)[0] for one in (env, unlimited)]
+        rows = jax.random.split(key, number), distribution.noise(key, (number, 3))
+        return starts, jax.lax.scan(body, starts[1], rows)[1]
+
+    starts, both = steps(jax.random.key(0))
+    assert_identical(*starts)
+    return both
 
 
 def check(make):
     """Raises AssertionError unless an environment keeps its contract."""
     env, unlimited = make(LIMIT), make(1000)
     assert env.max_episode_steps == LIMIT
+    assert isinstance(env.action_space, a2c.Box if env.name in CONTINUOUS else a2c.Discrete)
     start = jax.eval_shape(env.reset, jax.random.key(0))
     checks.observation(env, start[1])
     distribution = a2c.distribution_for(env.action_space)
@@ -59,20 +76,23 @@ def check(make):
     assert types_of(after.reward) == ((), jnp.float32, False)
     assert types_of(after.terminated) == types_of(after.truncated) == ((), jnp.bool_, False)
 
-    limited, free = steps_of(env, LIMIT + 1), steps_of(unlimited, LIMIT + 1)
+    limited, free = steps_of(env, unlimited, LIMIT + 1)
     assert not free.truncated.any()
     # Up to the end of its episode, the step that ends it included, an environment goes the way of
     # one that has no limit: it neither resets nor returns another episode's observation.
     alive = np.cumsum(free.terminated, axis=0) - free.terminated == 0
-    counts = alive & (np.arange(LIMIT + 1) < LIMIT)[:, None]
+    time = np.arange(LIMIT + 1)[:, None]
+    counts = alive & (time < LIMIT)
     for name in ("obs", "reward", "terminated")[env.name == SEES_ITS_LIMIT :]:
         ours, theirs = (np.asarray(getattr(steps, name))[counts] for steps in (limited, free))
         np.testing.assert_array_equal(ours, theirs, err_msg=name)
         assert np.isfinite(ours).all(), name
-    at_limit = np.arange(LIMIT + 1) == LIMIT - 1
-    np.testing.assert_array_equal(
-        limited.truncated[counts], np.broadcast_to(at_limit[:, None], counts.shape)[counts]
-    )
+    goes_on = counts & ~free.terminated & (time < LIMIT - 1)
+    assert_identical(*(
+        jax.tree.map(lambda x: x[goes_on], steps.env_state) for steps in (limited, free)
+    ))  # fmt: skip
+    at_limit = np.broadcast_to(time == LIMIT - 1, counts.shape)
+    np.testing.assert_array_equal(limited.truncated[counts], at_limit[counts])
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -87,10 +107,8 @@ def restarting(limit):
     def step(key, env_state, action):
         timestep = env.step(key, env_state, action)
         ended = timestep.terminated | timestep.truncated
-        fresh = env.reset(key)
-        env_state, obs = jax.tree.map(
-            lambda x, y: jnp.where(ended, x, y), fresh, (timestep.env_state, timestep.obs)
-        )
+        after = timestep.env_state, timestep.obs
+        env_state, obs = jax.tree.map(lambda x, y: jnp.where(ended, x, y), env.reset(key), after)
         return timestep._replace(env_state=env_state, obs=obs)
 
     return env._replace(step=step)

@@ -27,11 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn, optim
 
-# hyperparameters
 hidden_size = 256
 learning_rate = 3e-4
-
-# Constants
 GAMMA = 0.99
 num_steps = 300
 max_episodes = 3000
@@ -42,7 +39,6 @@ class ActorCritic(nn.Module):
 
     def __init__(self, num_inputs, num_actions, hidden_size):
         super().__init__()
-
         self.num_actions = num_actions
         self.critic_linear1 = nn.Linear(num_inputs, hidden_size)
         self.critic_linear2 = nn.Linear(hidden_size, 1)
@@ -51,7 +47,6 @@ class ActorCritic(nn.Module):
         self.actor_linear2 = nn.Linear(hidden_size, num_actions)
 
     def forward(self, state):
-        """Returns a value and probabilities."""
         state = torch.from_numpy(state).float().unsqueeze(0)
         value = F.relu(self.critic_linear1(state))
         value = self.critic_linear2(value)
@@ -198,13 +193,11 @@ class Watched(gym.Wrapper):
         self.episodes = []
 
     def reset(self, **kwargs):
-        """Begins an episode."""
         answer = self.env.reset(**kwargs)
         self.episodes.append({"start": self.unwrapped.state.tolist(), "actions": ""})
         return answer
 
     def step(self, action):
-        """Notes the action."""
         answer = self.env.step(action)
         self.episodes[-1]["actions"] += str(action)
         self.episodes[-1]["terminated"] = answer[2]
@@ -212,8 +205,7 @@ class Watched(gym.Wrapper):
 
 
 def make_env():
-    """The article's CartPole-v0."""
-    return gym.make("CartPole-v1", max_episode_steps=200)
+    return gym.make("CartPole-v1", max_episode_steps=200)  # the article's CartPole-v0
 
 
 def scripted(env, shares_at_random):
@@ -261,14 +253,8 @@ def record_run(loop, settings):
     def after_update(loss):
         updates.append({"loss": float(f"{loss.item():.9g}"), "weights": numbers(actor_critic)})
 
-    loop(
-        env,
-        actor_critic,
-        act=scripted(env, SHARES_AT_RANDOM),
-        max_episodes=len(SHARES_AT_RANDOM),
-        after_update=after_update,
-        **settings,
-    )
+    act = scripted(env, SHARES_AT_RANDOM)
+    loop(env, actor_critic, act, len(SHARES_AT_RANDOM), after_update, **settings)
     return env.episodes, initial, updates
 
 
@@ -280,12 +266,8 @@ def record():
     assert all(run[:2] == (episodes, initial) for run in runs.values())
     return {
         "what": "yardsticks/article_torch.py: the loss and the weights after each update",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "gymnasium": gym.__version__,
-        },
+        "versions": {"python": platform.python_version()}
+        | {package.__name__: package.__version__ for package in (torch, np, gym)},
         "shapes": {name: list(x.shape) for name, x in ActorCritic(4, 2, 8).state_dict().items()},
         "episodes": episodes,
         "initial": initial,
@@ -295,12 +277,10 @@ def record():
 
 def write_recording(path):
     """Writes what :func:`record` gives, in lines that a reader of differences can follow."""
-    text = json.dumps(record())
-    for start in ('"what"', '"versions"', '"shapes"', '"episodes"', '"initial"', '"updates"'):
-        text = text.replace(start, "\n" + start)
-    text = text.replace('{"start"', '\n {"start"').replace('{"loss"', '\n {"loss"')
+    lines = ",\n".join(f'"{name}": {json.dumps(value)}' for name, value in record().items())
+    lines = lines.replace('{"start"', '\n {"start"').replace('{"loss"', '\n {"loss"')
     with open(path, "w", encoding="utf-8") as file:
-        file.write(text.replace(", \n", ",\n") + "\n")
+        file.write("{\n" + lines.replace(", \n", ",\n") + "}\n")
 
 
 def play_printed_loop(episodes, seed):
@@ -315,25 +295,19 @@ def play_printed_loop(episodes, seed):
     return time.perf_counter() - start, sum(lengths) + len(lengths)
 
 
-def time_printed_loop(episodes):
-    """Prints how long the printed loop takes."""
-    seconds, steps = play_printed_loop(episodes, seed=0)
-    print(f"{seconds:.1f} s, {steps} steps, {episodes} episodes")
-
-
-def prepare(settings):
-    """Makes what is timed."""
-    return lambda seed: {"steps": play_printed_loop(settings["num_updates"], seed)[1]}
-
-
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["record", path]:
             write_recording(path)
         case ["time", *count]:
-            time_printed_loop(int(count[0]) if count else max_episodes)
+            episodes = int(count[0]) if count else max_episodes
+            seconds, steps = play_printed_loop(episodes, seed=0)
+            print(f"{seconds:.1f} s, {steps} steps, {episodes} episodes")
         case [settings] if settings.startswith("{"):
             from worker import serve
+
+            def prepare(settings):
+                return lambda seed: {"steps": play_printed_loop(settings["num_updates"], seed)[1]}
 
             serve(prepare, ("torch", "gymnasium", "numpy"))
         case _:

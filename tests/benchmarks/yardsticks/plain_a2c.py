@@ -1,9 +1,8 @@
 """The yardstick: A2C in JAX as one would write it without thinking about speed.
 
 flax Dense, autodiff, gymnax's own ``step`` with its auto-reset inside the scan, one vmap over
-seeds. Same network, optimizer and arithmetic of the update as
-``actor_critic`` with ``n_step``, apart from time limits, which gymnax's auto-reset hides. It needs
-gymnax 1, jax, flax and optax; ``a2c-jax bench`` runs it in its own process.
+seeds. Same network, optimizer and arithmetic of the update as ``actor_critic`` with ``n_step``,
+apart from time limits, which gymnax's auto-reset hides. ``bench.py`` runs it in its own process.
 """
 
 import math
@@ -20,7 +19,6 @@ class ArticleNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, obs):
-        """Returns logits and value."""
         logits = nn.Dense(2)(nn.relu(nn.Dense(256)(obs)))
         value = nn.Dense(1)(nn.relu(nn.Dense(256)(obs)))
         return logits, value[..., 0]
@@ -31,8 +29,6 @@ class DefaultNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, obs):
-        """Returns logits and value."""
-
         def perceptron(features, gain):
             x = obs
             for _ in range(2):
@@ -45,13 +41,11 @@ class DefaultNetwork(nn.Module):
 NETWORKS = {"article": ArticleNetwork, "default": DefaultNetwork}
 
 
-def make_train(
-    num_envs, num_steps, num_updates, network="article", learning_rate=3e-4, discount=0.99
-):
+def make_train(num_envs, num_steps, num_updates, network):
     """Returns ``train(key) -> (params, mean rewards [num_updates])``."""
     env, env_params = gymnax.make("CartPole-v1")
     network = NETWORKS[network]()
-    optimizer = optax.adam(learning_rate)
+    optimizer = optax.adam(3e-4)
 
     def loss_fn(params, obs, actions, returns):
         logits, values = network.apply(params, obs)
@@ -89,32 +83,17 @@ def make_train(
 
             def backward(later, row):
                 reward, done = row
-                now = reward + discount * (1.0 - done) * later
+                now = reward + 0.99 * (1.0 - done) * later
                 return now, now
 
             _, returns = jax.lax.scan(backward, last_value, (rewards, dones), reverse=True)
             grads = jax.grad(loss_fn)(params, all_obs, actions, returns)
             updates, opt_state = optimizer.update(grads, opt_state)
-            return (optax.apply_updates(params, updates), opt_state, env_state, obs), jnp.mean(
-                rewards
-            )
+            params = optax.apply_updates(params, updates)
+            return (params, opt_state, env_state, obs), jnp.mean(rewards)
 
         carry = (params, optimizer.init(params), env_state, obs)
         (params, *_), rewards = jax.lax.scan(update, carry, jax.random.split(key, num_updates))
         return params, rewards
 
     return train
-
-
-def prepare(settings):
-    """Makes what is timed; see ``worker.py``."""
-    from worker import over_seeds
-
-    names = ("num_envs", "num_steps", "num_updates", "network")
-    return over_seeds(make_train(**{name: settings[name] for name in names}), settings)
-
-
-if __name__ == "__main__":
-    from worker import serve
-
-    serve(prepare, ("jax", "jaxlib", "flax", "optax", "gymnax"))

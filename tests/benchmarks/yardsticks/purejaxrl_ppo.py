@@ -3,30 +3,27 @@
     git clone https://github.com/luchris429/purejaxrl purejaxrl-checkout
     python -m venv purejaxrl && purejaxrl/bin/pip install gymnax==0.0.9 distrax
 
-It is no package: the folder that holds ``ppo.py``, ``purejaxrl-checkout/purejaxrl``, is named in
-the setting ``source``, or stands on PYTHONPATH. CartPole-v1, seeds by ``vmap``, GAE at 1, its
+It is no package: ``purejaxrl-checkout/purejaxrl``, which holds ``ppo.py``, has to stand on
+PYTHONPATH. CartPole-v1, seeds by ``vmap``, GAE at 1, its
 own Adam and clipping. Its network has two tanh layers of 64 in both halves; for the article's,
 its class is replaced by one of the same interface with one ReLU layer of 256. Its
 ``wrappers.py`` imports brax and navix, which CartPole does not need and recent versions of JAX
-do not go with; where they are missing, empty modules stand in for them.
+do not go with; where they are missing, mocks stand in for them.
 """
 
 import importlib.util
 import sys
-import types
 from typing import Any
+from unittest.mock import MagicMock
 
 import distrax
 import flax.linen as nn
 import jax.numpy as jnp
 from worker import Run, Settings, over_seeds, serve, total_steps
 
-STAND_INS = {
-    "brax": {},
-    "brax.envs": {},
-    "brax.envs.wrappers": {},
-    "brax.envs.wrappers.training": {"EpisodeWrapper": None, "AutoResetWrapper": None},
-    "navix": {},
+MAYBE_MISSING = {
+    "brax": ("brax", "brax.envs", "brax.envs.wrappers", "brax.envs.wrappers.training"),
+    "navix": ("navix",),
 }
 
 
@@ -38,53 +35,26 @@ class ArticleActorCritic(nn.Module):
 
     @nn.compact
     def __call__(self, x: Any) -> Any:
-        """Returns a distribution and a value."""
         logits = nn.Dense(self.action_dim)(nn.relu(nn.Dense(256)(x)))
         value = nn.Dense(1)(nn.relu(nn.Dense(256)(x)))
         return distrax.Categorical(logits=logits), jnp.squeeze(value, axis=-1)
 
 
-def stand_in(names: dict[str, dict[str, Any]]) -> None:
-    """Puts empty modules where brax or navix would be, if they are missing."""
-    for name in ("brax", "navix"):
-        if importlib.util.find_spec(name) is not None:
-            names = {each: held for each, held in names.items() if each.split(".")[0] != name}
-    for name, held in names.items():
-        module = types.ModuleType(name)
-        vars(module).update(held)
-        sys.modules[name] = module
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], child, module)
-
-
 def prepare(settings: Settings) -> Run:
-    """Makes what is timed."""
-    if settings.get("source"):
-        sys.path.insert(0, settings["source"])
-    stand_in(STAND_INS)
+    for package, names in MAYBE_MISSING.items():
+        if importlib.util.find_spec(package) is None:
+            sys.modules |= {name: MagicMock() for name in names}
     import ppo
 
     if settings["network"] == "article":
         ppo.ActorCritic = ArticleActorCritic
     config = {
-        "LR": 3e-4,
-        "NUM_ENVS": settings["num_envs"],
-        "NUM_STEPS": settings["num_steps"],
-        "TOTAL_TIMESTEPS": total_steps(settings),
-        "UPDATE_EPOCHS": 1,
-        "NUM_MINIBATCHES": 1,
-        "GAMMA": 0.99,
-        "GAE_LAMBDA": 1.0,
-        "CLIP_EPS": 0.2,
-        "ENT_COEF": 0.001,
-        "VF_COEF": 0.5,
-        "MAX_GRAD_NORM": 0.5,
-        "ACTIVATION": "tanh",
-        "ENV_NAME": "CartPole-v1",
-        "ANNEAL_LR": False,
-        "DEBUG": False,
-    }
+        "ENV_NAME": "CartPole-v1", "NUM_ENVS": settings["num_envs"],
+        "NUM_STEPS": settings["num_steps"], "TOTAL_TIMESTEPS": total_steps(settings),
+        "UPDATE_EPOCHS": 1, "NUM_MINIBATCHES": 1, "GAMMA": 0.99, "GAE_LAMBDA": 1.0,
+        "CLIP_EPS": 0.2, "ENT_COEF": 0.001, "VF_COEF": 0.5, "MAX_GRAD_NORM": 0.5, "LR": 3e-4,
+        "ANNEAL_LR": False, "ACTIVATION": "tanh", "DEBUG": False,
+    }  # fmt: skip
     return over_seeds(ppo.make_train(config), settings)
 
 

@@ -13,7 +13,6 @@ from worker import ACTIVATIONS, HIDDEN_SIZES, Run, Settings, over_seeds, serve, 
 
 
 def prepare(settings: Settings) -> Run:
-    """Makes what is timed."""
     network = settings["network"]
     algorithm = get_algo("ppo").create(
         env="CartPole-v1",

@@ -19,18 +19,16 @@ from stable_baselines3.common.env_util import make_vec_env
 from worker import ACTIVATIONS, HIDDEN_SIZES, Run, Settings, serve, total_steps
 
 ARTICLE = {
-    "learning_rate": 3e-4,
-    "gamma": 0.99,
-    "ent_coef": 0.001,
-    "max_grad_norm": float("inf"),
+    "learning_rate": 3e-4, "gamma": 0.99, "ent_coef": 0.001, "max_grad_norm": float("inf"),
     "use_rms_prop": False,
-}
-GENERAL_PRESET = {"gamma": 0.98, "ent_coef": 0.0, "normalize_advantage": True}
-LEARNING_RATE = 2e-3  # of that preset; it falls to 0
+}  # fmt: skip
+GENERAL_PRESET = {
+    "learning_rate": lambda remaining: 2e-3 * remaining, "gamma": 0.98, "ent_coef": 0.0,
+    "normalize_advantage": True,
+}  # fmt: skip
 
 
 def make_model(settings: Settings, seed: int, **changes: Any) -> stable_baselines3.A2C:
-    """The algorithm, with an environment of its own."""
     network = settings["network"]
     sizes = list(HIDDEN_SIZES[network])
     return stable_baselines3.A2C(
@@ -62,11 +60,10 @@ class Solved(BaseCallback):
 
 
 def prepare(settings: Settings) -> Run:
-    """Makes what is timed: going on with training, the model being there."""
     if "solve" in settings:
-        return prepare_solve(settings)
+        return lambda seed: solve(settings["solve"], seed)
     steps = total_steps(settings)
-    model = make_model(settings, seed=0, **ARTICLE)
+    model = make_model(settings, seed=0, **ARTICLE)  # its making is not timed
 
     def run(seed: int) -> dict[str, Any]:
         model.learn(steps)
@@ -75,21 +72,12 @@ def prepare(settings: Settings) -> Run:
     return run
 
 
-def prepare_solve(settings: Settings) -> Run:
+def solve(steps: int, seed: int) -> dict[str, Any]:
     """A whole training run, with the settings of the preset ``general``."""
-
-    def run(seed: int) -> dict[str, Any]:
-        solved = Solved()
-        model = make_model(
-            {"num_envs": 8, "num_steps": 5, "network": "default"},
-            seed,
-            learning_rate=lambda remaining: LEARNING_RATE * remaining,
-            **GENERAL_PRESET,
-        )
-        model.learn(settings["solve"], callback=solved)
-        return {"steps": settings["solve"], "steps_to_solve": solved.steps}
-
-    return run
+    solved = Solved()
+    size = {"num_envs": 8, "num_steps": 5, "network": "default"}
+    make_model(size, seed, **GENERAL_PRESET).learn(steps, callback=solved)
+    return {"steps": steps, "steps_to_solve": solved.steps}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ It is started as ``PYTHON SCRIPT.py SETTINGS``, where SETTINGS is JSON with ``nu
 ``num_envs``, ``num_steps``, ``num_updates`` and ``network``. Once it has compiled and run once, it
 prints ``{"ready": true, "first_seconds": ..., "versions": {...}, "steps": ...}``. For each line
 that it then reads it runs once more and prints ``{"seconds": ..., "steps": ...}``. It ends when
-there is nothing more to read, or when whoever started it is gone.
+there is nothing more to read.
 """
 
 import importlib.metadata
@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,28 +25,22 @@ ACTIVATIONS = {"article": "relu", "default": "tanh"}
 
 
 def serve(prepare: Callable[[Settings], Run], packages: Sequence[str]) -> None:
-    """Answers on the standard output until the standard input ends.
-
-    Args:
-        prepare: makes what is timed; its first run compiles it.
-        packages: whose versions are told.
-    """
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    """Lets ``prepare`` make what is timed; answers until the standard input ends."""
     # What a library prints goes to the errors, not between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     run = prepare(json.loads(sys.argv[1]))
     first = timed(run, 0)
     first_seconds = first.pop("seconds")
-    versions = {name: importlib.metadata.version(name) for name in packages}
-    ready = {"ready": True, "first_seconds": first_seconds, "versions": _python() | versions}
+    versions = {"python": platform.python_version()}
+    versions |= {name: importlib.metadata.version(name) for name in packages}
+    ready = {"ready": True, "first_seconds": first_seconds, "versions": versions}
     answers.write(json.dumps(ready | first) + "\n")
     for number, _ in enumerate(sys.stdin):
         answers.write(json.dumps(timed(run, number + 1)) + "\n")
 
 
 def timed(run: Run, seed: int) -> dict[str, Any]:
-    """Runs once."""
     start = time.perf_counter()
     result = run(seed)
     return {"seconds": time.perf_counter() - start, **result}
@@ -70,14 +63,3 @@ def over_seeds(train: Callable[[Any], Any], settings: Settings) -> Run:
         return {"steps": settings["num_seeds"] * total_steps(settings)}
 
     return run
-
-
-def _end_with(parent: int) -> None:
-    """Ends this process, whatever it is doing, once it has another parent."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
-
-
-def _python() -> dict[str, str]:
-    return {"python": platform.python_version()}

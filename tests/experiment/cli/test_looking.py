@@ -1,18 +1,15 @@
 """Looking at a run on disk: evaluate, plot, replay."""
 
-import contextlib
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
-from rich.console import Console
 
 import a2c_jax as a2c
 from a2c_jax import experiment, presets
 from a2c_jax.experiment.cli import main as cli
-from a2c_jax.experiment.run.prepare import prepare
-from a2c_jax.experiment.run.train import carry_out
 
 SMALL = {
     "preset": "general", "num_seeds": 3, "hidden_sizes": (8,), "total_steps": 8000,
@@ -28,56 +25,40 @@ def runs(tmp_path_factory):
     return one, experiment.train_run(config)
 
 
-def test_an_evaluation_is_that_of_the_core(runs):
+@pytest.fixture(scope="module")
+def greedy(runs):
+    return experiment.evaluate_run(runs[0], num_episodes=500)
+
+
+def test_an_evaluation_is_that_of_the_core(runs, greedy):
     run, _ = runs
-    evaluated = experiment.evaluate_run(run, num_episodes=7)
-    assert evaluated.returns.shape == evaluated.lengths.shape == (3, 7)
-    np.testing.assert_array_equal(evaluated.returns, evaluated.lengths)  # a reward of 1 a step
-    again = experiment.evaluate_run(run.folder, num_episodes=7)
-    np.testing.assert_array_equal(again.returns, evaluated.returns)
-    other = experiment.evaluate_run(run, num_episodes=7, seed=1)
-    assert not np.array_equal(other.returns, evaluated.returns)
+    assert greedy.returns.shape == greedy.lengths.shape == (3, 500)
+    np.testing.assert_array_equal(greedy.returns, greedy.lengths)  # a reward of 1 a step
     # The mean over many episodes does not depend on the keys: compare with other ones.
     state = jax.tree.map(lambda leaf: leaf[1], run.state.agent)
     stats = a2c.evaluate(run.job.env, run.job.agent, state, jax.random.key(9), 500)
-    ours = experiment.evaluate_run(run, num_episodes=500).returns[1]
+    ours = greedy.returns[1]
     error = np.sqrt((ours.var() + np.var(stats.returns)) / 500)
     assert abs(ours.mean() - np.mean(stats.returns)) < 4 * error + 1e-6
 
 
-def test_sampled_actions_are_others_than_greedy_ones(runs):
-    sampled = experiment.evaluate_run(runs[0], 50, greedy=False)
-    greedy = experiment.evaluate_run(runs[0], 50)
-    assert sampled.returns.mean() != greedy.returns.mean()
-
-
-def test_the_evaluate_command_writes_what_it_tells(runs, capsys):
+def test_the_evaluate_command_writes_what_it_tells(runs, greedy, capsys):
     run, _ = runs
-    assert cli.main(["evaluate", str(run.folder), "--num-episodes", "5", "--sampled"]) == 0
+    flags = ["--num-episodes", "500", "--sampled", "--seed", "1"]
+    assert cli.main(["evaluate", str(run.folder), *flags]) == 0
     text = capsys.readouterr().out
     figures = json.loads((run.folder / "evaluation.json").read_text())
     assert figures["greedy"] is False
     assert f"{figures['return_iqm']:.1f}" in text
     with np.load(run.folder / "evaluation.npz") as arrays:
-        assert arrays["returns"].shape == (3, 5)
-        np.testing.assert_allclose(
-            figures["mean_returns"], arrays["returns"].mean(axis=1), rtol=1e-6
-        )
-        assert figures["highest_return"] == arrays["returns"].max()
-
-
-def test_evaluations_on_the_way_leave_training_as_it_is(runs, tmp_path):
-    run, _ = runs
-    config = experiment.configure(
-        **SMALL, out=tmp_path / "run", evaluate_every=50, evaluate_episodes=4
-    )
-    watched = experiment.train_run(config)
-    np.testing.assert_array_equal(watched.metrics.value_loss, run.metrics.value_loss)
-    assert watched.evaluations.updates.tolist() == [50, 100, 150, 200]
-    assert watched.evaluations.returns.shape == (3, 4)
-    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
-    told = [line["evaluation_return"] for line in lines]
-    np.testing.assert_allclose(told, watched.evaluations.returns.mean(axis=0), rtol=1e-6)
+        returns = arrays["returns"]
+    assert returns.shape == (3, 500)
+    np.testing.assert_allclose(figures["mean_returns"], returns.mean(axis=1), rtol=1e-6)
+    assert figures["highest_return"] == returns.max()
+    same, other = (experiment.evaluate_run(run, 500, greedy=False, seed=seed) for seed in (1, 0))
+    np.testing.assert_array_equal(same.returns, returns)
+    assert not np.array_equal(other.returns, returns)
+    assert other.returns.mean() != greedy.returns.mean()
 
 
 def test_plots_of_one_run_lie_in_it_and_of_several_in_a_folder_of_their_own(runs, tmp_path, capsys):
@@ -100,13 +81,13 @@ def test_plots_of_one_run_lie_in_it_and_of_several_in_a_folder_of_their_own(runs
 
 
 def test_a_run_that_was_not_finished_can_be_plotted(runs, tmp_path):
-    stopped = iter([0, 0, 0, 15, 15, 15])
-    config = experiment.configure(**{**SMALL, "total_steps": 10**8}, out=tmp_path / "run")
-    with contextlib.ExitStack() as stack:
-        run = carry_out(prepare(config, stack), Console(quiet=True), lambda: next(stopped))
-    assert run.signal == 15
-    assert run.summary["finished"] is False
-    assert cli.main(["plot", str(run.folder)]) == 0
+    folder = tmp_path / "run"
+    shutil.copytree(runs[0].folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["settings"]["total_steps"] = 10**8  # as if it had been stopped, or still ran
+    (folder / "config.json").write_text(json.dumps(config))
+    assert experiment.load_run(folder).summary["finished"] is False
+    assert cli.main(["plot", str(folder)]) == 0
 
 
 def test_a_replay_is_of_the_newest_policies(runs, capsys):
@@ -156,25 +137,15 @@ def test_bad_input_is_one_sentence_and_exit_2(
     assert not list(tmp_path.iterdir())
 
 
-def test_runs_in_different_units_are_not_drawn_over_each_other(runs, tmp_path, capsys):
-    config = experiment.configure(
-        "article", num_episodes=4, hidden_sizes=(8,), out=tmp_path / "article"
-    )
-    experiment.train_run(config)
-    assert cli.main(["plot", str(runs[0].folder), str(tmp_path / "article")]) == 2
-    assert "counted in different units" in capsys.readouterr().err
-    assert cli.main(["plot", str(tmp_path / "article")]) == 0
-    assert cli.main(["replay", str(tmp_path / "article"), "--num-episodes", "1"]) == 0
-
-
 def test_what_cannot_be_written_exits_1(runs, monkeypatch, capsys):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    for command in ("evaluate", "plot", "replay"):
+    sizes = {"evaluate": ["--num-episodes", "500"], "plot": [], "replay": ["--num-episodes", "1"]}
+    for command, flags in sizes.items():
         room = "replay" if command == "replay" else "run"
         monkeypatch.setattr(f"a2c_jax.experiment.{room}.{command}.write_together", full)
-        assert cli.main([command, str(runs[0].folder)]) == 1
+        assert cli.main([command, str(runs[0].folder), *flags]) == 1
         assert (
             "could not be written: [Errno 28] No space left on device." in capsys.readouterr().err
         )

@@ -13,17 +13,27 @@ from a2c_jax.experiment.cli import startup
 
 LOOPS = "xla_cpu_small_while_loop_byte_threshold"
 ASK = """
-import json, os, jax
-from a2c_jax.experiment.cli.startup import prepare_jax
-{before}
-prepare_jax()
-print(json.dumps([os.environ.get("XLA_FLAGS", ""), jax.config.jax_compilation_cache_dir,
-                  jax.local_device_count(), float(jax.jit(lambda x: x + 1)(1.0))]))
+import json, os, sys, jax
+from a2c_jax.experiment.cli import startup
+startup.prepare_jax()
+startup.load_later("no_such_module")
+import gymnax
+loaded = [name for name in ("scipy.stats", "pandas", "no_such_module") if name in sys.modules]
+import matplotlib.pyplot as plt
+import seaborn as sns
+import seaborn.utils
+from seaborn import color_palette
+later = [loaded, callable(plt.figure), sns.color_palette is color_palette, type(sns).__name__,
+         sys.modules["seaborn"] is sns]
+startup.load_later("seaborn")  # which is loaded already
+print(json.dumps([later, sys.modules["seaborn"] is sns, os.environ.get("XLA_FLAGS", ""),
+                  jax.config.jax_compilation_cache_dir, jax.local_device_count(),
+                  float(jax.jit(lambda x: x + 1)(1.0))]))
 """
 
 
-def settings(tmp_path, before="", **environment):
-    """What a fresh process has after ``prepare_jax``: flags, cache, devices, and 2.0."""
+def settings(tmp_path, **environment):
+    """What a fresh process has after ``prepare_jax``: modules, flags, cache, devices, and 2.0."""
     keep = {
         name: value
         for name, value in os.environ.items()
@@ -31,14 +41,17 @@ def settings(tmp_path, before="", **environment):
     }
     keep |= {"HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"} | environment
     out = subprocess.run(
-        [sys.executable, "-c", ASK.format(before=before)],
-        env=keep, check=True, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", ASK], env=keep, check=True, capture_output=True, text=True,
+        timeout=120,
     )  # fmt: skip
-    return json.loads(out.stdout)
+    later, *found = json.loads(out.stdout)
+    assert later == [[], True, True, "module", True], "gymnax loads without what it draws with"
+    return found
 
 
 def test_a_process_of_its_own_gets_cores_loops_and_a_cache(tmp_path):
-    flags, cache, devices, two = settings(tmp_path)
+    same, flags, cache, devices, two = settings(tmp_path)
+    assert same, "a module that is loaded is left alone"
     assert LOOPS in flags
     assert cache == str(tmp_path / ".cache" / "a2c_jax" / "compiled")
     assert devices == len(os.sched_getaffinity(0))
@@ -52,22 +65,53 @@ def test_what_was_decided_elsewhere_stays(tmp_path):
         tmp_path,
         XLA_FLAGS=flags, JAX_NUM_CPU_DEVICES="3", JAX_COMPILATION_CACHE_DIR=elsewhere,
     )  # fmt: skip
-    assert found == [flags, elsewhere, 3, 2.0]
+    assert found == [True, flags, elsewhere, 3, 2.0]
+
+
+@pytest.fixture
+def undecided(monkeypatch, tmp_path):
+    """As if no cache and no flags had been chosen."""
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_COMPILATION_CACHE_MAX_SIZE", "XLA_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", None, raising=False)
+
+
+@pytest.fixture
+def set_to(undecided, monkeypatch):
+    """What JAX is set to from here on."""
+    found = {}
+    monkeypatch.setattr(startup.jax.config, "update", found.__setitem__)
+    return found
+
+
+def test_the_cache_is_bounded(set_to, tmp_path):
+    startup.keep_compiled_programs()
+    assert set_to["jax_compilation_cache_dir"] == str(tmp_path / "caches/a2c_jax/compiled")
+    assert set_to["jax_compilation_cache_max_size"] == 2**30
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(set_to, tmp_path):
+    (tmp_path / "caches").write_text("")
+    startup.keep_compiled_programs()
+    assert set_to == {}
+
+
+def test_once_jax_has_started_nothing_is_touched(undecided, tmp_path):
+    assert jax.devices()
+    before = dict(jax.config.values)
+    startup.prepare_jax()
+    assert dict(jax.config.values) == before
+    assert "XLA_FLAGS" not in os.environ
+    assert not (tmp_path / "caches").exists()
+
+
+def test_flags_are_added_to_others(monkeypatch):
     others = "--xla_cpu_enable_fast_math=false"
-    flags, *_ = settings(tmp_path, XLA_FLAGS=others)
-    assert flags.startswith(others)
-    assert LOOPS in flags
-    assert settings(tmp_path, XLA_FLAGS="")[0] != ""
-
-
-def test_once_jax_has_started_nothing_is_touched(tmp_path):
-    assert settings(tmp_path, before="jax.devices()") == ["", None, 1, 2.0]
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
-    (tmp_path / "file").write_text("")
-    _, cache, *_ = settings(tmp_path, XDG_CACHE_HOME=str(tmp_path / "file"))
-    assert cache is None
+    monkeypatch.setenv("XLA_FLAGS", others)
+    startup.use_one_kernel_loops()
+    assert os.environ["XLA_FLAGS"].startswith(others + " ")
+    assert LOOPS in os.environ["XLA_FLAGS"]
 
 
 @pytest.mark.parametrize(("version", "known"), [("0.10.2", True), ("0.11.2", True), ("0.12.0", 0)])
@@ -76,44 +120,6 @@ def test_flags_are_for_versions_that_know_them(version, known, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")
     startup.use_one_kernel_loops()
     assert (LOOPS in os.environ["XLA_FLAGS"]) == known
-
-
-def test_the_cache_is_bounded(monkeypatch, tmp_path):
-    for name in ("DIR", "MAX_SIZE"):
-        monkeypatch.delenv(f"JAX_COMPILATION_CACHE_{name}", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    set_to = {}
-    monkeypatch.setattr(startup.jax.config, "update", set_to.__setitem__)
-    monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", None, raising=False)
-    startup.keep_compiled_programs()
-    assert set_to["jax_compilation_cache_max_size"] == 2**30
-
-
-LATER = """
-import json, sys
-from a2c_jax.experiment.cli.startup import load_later
-{before}
-load_later("seaborn", "matplotlib.pyplot", "no_such_module")
-import gymnax
-loaded = [name for name in ("scipy.stats", "pandas", "no_such_module") if name in sys.modules]
-import matplotlib.pyplot as plt
-import seaborn as sns
-import seaborn.utils
-from seaborn import color_palette
-print(json.dumps([loaded, callable(plt.figure), sns.color_palette is color_palette,
-                  type(sns).__name__, sys.modules["seaborn"] is sns]))
-"""
-
-
-@pytest.mark.parametrize(
-    ("before", "loaded"), [("", []), ("import seaborn", ["scipy.stats", "pandas"])]
-)
-def test_gymnax_comes_without_what_it_draws_with_until_that_is_used(before, loaded):
-    out = subprocess.run(
-        [sys.executable, "-c", LATER.format(before=before)],
-        check=True, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert json.loads(out.stdout) == [loaded, True, True, "module", True]
 
 
 def test_a_module_that_fails_to_load_is_not_left_behind(tmp_path, monkeypatch):

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
+import itertools
 import json
 
 import numpy as np
@@ -43,12 +45,9 @@ def numbers(text):
     return [float(number) for number in text.replace("to", " ").replace("±", " ").split()]
 
 
-def jobs_of(flags):
-    return resolve_all(*parse_compare(flags))
-
-
-def settings_of(flags):
-    return {name: one.settings for name, (one, _) in jobs_of(flags).items()}
+@functools.cache
+def settings_of(*flags):
+    return parse_compare(flags)[1]
 
 
 def trained(algorithm, keys, num_updates, layout, *, on_chunk, should_stop):
@@ -75,31 +74,36 @@ def untrained(monkeypatch):
 
 def test_a_comparison_writes_one_table_and_one_figure(untrained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["compare", *TWO, "--gradient-episodes", "4"]) == 0
-    names = ["reinforce", "td-actor-critic"]
+    names = ["reinforce", "a2c", "a3c"]
+    flags = ["--algorithms", *names, *NUMBERS]
+    assert cli.main(["compare", *flags, "--gradient-episodes", "4"]) == 0
+    ((_, env, measured, preset, num_episodes, _),) = untrained
+    assert (env.name, num_episodes) == ("CartPole-v1", 4)
+    settings = settings_of(*flags)
+    assert measured == {name: settings[name] for name in names[:2]}, "A3C has A2C's gradients"
+    general = replace(PRESETS["general"], normalize_advantages=False)
+    assert preset == replace(general, total_steps=4000, hidden_sizes=(8,))
     (folder,) = (tmp_path / "runs").glob("CartPole-v1-compare-*")
     assert {path.name for path in folder.iterdir()} == FILES
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
-    config = read(folder, "config.json")
+    config, summary = read(folder, "config.json"), read(folder, "summary.json")
     assert config["seeds"] == [0, 1]
     assert config["gradient_episodes"] == 4
-    assert list(config["methods"]) == names
+    assert list(config["methods"]) == list(summary["methods"]) == names
     for name, settings in config["methods"].items():
         assert settings["method"] == name
         assert settings["total_steps"] == 4000
         assert settings["normalize_advantages"] is False
-    assert [settings["num_steps"] for settings in config["methods"].values()] == [500, 5]
+    assert [settings["num_steps"] for settings in config["methods"].values()] == [500, 5, 5]
 
-    summary = read(folder, "summary.json")
     assert summary["finished"] is True
-    assert list(summary["methods"]) == names
-    assert [one["num_updates"] for one in summary["methods"].values()] == [4, 100]
-    assert [one["steps_per_seed"] for one in summary["methods"].values()] == [4000, 4000]
+    assert [one["num_updates"] for one in summary["methods"].values()] == [4, 100, 25]
+    assert [one["steps_per_seed"] for one in summary["methods"].values()] == [4000] * 3
 
     with np.load(folder / "curves.npz") as curves:
         assert set(curves.files) == {f"{n}/{what}" for n in names for what in ("steps", "returns")}
-        for name, points in zip(names, (4, 20), strict=True):
+        for name, points in zip(names[:2], (4, 20), strict=True):
             steps = np.linspace(4000 / points, 4000, points)
             np.testing.assert_array_equal(curves[f"{name}/steps"], steps)
             returns = curves[f"{name}/returns"]
@@ -128,26 +132,24 @@ def test_a_comparison_writes_one_table_and_one_figure(untrained, tmp_path, monke
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--algorithms", "a2c", "a2d"], "There is no algorithm 'a2d'; did you mean a2c? choose"),
-        (["--algorithms", "a2c", "gae", "a2c"], "algorithms holds a2c more than once; name every"),
-        (["--algorithms"], "algorithms is empty; name at least one"),
-        (["--gradient-episodes", "1"], "gradient_episodes is 1; give at least 3, or 0"),
-        (["--gradient-episodes", "2"], "gradient_episodes is 2; give at least 3, or 0"),
-        (["--gradient-episodes", "-3"], "gradient_episodes is -3; give at least 3, or 0"),
-        (["--preset", "article"], "preset is 'article', an algorithm of its own; give --preset"),
-        (["--preset", "article_as_printed"], "'article_as_printed', an algorithm of its own; gi"),
-        (["--preset", "defualt"], "There is no preset 'defualt'; did you mean default? choose"),
-        (["--env", "Pendulum-v1"], "For q-actor-critic: Pendulum-v1 has the "),
-        (["--num-seeds", "0"], "num_seeds is 0; give"),
-        (["--total-steps", "900"], "For reinforce: total_steps is 900, less than the 1000"),
-        (["--discount", "1.5"], "discount is 1.5; give"),
-        (["--algorithms", "gae", "--gae-lambda", "2"], "For gae: gae_lambda is 2.0; give"),
+        ("--algorithms a2c a2d", "There is no algorithm 'a2d'; did you mean a2c? choose"),
+        ("--algorithms a2c gae a2c", "algorithms holds a2c more than once; name every"),
+        ("--algorithms", "algorithms is empty; name at least one"),
+        ("--gradient-episodes 2", "gradient_episodes is 2; give at least 3, or 0"),
+        ("--gradient-episodes -3", "gradient_episodes is -3; give at least 3, or 0"),
+        ("--preset article", "preset is 'article', an algorithm of its own; give --preset"),
+        ("--preset defualt", "There is no preset 'defualt'; did you mean default? choose"),
+        ("--env Pendulum-v1", "For q-actor-critic: Pendulum-v1 has the "),
+        ("--num-seeds 0", "num_seeds is 0; give"),
+        ("--total-steps 900", "For reinforce: total_steps is 900, less than the 1000"),
+        ("--discount 1.5", "discount is 1.5; give"),
+        ("--algorithms gae --gae-lambda 2", "For gae: gae_lambda is 2.0; give"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(flags, sentence, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(comparison, "train_in_chunks", None)
-    assert cli.main(["compare", *flags]) == 2
+    assert cli.main(["compare", *flags.split()]) == 2
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
@@ -155,21 +157,20 @@ def test_bad_input_is_one_sentence_and_exit_2(flags, sentence, capsys, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("algorithms", "flags"),
+    "flags",
     [
-        (["a2c"], ["--gae-lambda", "0.5"]),
-        (["a2c", "gae"], ["--num-workers", "2"]),
-        (["a2c", "gae", "a3c"], ["--num-wrokers", "2"]),
-        (["a3c", "gae"], ["stray", "--num-workers", "1", "--gae-lambda", "1"]),
+        "--gae-lambda 0.5 --algorithms a2c",
+        "--num-wrokers 2 --algorithms a2c gae a3c",
+        "stray --num-workers 1 --gae-lambda 1 --algorithms a3c gae",
     ],
 )
-def test_a_flag_of_none_of_the_methods_is_unknown(algorithms, flags, capsys):
+def test_a_flag_of_none_of_the_methods_is_unknown(flags, capsys):
     with pytest.raises(SystemExit) as exit_:
-        cli.main(["compare", *flags, "--algorithms", *algorithms])
+        cli.main(["compare", *flags.split()])
     assert exit_.value.code == 2
     error = capsys.readouterr().err
     assert "Unrecognized options" in error
-    assert flags[0] in error
+    assert flags.split()[0] in error
 
 
 def test_a_full_folder_is_refused_before_anything_is_trained(tmp_path, capsys):
@@ -179,13 +180,12 @@ def test_a_full_folder_is_refused_before_anything_is_trained(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-@pytest.mark.parametrize("preset", ["general", "stable_baselines3", "article_rollouts"])
+@pytest.mark.parametrize("preset", ["default", "general", "stable_baselines3", "article_rollouts"])
 def test_each_method_has_the_preset_with_what_suits_it(preset):
-    settings = settings_of(["--preset", preset])
+    settings = settings_of("--preset", preset)
     assert list(settings) == list(METHODS)
     for name, method in METHODS.items():
-        expected = {"method": method, **SUITED.get(name, {})}
-        expected["normalize_advantages"] = False
+        expected = {"method": method, **SUITED.get(name, {}), "normalize_advantages": False}
         assert settings[name] == dataclasses.replace(PRESETS[preset], **expected)
 
 
@@ -211,25 +211,29 @@ OWN = {
 def test_a_flag_changes_every_method_that_has_the_setting(flags, changes):
     if not changes.keys() <= METHODS.keys():
         changes = {name: {**changes} for name in METHODS}
-    plain = settings_of([])
+    plain = settings_of()
     assert plain["reinforce"].num_steps == 500
-    assert settings_of([*flags.split(), "--algorithms", *changes]) == {
+    assert settings_of(*flags.split(), "--algorithms", *changes) == {
         name: replace(plain[name], **each) for name, each in changes.items()
     }
 
 
-def test_a_total_that_does_not_divide_is_reported_for_each_method(untrained, tmp_path, capsys):
-    flags = ["--algorithms", "reinforce", "a2c", "--total-steps", "2040"]
-    flags += ["--gradient-episodes", "0", "--out", str(tmp_path / "run")]
-    assert cli.main(["compare", *flags]) == 0
+def test_a_total_that_does_not_divide_is_reported_and_no_episodes_skip_the_measurement(
+    untrained, tmp_path, capsys
+):
+    flags = "--algorithms reinforce a2c --num-seeds 2 --total-steps 2040 --gradient-episodes 0"
+    assert cli.main(["compare", *flags.split(), "--out", str(tmp_path / "run")]) == 0
     screen = capsys.readouterr().out
     assert "reinforce: total_steps=2,040 is not a multiple of the 1,000 steps" in screen
     assert "a2c: total_steps" not in screen, "2040 are 51 updates of 40 steps"
+    assert not untrained
 
 
 @pytest.mark.parametrize("total_steps", [300_000, 12_345])
 def test_all_methods_have_the_same_seeds_and_steps_up_to_whole_updates(total_steps):
-    jobs = jobs_of(["--total-steps", str(total_steps), "--num-seeds", "3", "--seed", "7"])
+    jobs = resolve_all(
+        *parse_compare(f"--total-steps={total_steps} --num-seeds=3 --seed=7".split())
+    )
     assert list(jobs) == list(METHODS)
     for config, job in jobs.values():
         assert job.seeds == (7, 8, 9)
@@ -238,20 +242,19 @@ def test_all_methods_have_the_same_seeds_and_steps_up_to_whole_updates(total_ste
         assert total_steps - job.per_update < job.units_per_seed <= total_steps
 
 
-def compare_until(words):
-    """Compares the methods until these words are shown."""
-    jobs = jobs_of(TWO)
-    console = Console(file=io.StringIO(), width=80)
-    return jobs, compare(jobs, console, lambda: words in console.file.getvalue())
-
-
 def test_an_interrupted_comparison_keeps_the_methods_that_finished(untrained, tmp_path):
-    jobs, result = compare_until("td-actor-critic:")
+    config, suited = parse_compare(TWO)
+    jobs, console = resolve_all(config, suited), Console(file=io.StringIO(), width=80)
+    result = compare(jobs, console, lambda: "td-actor-critic:" in console.file.getvalue())
     assert result.finished is False
     assert list(result.summaries) == list(result.curves) == ["reinforce"]
     assert result.summaries["reinforce"]["finished"] is True
+    for ratio in (np.inf, np.nan):  # to a gradient that does not vary: nothing else is lost
+        noisy = result._replace(noise=stages_of(ratio))
+        comparison_report.write_comparison(tmp_path, config, jobs, noisy)
+        ratios = read(tmp_path, "summary.json")["gradient_variance"][0]["ratios"]
+        assert ratios["reinforce"] is None
 
-    config, _ = parse_compare(TWO)
     comparison_report.write_comparison(tmp_path, config, jobs, result)
     assert {path.name for path in tmp_path.iterdir()} == FILES - {".lock"}
     summary = read(tmp_path, "summary.json")
@@ -263,48 +266,36 @@ def test_an_interrupted_comparison_keeps_the_methods_that_finished(untrained, tm
     assert [row[0] for row in rows] == ["reinforce"]
 
 
-def test_a_comparison_interrupted_in_its_first_method_has_nothing(untrained):
-    assert compare_until("reinforce:")[1] == Comparison({}, {}, (), finished=False)
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Sets the answers to whether the user has interrupted; the last one is repeated."""
+
+    def replace(*answers):
+        answers = itertools.chain(answers, itertools.repeat(answers[-1]))
+        interrupted = contextlib.nullcontext(lambda: next(answers))
+        monkeypatch.setattr(commands, "deferred_interrupt", lambda **_: interrupted)
+
+    return replace
 
 
 def test_a_comparison_interrupted_before_a_method_finished_writes_nothing(
-    untrained, tmp_path, monkeypatch, capsys
+    untrained, interrupt, tmp_path, capsys
 ):
-    monkeypatch.setattr(
-        commands, "deferred_interrupt", lambda **_: contextlib.nullcontext(lambda: 2)
-    )
+    interrupt(2)
     assert cli.main(["compare", *TWO, "--out", str(tmp_path / "run")]) == 130
     assert "interrupted; nothing was written" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
-def test_no_gradient_episodes_skip_the_measurement(untrained, tmp_path):
-    for episodes, flags in (("0", TWO), ("50", [])):
-        folder = ["--out", str(tmp_path / episodes)]
-        assert cli.main(["compare", *flags, "--gradient-episodes", episodes, *folder]) == 0
-        assert len(untrained) == (episodes == "50")
-    assert list(read(tmp_path / "50", "summary.json")["methods"]) == list(METHODS)
-    _, env, settings, preset, num_episodes, _ = untrained[0]
-    assert env.name == "CartPole-v1"
-    every = settings_of([])
-    assert settings == {name: every[name] for name in METHODS if name != "a3c"}
-    assert preset == dataclasses.replace(PRESETS["general"], normalize_advantages=False)
-    assert num_episodes == 50
-
-
-@pytest.mark.parametrize("stages", [0, 1])
 def test_an_interrupted_measurement_keeps_the_training_and_the_stages_done(
-    untrained, tmp_path, monkeypatch, stages
+    untrained, interrupt, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(comparison, "measure_stages", lambda *args: stages_of(0.5)[:stages])
-    answers = iter([0] * 3 + [2] * 9)  # to each method, and before the measurement
-    monkeypatch.setattr(
-        commands, "deferred_interrupt", lambda **_: contextlib.nullcontext(lambda: next(answers))
-    )
+    monkeypatch.setattr(comparison, "measure_stages", lambda *args: stages_of(0.5)[:1])
+    interrupt(0, 0, 0, 2)  # zeros to each method, and before the measurement
     assert cli.main(["compare", *TWO, "--out", str(tmp_path / "run")]) == 130
     summary = read(tmp_path / "run", "summary.json")
     assert summary["finished"] is True
-    assert [stage["name"] for stage in summary["gradient_variance"]] == ["2%"][:stages]
+    assert [stage["name"] for stage in summary["gradient_variance"]] == ["2%"]
 
 
 def summary_of(**changes):
@@ -349,12 +340,16 @@ def test_the_table_in_words():
     ]
 
 
-def test_the_table_on_the_screen_names_every_method_in_80_columns():
+def on_screen(result):
     console = Console(file=io.StringIO(), width=80)
-    result = Comparison({name: summary_of() for name in METHODS}, {}, stages_of(0.0123), True)
     console.print(comparison_report.comparison_table(result))
-    lines = [line.split() for line in console.file.getvalue().splitlines()]
-    firsts = [words[0] for words in lines if words]
+    return console.file.getvalue()
+
+
+def test_the_table_on_the_screen_names_every_method_in_80_columns():
+    summaries = {name: summary_of() for name in METHODS}
+    screen = on_screen(Comparison(summaries, {}, stages_of(0.0123), True))
+    firsts = [line.split()[0] for line in screen.splitlines() if line.strip()]
     assert [name for name in METHODS if name in firsts] == list(METHODS)
 
 
@@ -362,16 +357,4 @@ def test_returns_below_zero_and_of_thousands_can_be_read():
     costs = summary_of(final_return_iqm=-1353.2, final_return_interval_95=[-1470.4, -999.7])
     result = Comparison({"a2c": costs}, {}, (), True)
     assert comparison_report.table_rows(result)[1][1:3] == ["-1353", "-1470 to -999.7"]
-    console = Console(file=io.StringIO(), width=80)
-    console.print(comparison_report.comparison_table(result))
-    assert "-1353 -1470 to -1000" in console.file.getvalue()
-
-
-def test_a_ratio_to_a_gradient_that_does_not_vary_loses_nothing(tmp_path):
-    config, suited = parse_compare(TWO)
-    jobs = resolve_all(config, suited)
-    for ratio in (np.inf, np.nan):
-        curves = {"reinforce": (np.array([1, 2]), np.ones((2, 2)))}
-        result = Comparison({"reinforce": summary_of()}, curves, stages_of(ratio), True)
-        comparison_report.write_comparison(tmp_path, config, jobs, result)
-    assert read(tmp_path, "summary.json")["gradient_variance"][0]["ratios"]["reinforce"] is None
+    assert "-1353 -1470 to -1000" in on_screen(result)

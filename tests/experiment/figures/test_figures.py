@@ -12,24 +12,10 @@ from test_metrics import some_metrics
 
 import a2c_jax as a2c
 from a2c_jax.experiment.config.config import default_config
-from a2c_jax.experiment.figures.curves import (
-    draw_episodes,
-    draw_learning_curve,
-    draw_methods,
-    line_style,
-)
-from a2c_jax.experiment.figures.heat_maps import (
-    Labels,
-    draw_heat_map,
-    draw_scatter,
-    short_number,
-)
-from a2c_jax.experiment.figures.quantities import (
-    QUANTITIES,
-    PlotRun,
-    pool_updates,
-    run_plot_writers,
-)
+from a2c_jax.experiment.figures import curves, heat_maps, quantities
+from a2c_jax.experiment.figures.curves import draw_episodes, draw_learning_curve, draw_methods
+from a2c_jax.experiment.figures.heat_maps import draw_heat_map, draw_scatter
+from a2c_jax.experiment.figures.quantities import QUANTITIES, PlotRun, pool_updates
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.run.result_figures import num_points, run_figures
@@ -57,6 +43,14 @@ def drawn(monkeypatch):
     return figures
 
 
+@pytest.fixture
+def unsaved(monkeypatch):
+    """The figures that are made, at their own resolution and not written."""
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    return figures
+
+
 def picture(draw, *args, start="png", **kwargs):
     file = io.BytesIO()
     draw(file, *args, **kwargs)
@@ -66,7 +60,7 @@ def picture(draw, *args, start="png", **kwargs):
 
 def plot(runs, name, unit="steps", threshold=None, format="png"):
     """Writes one of the figures of runs."""
-    writers = run_plot_writers(runs, unit, threshold, format)
+    writers = quantities.run_plot_writers(runs, unit, threshold, format)
     return picture(writers[f"{name}.{format}"], start=format)
 
 
@@ -119,12 +113,12 @@ def test_many_seeds_are_thin_lines_and_their_mean(drawn, num_episodes):
 
 
 def test_each_method_has_a_line(drawn):
-    curves = {
+    methods = {
         "one seed": (STEPS, GAPS[2:]),
         "three seeds": (2 * STEPS, GAPS),
         "no episode": (STEPS, NOTHING),
     }
-    picture(draw_methods, curves, title="a title", threshold=4.0)
+    picture(draw_methods, methods, title="a title", threshold=4.0)
     (axes,) = drawn[0].axes
     assert legend(drawn[0]) == ["one seed", "three seeds", "no episode (no values)", "solved: 4"]
     np.testing.assert_array_equal(line(axes, "one seed"), [STEPS, GAPS[2]])
@@ -138,15 +132,16 @@ def test_each_method_has_a_line(drawn):
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
-@pytest.mark.parametrize("values", [GAPS[[2, 2, 2]], GAPS, NOTHING], ids=["all", "gaps", "none"])
-@pytest.mark.parametrize("length", [1, 5])
-def test_any_curve_can_be_drawn(drawn, values, num_seeds, length):
-    values, steps = values[:num_seeds, :length], STEPS[:length]
+@pytest.mark.parametrize(
+    "values", [GAPS, GAPS[:, :1], NOTHING], ids=["gaps", "one point", "no values"]
+)
+def test_any_curve_can_be_drawn(drawn, values, num_seeds):
+    values = values[:num_seeds]
+    steps = STEPS[: values.shape[1]]
     picture(draw_episodes, values, title="a title", label="reward")
     picture(draw_learning_curve, steps, values, title="a title", threshold=4.0)
-    curves = {"a": (steps, values), "b": (STEPS, GAPS[2:])}
-    picture(draw_methods, curves, title="a title", threshold=4.0)
-    picture(draw_methods, {"a": (STEPS, NOTHING), "b": (STEPS, NOTHING)}, title="a title")
+    methods = {"a": (steps, values), "b": (STEPS, values[:, :1].repeat(5, axis=1))}
+    picture(draw_methods, methods, title="a title", threshold=4.0)
 
 
 def outcome_of(job, num_updates):
@@ -156,52 +151,47 @@ def outcome_of(job, num_updates):
     return Outcome([], metrics._replace(episode_length_sum=rewards / 7), 1.0, 1.0)
 
 
-def test_rewards_are_drawn_as_rewards_and_lengths_as_lengths(drawn):
-    config = default_config("article", None)
+def figures_of(preset, algorithm):
+    config = default_config(preset, algorithm)
     job = make_job(config)
     outcome = outcome_of(job, 30)
     figures = run_figures(config, job, outcome)
-    assert list(figures) == ["rewards.png", "lengths.png"]
     for write in figures.values():
         picture(write)
+    return list(figures), outcome.metrics
+
+
+def test_rewards_are_drawn_as_rewards_and_lengths_as_lengths(drawn):
+    names, metrics = figures_of("article", None)
+    assert names == ["rewards.png", "lengths.png"]
     (rewards,), (lengths,) = (figure.axes for figure in drawn)
-    np.testing.assert_array_equal(line(rewards, "reward")[1], outcome.metrics.episode_return_sum[0])
-    np.testing.assert_array_equal(line(lengths, "length")[1], outcome.metrics.episode_length_sum[0])
+    np.testing.assert_array_equal(line(rewards, "reward")[1], metrics.episode_return_sum[0])
+    np.testing.assert_array_equal(line(lengths, "length")[1], metrics.episode_length_sum[0])
     assert rewards.get_title() == "CartPole-v1 with a limit of 200 steps, preset article"
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "title"), [(None, "preset default"), ("gae", "preset default, gae")]
-)
+@pytest.mark.parametrize(("algorithm", "title"), [(None, "default"), ("gae", "default, gae")])
 def test_a_learning_curve_names_what_was_trained(drawn, algorithm, title):
-    config = default_config("default", algorithm)
-    job = make_job(config)
-    (write,) = run_figures(config, job, outcome_of(job, 30)).values()
-    picture(write)
-    assert drawn[0].axes[0].get_title() == f"CartPole-v1, {title}"
+    assert figures_of("default", algorithm)[0] == ["learning_curve.png"]
+    assert drawn[0].axes[0].get_title() == f"CartPole-v1, preset {title}"
     assert legend(drawn[0]) == ["each seed", POOLED.replace("4", "16"), "solved: 475"]
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "limit", "num_updates", "points"),
+    ("algorithm", "limit", "points"),
     [
         # 40 steps an update: one point for every 500 steps of 8 environments, from 20 to 100
-        ("a2c", 500, 1, 20),
-        ("a2c", 500, 2099, 20),
-        ("a2c", 500, 2100, 21),
-        ("a2c", 500, 9900, 99),
-        ("a2c", 500, 7500 * 10, 100),
-        ("a2c", 100, 600, 30),  # 600 * 40 / (100 * 8)
-        # 160 steps a round, 32 environments: as many rounds
-        ("a3c", 500, 2100, 21),
-        # 1000 steps an update, 2 environments: one point an update
-        ("reinforce", 500, 30, 30),
+        ("a2c", 500, {1: 20, 2099: 20, 2100: 21, 9900: 99, 75_000: 100}),
+        ("a2c", 100, {600: 30}),  # 600 * 40 / (100 * 8)
+        ("a3c", 500, {2100: 21}),  # 160 steps a round, 32 environments: as many rounds
+        ("reinforce", 500, {30: 30}),  # 1000 steps, 2 environments: one point an update
     ],
 )
-def test_a_curve_has_a_point_for_every_time_limit(algorithm, limit, num_updates, points):
+def test_a_curve_has_a_point_for_every_time_limit(algorithm, limit, points):
     config = dataclasses.replace(default_config("general", algorithm), max_episode_steps=limit)
     job = make_job(config)
-    assert num_points(job, outcome_of(job, num_updates)) == points
+    for num_updates, number in points.items():
+        assert num_points(job, outcome_of(job, num_updates)) == number
 
 
 # One run or several
@@ -266,15 +256,6 @@ def test_a_quantity_is_pooled_over_stretches(quantity):
     np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
-def test_returns_are_pooled_as_in_the_learning_curve():
-    run = some_run()
-    position, values = pool_updates(run, "returns")
-    steps, returns = a2c.learning_curve(run.metrics, a2c.Algorithm(None, None, 40))
-    assert np.isfinite(returns).all()
-    np.testing.assert_array_equal(position, steps)
-    np.testing.assert_array_equal(values, returns)
-
-
 def test_where_episodes_are_rare_there_are_fewer_stretches():
     rare = np.zeros((2, 1000), np.float32)
     rare[:, ::25] = 1.0  # 40 episodes of each seed
@@ -283,7 +264,7 @@ def test_where_episodes_are_rare_there_are_fewer_stretches():
     assert len(pool_updates(run, "entropy")[0]) == 100
 
 
-@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("quantity", ["returns", "value_loss", "explained_variance"])
 def test_one_run_is_drawn_seed_by_seed_and_pooled(drawn, quantity):
     run = some_run()
     plot([run], quantity, threshold=90.0)
@@ -331,7 +312,7 @@ def test_several_runs_can_be_distinguished(drawn):
     assert len({color for color, _ in styles}) == 8
     assert len(axes.collections) == 12, "every one has its band"
     assert axes.get_xlim()[1] >= runs[-1].position[-1]
-    assert len({tuple(line_style(n).values()) for n in range(32)}) == 32
+    assert len({tuple(curves.line_style(n).values()) for n in range(32)}) == 32
 
 
 LABELS = {
@@ -343,36 +324,30 @@ LABELS = {
 
 @pytest.mark.parametrize("length", LABELS)
 @pytest.mark.parametrize("number", [2, 12])
-def test_the_legend_lies_below_the_axes_and_inside_the_figure(monkeypatch, length, number):
-    figures = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
-    runs = [some_run(f"{n} {LABELS[length]}", 1, 20, n) for n in range(number)]
-    run_plot_writers(runs, "steps", 0.5)["returns.png"](None)
-    (figure,) = figures
+def test_the_legend_lies_below_the_axes_and_inside_the_figure(unsaved, length, number):
+    runs = [some_run(f"{n} {LABELS[length]}", 1, 20) for n in range(number)]
+    quantities.run_plot_writers(runs, "steps", 0.5)["returns.png"](None)
+    (figure,) = unsaved
     figure.draw_without_rendering()
     (axes,), (entries,) = figure.axes, figure.legends
     box = entries.get_window_extent()
     assert box.y1 < axes.xaxis.label.get_window_extent().y0
-    assert box.y0 >= 0
-    assert box.x0 >= 0
+    assert min(box.x0, box.y0) >= 0
     assert box.x1 <= figure.bbox.width
     assert axes.bbox.height > 2.5 * figure.dpi, "the axes keep their height"
     assert axes.bbox.width > 5 * figure.dpi
 
 
-def test_a_loss_over_orders_of_magnitude_is_drawn_on_a_logarithmic_axis(drawn):
+def test_values_over_orders_of_magnitude_are_drawn_on_a_logarithmic_axis_or_cut_off(drawn):
     wide = np.logspace(-2, 3, 50)[None].repeat(2, axis=0)
-    run = some_run(num_seeds=2, num_updates=50, value_loss=wide, policy_loss=wide)
-    for quantity in ("value_loss", "policy_loss", "grad_norm"):
-        plot([run], quantity)
-    assert [figure.axes[0].get_yscale() for figure in drawn] == ["log", "linear", "linear"]
-
-
-def test_explained_variance_far_below_zero_is_cut_off_and_labelled(drawn):
     far = np.linspace(-300.0, 0.9, 50)[None].repeat(2, axis=0)
-    run = some_run(num_seeds=2, num_updates=50, explained_variance=far)
-    plot([run], "explained_variance")
-    (axes,) = drawn[0].axes
+    changes = {"value_loss": wide, "policy_loss": wide, "explained_variance": far}
+    run = some_run(num_seeds=2, num_updates=50, **changes)
+    for quantity in ("value_loss", "policy_loss", "grad_norm", "explained_variance"):
+        plot([run], quantity)
+    scales = [figure.axes[0].get_yscale() for figure in drawn]
+    assert scales == ["log", "linear", "linear", "linear"]
+    (axes,) = drawn[-1].axes
     assert axes.get_ylim()[0] == -1.0
     assert axes.get_ylim()[1] >= 0.9
     assert "cut off" in axes.get_ylabel()
@@ -431,58 +406,53 @@ def test_fractions_of_one_run_are_labelled_with_the_number_of_seeds(drawn, num_s
     assert [bool(figure.axes[0].collections) for figure in drawn] == [num_seeds > 1] * 2
 
 
-def test_the_figures_by_name(drawn):
-    runs = [some_run(), some_run("another", seed=1)]
-    names = {f"{name}.svg" for name in (*QUANTITIES, "solve_times", "performance_profile")}
-    writers = run_plot_writers(runs, "steps", 90.0, "svg")
-    assert set(writers) == names
-    for write in writers.values():
-        picture(write, start="svg")
-    without = [run._replace(time_to_solve=None) for run in runs]
-    assert set(run_plot_writers(without, "steps", None, "svg")) == names - {"solve_times.svg"}
-
-
-def test_the_same_runs_give_the_same_svg_with_text_as_text():
-    runs = [some_run(num_seeds=60, num_updates=30)]  # so many that seeds are an image inside
+def test_500_seeds_give_the_same_svg_each_time_with_text_as_text():
+    runs = [some_run(num_seeds=500, num_updates=5)]  # so many that seeds are an image inside
     svg = plot(runs, "returns", format="svg")
     assert svg == plot(runs, "returns", format="svg")
     assert b"<dc:date>" not in svg
     assert b">mean episode return</text>" in svg
     assert svg.count(b"<image") == 1
+    for name in ("solve_times", "performance_profile"):
+        plot(runs, name, threshold=90.0, format="svg")
 
 
 NO_EPISODE = dict.fromkeys(("episode_count", "episode_return_sum", "episode_length_sum"), 0.0)
-BAD = {
-    "no episode": NO_EPISODE,
-    "diverged": dict.fromkeys(("policy_loss", "value_loss", "entropy", "grad_norm"), np.nan),
-    "infinite": dict.fromkeys(("policy_loss", "value_loss", "explained_variance"), np.inf),
-}
+DIVERGED = dict.fromkeys(("policy_loss", "value_loss", "entropy", "grad_norm"), np.nan)
+INFINITE = dict.fromkeys(("policy_loss", "value_loss", "explained_variance"), np.inf)
 
 
-@pytest.mark.parametrize("bad", BAD)
-@pytest.mark.parametrize(("num_seeds", "num_updates"), [(1, 1), (3, 30)])
-def test_any_run_can_be_drawn(drawn, bad, num_seeds, num_updates):
+def bad_run(label, num_seeds, num_updates, values):
     shape = (num_seeds, num_updates)
-    changes = {name: np.full(shape, value, np.float32) for name, value in BAD[bad].items()}
-    run = some_run("bad", num_seeds, num_updates, **changes)
-    run = run._replace(time_to_solve=np.full(num_seeds, np.inf))
-    for runs in ([run], [run, some_run("good", 2, 10)]):
-        for write in run_plot_writers(runs, "episodes", 475.0).values():
-            write(io.BytesIO())
-    if bad == "no episode":
-        assert legend(drawn[-9]) == ["bad (no values)", "good", "solved: 475"]
+    changes = {name: np.full(shape, value, np.float32) for name, value in values.items()}
+    run = some_run(label, *shape, **changes)
+    return run._replace(time_to_solve=np.full(num_seeds, np.inf))
 
 
-def test_500_seeds_can_be_drawn(drawn):
-    run = some_run(num_seeds=500, num_updates=20)
-    for name in ("returns", "solve_times", "performance_profile"):
-        plot([run], name, threshold=90.0)
+def test_any_run_can_be_drawn(drawn):
+    """Every figure is of one quantity: all of them, then the losses again if infinite."""
+    all_names = {f"{name}.png" for name in (*QUANTITIES, "solve_times", "performance_profile")}
+    nothing = NO_EPISODE | DIVERGED | {"explained_variance": np.inf}
+    for values, names in ((nothing, all_names), (INFINITE, ["policy_loss.png", "value_loss.png"])):
+        short, longer = bad_run("short", 1, 1, values), bad_run("longer", 3, 30, values)
+        for runs in ([short], [longer], [short, longer, some_run("good", 2, 10)]):
+            writers = quantities.run_plot_writers(runs, "episodes", 475.0)
+            assert writers.keys() == all_names
+            for name in names:
+                picture(writers[name])
+            if values is nothing and len(runs) == 3:
+                picture(writers["returns.png"])
+                entries = ["short (no values)", "longer (no values)", "good", "solved: 475"]
+                assert legend(drawn[-1]) == entries
+    without = [run._replace(time_to_solve=None) for run in runs]
+    svgs = {name.replace("png", "svg") for name in all_names - {"solve_times.png"}}
+    assert quantities.run_plot_writers(without, "steps", None, "svg").keys() == svgs
 
 
 # Heat maps
 
 
-AXES = Labels("a title", "learning rate", "method", "return")
+AXES = heat_maps.Labels("a title", "learning rate", "method", "return")
 
 
 def test_a_heat_map_writes_each_value_and_frames_the_best(drawn):
@@ -520,19 +490,16 @@ def overlap(texts):
     return any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 7), (5, 20), (20, 5), (40, 300)])
 @pytest.mark.parametrize("scale", [1e-3, 1e5])
-def test_no_text_in_a_heat_map_overlaps(monkeypatch, rows, columns, scale):
-    figures = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 7), (5, 20), (20, 5), (40, 300)])
+def test_no_text_in_a_heat_map_overlaps(unsaved, rows, columns, scale):
     values = np.random.default_rng(0).normal(size=(rows, columns)) * scale
     x = scale * np.arange(1, columns + 1) * 1.25
     draw_heat_map(None, values, x, np.arange(rows), AXES, None)
-    figures[0].draw_without_rendering()
-    axes = figures[0].axes[0]
-    assert not overlap(axes.get_xticklabels())
-    assert not overlap(axes.get_yticklabels())
-    assert not overlap(axes.texts)
+    unsaved[0].draw_without_rendering()
+    axes = unsaved[0].axes[0]
+    for texts in (axes.get_xticklabels(), axes.get_yticklabels(), axes.texts):
+        assert not overlap(texts)
 
 
 @pytest.mark.parametrize("value", [np.nan, 3.0])
@@ -563,4 +530,4 @@ def test_random_draws_are_points_and_the_best_is_marked(drawn):
     ],
 )  # fmt: skip
 def test_numbers_are_short(value, text):
-    assert short_number(value) == text
+    assert heat_maps.short_number(value) == text

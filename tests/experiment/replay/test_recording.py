@@ -105,33 +105,33 @@ def test_outputs_and_values_are_the_networks(network, params, recording, greedy)
 
 def test_a_seed_does_what_it_does_alone(short, network, params, recording, greedy):
     last = jax.tree.map(lambda x: x[-1:], params)
-    alone = record(short, network, last, SEEDS[-1:], jax.random.key(1), 4, greedy)
+    # Where actions are sampled, beside another seed of the same policy.
+    seeds = SEEDS[-1:] if greedy else (SEEDS[-1], 7)
+    same = jax.tree.map(lambda x: jnp.concatenate([x] * len(seeds)), last)
+    alone = record(short, network, same, seeds, jax.random.key(1), 4, greedy)
     np.testing.assert_array_equal(alone.lengths[0], recording.lengths[-1])
     for e in range(4):
-        one, other = (episode_of(r, -1, e) for r in (alone, recording))
+        one, other = episode_of(alone, 0, e), episode_of(recording, -1, e)
         for a, b in zip(one[3:], other[3:], strict=True):
             np.testing.assert_array_equal(a, b)
+        if not greedy:
+            noise_of_its_own = episode_of(alone, 1, e).actions
+            assert noise_of_its_own.tolist() != one.actions.tolist()
     begin = recording.observations[:, :, 0]
     np.testing.assert_array_equal(begin[0], begin[-1], "all seeds start from the same states")
     assert len(np.unique(begin[0], axis=0)) == 4, "the episodes of a seed do not"
 
 
-def test_a_greedy_policy_does_what_evaluate_says(short, network, params):
-    key = jax.random.key(1)
-    recording = record(short, network, params, SEEDS, key, 4)
+@pytest.mark.parametrize("greedy", [True], indirect=True)
+def test_a_greedy_policy_does_what_evaluate_says(short, network, params, recording, greedy):
     stats = jax.jit(
-        lambda params: jax.lax.map(lambda one: a2c.evaluate(short, network, one, key, 4), params)
+        lambda params: jax.lax.map(
+            lambda one: a2c.evaluate(short, network, one, jax.random.key(1), 4), params
+        )
     )(params)
     np.testing.assert_array_equal(recording.lengths, stats.lengths)
     returns = [episode.rewards.sum() for _, _, episode in each(recording)]
     np.testing.assert_array_equal(returns, stats.returns.ravel())
-
-
-def test_seeds_have_noise_of_their_own(short, network, params):
-    same = jax.tree.map(lambda x: jnp.stack([x[0]] * 2), params)
-    recording = record(short, network, same, (0, 1), jax.random.key(1), 1, greedy=False)
-    first, second = (episode.actions for _, _, episode in each(recording))
-    assert first.tolist() != second.tolist()
 
 
 def test_a_critic_of_actions_gives_the_value_of_the_action_taken(short):

@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
+from a2c_jax import experiment
 from a2c_jax.algorithms.article import AS_PRINTED, CORRECTED
-from a2c_jax.experiment.cli import main as cli
+from a2c_jax.experiment.cli import flags as parsing, main as cli
 from a2c_jax.experiment.run import chunks as training
 
 NUM_EPISODES = 35
@@ -100,11 +101,24 @@ def test_as_printed_is_another_run_and_many_seeds_of_it_print_no_lines(one_seed,
     assert metrics["grad_norm"][0, 0] != corrected["grad_norm"][0, 0]
 
 
-def test_a_single_defect_is_another_run_still(one_seed, tmp_path):
-    *_, corrected = one_seed
-    _, config, _, metrics = run_article(tmp_path / "run", "article", "--detached-critic")
-    assert config["settings"]["defects"] == CORRECTED._replace(detached_critic=True)._asdict()
-    # A critic that is never trained has no share in the first gradient, and all else is equal.
-    for term in ("policy_loss", "value_loss"):
-        np.testing.assert_allclose(metrics[term][0, 0], corrected[term][0, 0], rtol=1e-5)
-    assert metrics["grad_norm"][0, 0] < corrected["grad_norm"][0, 0]
+def test_a_single_defect_is_a_flag():
+    settings = parsing.parse_train(["--preset", "article", "--detached-critic"]).settings
+    assert settings.defects == CORRECTED._replace(detached_critic=True)
+    settings = parsing.parse_train(["--preset", "article_as_printed", "--no-detached-critic"])
+    assert settings.settings.defects == AS_PRINTED._replace(detached_critic=False)
+
+
+def test_the_articles_run_is_drawn_and_replayed_but_not_over_runs_counted_in_steps(
+    one_seed, tmp_path, capsys
+):
+    folder, *_ = one_seed
+    steps = tmp_path / "steps"
+    # The program of test_resume.py, so that it is compiled once.
+    short = {"hidden_sizes": (8,), "total_steps": 800}
+    constant = {"learning_rate": 1e-3, "final_learning_rate": 1e-3}
+    experiment.train_run(experiment.configure(**short, **constant, out=steps))
+    assert cli.main(["plot", str(steps), str(folder)]) == 2
+    assert "counted in different units" in capsys.readouterr().err
+    out = str(tmp_path / "looked at")
+    assert cli.main(["plot", str(folder), "--out", out]) == 0
+    assert cli.main(["replay", str(folder), "--num-episodes", "1", "--out", out]) == 0

@@ -1,37 +1,44 @@
 """Runs of different seeds, joined: the run that one process makes of all seeds, bit for bit."""
 
+import contextlib
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 from comparing import assert_identical, assert_same_run
+from rich.console import Console
 
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
 from a2c_jax.experiment.config.settings import replace
+from a2c_jax.experiment.run.prepare import prepare
+from a2c_jax.experiment.run.train import carry_out
 
+# The program of test_resume.py, in chunks of the same length, so that it is compiled once.
 SETTINGS = {
-    "hidden_sizes": (8,), "total_steps": 2000, "max_episode_steps": 40, "evaluate_every": 20,
-    "evaluate_episodes": 2, "learning_rate": 1e-3, "final_learning_rate": 1e-3,
+    "hidden_sizes": (8,), "total_steps": 1600, "evaluate_every": 20, "evaluate_episodes": 2,
+    "learning_rate": 1e-3, "final_learning_rate": 1e-3,
 }  # fmt: skip
-LONGEST = 300.0  # seconds that any of these processes may take
 
 
-def train(out, **changes):
-    return experiment.train_run(experiment.configure(**{**SETTINGS, **changes}, out=out))
+def configure(out, **changes):
+    return experiment.configure(**SETTINGS, **changes, out=out)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Seeds 0 to 4 in one run, and in two of three and two seeds."""
+    """Seeds 0 to 4 in one run, and in two of three and two seeds; the first of these is resumed."""
     folder = tmp_path_factory.mktemp("runs")
-    whole = train(folder / "whole", num_seeds=5)
-    return whole, train(folder / "first", num_seeds=3), train(folder / "second", seeds=(3, 4))
+    log = folder / "first" / "log.jsonl"
+    with contextlib.ExitStack() as stack:
+        prepared = prepare(configure(log.parent, num_seeds=3), stack)
+        # As if SIGTERM came during the first chunk.
+        stopped = carry_out(prepared, Console(quiet=True), lambda: 15 * bool(log.read_bytes()))
+    assert (stopped.signal, stopped.summary["finished"]) == (15, False)
+    assert stopped.summary["num_updates"] == 20
+    whole = experiment.train_run(configure(folder / "whole", num_seeds=5))
+    second = experiment.train_run(configure(folder / "second", seeds=(3, 4)))
+    return whole, experiment.resume_run(log.parent), second
 
 
 def test_joined_runs_are_one_run_bit_for_bit_and_resume(runs, tmp_path, capsys):
@@ -47,13 +54,17 @@ def test_joined_runs_are_one_run_bit_for_bit_and_resume(runs, tmp_path, capsys):
     expected = tmp_path / "whole"
     shutil.copytree(whole.folder, expected)
     for folder in (out, expected):
-        assert cli.main(["train", "--resume", str(folder), "--total-steps", "3200"]) == 0
+        assert cli.main(["train", "--resume", str(folder), "--total-steps", "2400"]) == 0
     assert_same_run(out, expected)
 
 
-def test_what_is_joined_is_returned(runs, tmp_path):
+def test_what_is_joined_is_returned_with_logs_as_far_as_they_go(runs, tmp_path):
     whole, first, second = runs
-    joined = experiment.join_runs([second.folder, first.folder], tmp_path / "joined")
+    other = tmp_path / "other"
+    shutil.copytree(second.folder, other)
+    with (other / "log.jsonl").open("ab") as file:
+        file.write(b'{"update": 90}\n5\n[1]\n\xff{"upd')
+    joined = experiment.join_runs([other, first.folder], tmp_path / "joined")
     assert joined.job == whole.job._replace(
         env=joined.job.env, agent=joined.job.agent, algorithm=joined.job.algorithm,
         keys=joined.job.keys,
@@ -62,6 +73,9 @@ def test_what_is_joined_is_returned(runs, tmp_path):
     about = json.loads((joined.folder / "config.json").read_text())["about"]
     assert [part["seeds"] for part in about["joined"]] == [[0, 1, 2], [3, 4]]
     assert about["device"] == about["joined"][1]["device"]
+    assert "resumed" not in about
+    lines = [json.loads(line) for line in (joined.folder / "log.jsonl").read_text().splitlines()]
+    assert max(line["update"] for line in lines) == 40
 
 
 @pytest.mark.parametrize(
@@ -69,7 +83,7 @@ def test_what_is_joined_is_returned(runs, tmp_path):
     [
         ({"seeds": (2, 7)}, "seeds holds 2 more than once"),
         ({"discount": 0.5}, "where discount is 0.5, and"),
-        ({"num_updates": 40}, "where num_updates is 40, and"),
+        ({"num_updates": 30}, "where num_updates is 30, and"),
         ({"alone": True}, "runs holds 1 folders; give at least two runs to join."),
     ],
 )
@@ -96,7 +110,7 @@ def test_runs_that_do_not_belong_together_are_refused(
 
 def test_runs_of_other_lengths_or_batches_are_refused(runs, tmp_path, capsys):
     _, first, second = runs
-    for change in ({"lengths": [20, 50]}, {"seeds_in_a_call": 4}):
+    for change in ({"lengths": [20, 40]}, {"seeds_in_a_call": 4}):
         other = tmp_path / "other"
         shutil.copytree(second.folder, other, dirs_exist_ok=True)
         content = json.loads((second.folder / "config.json").read_text())
@@ -107,26 +121,9 @@ def test_runs_of_other_lengths_or_batches_are_refused(runs, tmp_path, capsys):
         assert f"where {next(iter(change))} is" in capsys.readouterr().err
 
 
-def test_a_log_that_was_cut_short_is_joined_as_far_as_it_goes(runs, tmp_path):
-    _, first, second = runs
-    other = tmp_path / "other"
-    shutil.copytree(second.folder, other)
-    with (other / "log.jsonl").open("ab") as file:
-        file.write(b'{"update": 90}\n5\n[1]\n\xff{"upd')
-    joined = experiment.join_runs([first.folder, other], tmp_path / "joined")
-    lines = [json.loads(line) for line in (joined.folder / "log.jsonl").read_text().splitlines()]
-    assert max(line["update"] for line in lines) == 50
-
-
-def test_a_folder_that_holds_something_is_refused(runs, tmp_path, capsys):
-    (tmp_path / "notes.txt").write_text("mine")
-    words = [str(run.folder) for run in runs[1:]]
-    assert cli.main(["join", *words, "--out", str(tmp_path)]) == 2
-    assert "which is not empty; " in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_a_disk_that_gives_out_leaves_nothing(runs, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_written_leaves_nothing_and_what_is_there_stays(
+    runs, tmp_path, monkeypatch, capsys
+):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
@@ -135,35 +132,7 @@ def test_a_disk_that_gives_out_leaves_nothing(runs, tmp_path, monkeypatch, capsy
     assert cli.main(["join", *words, "--out", str(tmp_path / "joined")]) == 1
     assert "the joined run could not be written" in capsys.readouterr().err
     assert not (tmp_path / "joined").exists()
-
-
-@pytest.mark.slow
-def test_a_killed_process_costs_its_own_share_alone(tmp_path):
-    """Two processes train a run's seeds; one is killed, resumed, and joined with the other."""
-    long = {**SETTINGS, "total_steps": 24_000}
-    whole = train(tmp_path / "whole", num_seeds=4, total_steps=24_000)
-    flags = ["--checkpoint-every", "1"]
-    for name, value in long.items():
-        words = value if isinstance(value, tuple) else (value,)
-        flags += ["--" + name.replace("_", "-"), *map(str, words)]
-    command = [sys.executable, "-m", "a2c_jax", "train", "--num-seeds", "2", *flags]
-    folders = [tmp_path / name for name in ("first", "second")]
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
-    processes = [
-        subprocess.Popen(
-            [*command, "--seed", seed, "--out", str(folder)],
-            stdout=subprocess.DEVNULL, env=environment,
-        )
-        for seed, folder in zip("02", folders, strict=True)
-    ]  # fmt: skip
-    end = time.monotonic() + LONGEST
-    while not list((folders[1] / "checkpoints").glob("[0-9]*")):
-        assert processes[1].poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    processes[1].kill()
-    assert processes[1].wait(LONGEST) == -signal.SIGKILL
-    assert processes[0].wait(LONGEST) == 0
-    assert experiment.resume_run(folders[1]).summary["finished"]
-    joined = experiment.join_runs(folders, tmp_path / "joined")
-    assert_same_run(joined.folder, whole.folder)
+    (tmp_path / "notes.txt").write_text("mine")
+    assert cli.main(["join", *words, "--out", str(tmp_path)]) == 2
+    assert "which is not empty; " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

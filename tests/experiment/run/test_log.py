@@ -16,7 +16,6 @@ from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.run.log import (
     Guarded,
     JsonLines,
-    TensorBoard,
     WeightsAndBiases,
     chunk_figures,
     open_loggers,
@@ -85,15 +84,6 @@ def scalars(folder):
     return found
 
 
-def test_tensorboard_files_hold_the_figures(tmp_path):
-    logger = TensorBoard(tmp_path)
-    logger.log(40, {"episode_return": 2.5, "entropy": None})
-    logger.log(80, {"episode_return": 3.5})
-    logger.close()
-    found = scalars(tmp_path / "tensorboard")
-    assert found == [("episode_return", 40, 2.5), ("episode_return", 80, 3.5)]
-
-
 def fake_wandb(log):
     calls = []
     run = types.SimpleNamespace(log=log or calls.append, finish=lambda: calls.append("finished"))
@@ -132,12 +122,15 @@ def test_a_run_is_logged_where_it_is_asked_to_be(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     said = []
     config = experiment.configure(num_seeds=2, tensorboard=True, wandb=True)
-    loggers = open_loggers(config, tmp_path, {}, 0, said.append)
-    for logger in loggers:
-        logger.log(40, {"update": 1, "episode_return": 2.0})
+    for logger in open_loggers(config, tmp_path, {}, 0, said.append):
+        logger.log(40, {"update": 1, "episode_return": 2.5, "entropy": None})
+        logger.log(80, {"episode_return": 3.5})
         logger.close()
     assert len(said) == 1
     assert said[0].startswith("Weights & Biases failed")
     assert said[0].endswith("(pip install -e '.[wandb]'). Training continues.")
-    assert scalars(tmp_path / "tensorboard")[1] == ("episode_return", 40, 2.0)
-    assert json.loads((tmp_path / "log.jsonl").read_text())["update"] == 1
+    found = scalars(tmp_path / "tensorboard")
+    assert found == [("update", 40, 1.0), ("episode_return", 40, 2.5), ("episode_return", 80, 3.5)]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["episode_return"] for line in lines] == [2.5, 3.5]
+    assert lines[0]["update"] == 1

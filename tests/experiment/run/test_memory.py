@@ -1,16 +1,19 @@
 """The memory of a run, estimated before it is begun."""
 
+import contextlib
 import math
 
 import jax
+import numpy as np
 import pytest
 
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
+from a2c_jax.experiment.cli.flags import parse_train
+from a2c_jax.experiment.errors import BadInput
 from a2c_jax.experiment.run import memory
-from a2c_jax.experiment.run.chunks import compile_chunk
 from a2c_jax.experiment.run.job import make_job
-from a2c_jax.parallel import abstract_group, over_seeds, split_groups
+from a2c_jax.parallel import abstract_group, over_seeds, seed_layout, split_groups
 from a2c_jax.types import Metrics
 
 
@@ -18,15 +21,11 @@ def job_of(num_seeds, **changes):
     return make_job(experiment.configure(num_seeds=num_seeds, hidden_sizes=(8,), **changes))
 
 
-def first_states(job):
-    init = over_seeds(job.algorithm.init, job.layout)
-    return [init(group) for group in split_groups(job.keys, job.layout)]
-
-
 def test_the_estimate_is_of_the_arrays_that_there_are():
     job = job_of(16, total_steps=4000)
-    groups = first_states(job)
-    leaves = jax.tree.leaves([group.tree for group in groups])
+    groups = split_groups(job.keys, job.layout)
+    states = [jax.eval_shape(over_seeds(job.algorithm.init, job.layout), group) for group in groups]
+    leaves = jax.tree.leaves([state.tree for state in states])
     state = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
     metrics = 16 * 100 * len(Metrics._fields) * 4
     need = memory.estimate_memory(job)
@@ -70,22 +69,27 @@ def test_a_run_beyond_all_memory_is_refused_before_anything_is_written(tmp_path,
 
 
 def test_a_program_that_is_too_large_is_refused_before_it_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(memory, "free_on_host", lambda: 10_000_000)
-    flags = ["--num-seeds", "2", "--num-envs", "2000", "--num-steps", "20", "--hidden-sizes", "8"]
-    flags += ["--total-steps", "80000", "--out", str(tmp_path / "run")]
-    assert cli.main(["train", *flags]) == 2
+    # The program of test_resume.py, so that it is compiled once.
+    flags = ["--hidden-sizes", "8", "--learning-rate", "1e-3", "--final-learning-rate", "1e-3",
+             "--total-steps", "800", "--num-seeds", "3"]  # fmt: skip
+    need = memory.estimate_memory(make_job(parse_train(flags)))
+    free = 1.25 * (need.on_host + need.on_devices)  # but the program has temporary arrays, too
+    monkeypatch.setattr(memory, "free_on_host", lambda: free)
+    assert cli.main(["train", *flags, "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert "The compiled program takes" in error
     assert "give a smaller num_envs, num_steps or hidden_sizes" in error
     assert not list(tmp_path.iterdir()), "nothing is left of it"
 
 
-def test_the_bytes_of_a_program_come_from_its_analysis():
-    job = job_of(4)
-    seed = jax.eval_shape(job.algorithm.init, job.keys[0])
-    group = abstract_group(seed, job.layout)
-    program = compile_chunk(job.algorithm, 2, job.layout, group)
-    whole = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(group))
-    assert memory.program_bytes(program) > 2 * whole / 2  # in and out, on each of two devices
-    states = first_states(job)
-    assert int(program(states[0]).number.sum()) == 4, "it takes what training has"
+def test_the_bytes_of_a_program_are_what_goes_in_and_comes_out_on_each_device(monkeypatch):
+    layout = seed_layout(4)
+    group = abstract_group(jax.ShapeDtypeStruct((1000,), np.float32), layout)
+    program = over_seeds(lambda row: 2 * row, layout).lower(group).compile()
+    in_and_out = 2 * layout.batch_size * 1000 * 4
+    need = memory.program_bytes(program)
+    assert in_and_out <= need < 1.1 * in_and_out
+    for free, fits in ((2.4 * need, True), (2.2 * need, False)):  # two devices, and a margin
+        monkeypatch.setattr(memory, "free_on_host", lambda free=free: free)
+        with contextlib.nullcontext() if fits else pytest.raises(BadInput, match="smaller batch"):
+            memory.check_program(program, layout)

@@ -4,12 +4,13 @@ import contextlib
 import dataclasses
 import json
 import os
-import shlex
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from comparing import assert_same_run
@@ -19,10 +20,12 @@ from a2c_jax.experiment import files
 from a2c_jax.experiment.cli import flags as parsing, main as cli
 from a2c_jax.experiment.run import train as run_training
 from a2c_jax.experiment.run.job import make_job
+from a2c_jax.experiment.run.prepare import prepare
 from a2c_jax.experiment.run.train import WriteError
 
 CONSTANT = {"learning_rate": 1e-3, "final_learning_rate": 1e-3}
 SMALL = {"num_seeds": 3, "hidden_sizes": (8,), "total_steps": 800, **CONSTANT}
+FLAGS = ["--hidden-sizes", "8", "--learning-rate", "1e-3", "--final-learning-rate", "1e-3"]
 
 
 def configure(out, **changes):
@@ -55,39 +58,54 @@ def copy(saved, tmp_path):
 
 def test_a_run_raised_again_and_again_is_the_whole_run_bit_for_bit(whole, tmp_path):
     out = tmp_path / "run"
-    first = configure(out, total_steps=800, evaluate_every=20, evaluate_episodes=2)
-    assert experiment.train_run(first).summary["num_updates"] == 20
-    assert experiment.resume_run(out, 1000).summary["num_updates"] == 25
+    first = configure(out, total_steps=400, evaluate_every=20, evaluate_episodes=2)
+    assert experiment.train_run(first).summary["num_updates"] == 10
+    assert experiment.resume_run(out, 800).summary["num_updates"] == 20
     last = experiment.resume_run(out, 2400)
-    assert last.evaluations.updates.tolist() == [20, 25, 40, 60]
-    kept = np.array([0, 2, 3])
-    evaluations = type(last.evaluations)(*(field[..., kept] for field in last.evaluations))
+    assert last.evaluations.updates.tolist() == [10, 20, 40, 60]
+    evaluations = type(last.evaluations)(*(field[..., 1:] for field in last.evaluations))
     assert_same_run(last._replace(evaluations=evaluations), whole)
     assert_same_run(out, last)
-    lines = (out / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["update"] for line in lines] == [20, 25, 40, 60]
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in lines] == [10, 20, 40, 60]
     resumed = json.loads((out / "config.json").read_text())["about"]["resumed"]
-    assert [one["num_updates"] for one in resumed] == [20, 25]
+    assert [one["num_updates"] for one in resumed] == [10, 20]
     with np.load(out / "evaluations.npz") as stored:
         np.testing.assert_array_equal(stored["returns"], last.evaluations.returns)
 
 
-def test_a_finished_run_resumed_writes_its_results_again(copy, capsys):
+def test_evaluations_on_the_way_leave_training_as_it_is(whole, saved):
+    plain = experiment.load_run(saved)
+    np.testing.assert_array_equal(whole.metrics.value_loss[:, :20], plain.metrics.value_loss)
+    assert whole.evaluations.updates.tolist() == [20, 40, 60]
+    assert whole.evaluations.returns.shape == (3, 3)
+    log = (whole.folder / "log.jsonl").read_text().splitlines()
+    told = [json.loads(line)["evaluation_return"] for line in log]
+    np.testing.assert_allclose(told, whole.evaluations.returns.mean(axis=0), rtol=1e-6)
+
+
+def test_a_finished_run_resumed_writes_its_results_again(copy, saved, capsys):
     (copy / "summary.json").unlink()
-    assert cli.main(["train", "--resume", str(copy)]) == 0
+    flags = ["--num-seeds", "3", "--seed", "0", "--learning-rate", "1e-3", "--total-steps", "800"]
+    assert cli.main(["train", "--resume", str(copy), *flags]) == 0, "its own settings repeated"
     assert "is finished: 800 of 800 steps. Raise --total-steps to continue." in " ".join(
         capsys.readouterr().out.split()
     )
+    assert_same_run(copy, saved)
     assert json.loads((copy / "summary.json").read_text())["num_updates"] == 20
+    config = experiment.configure(**SMALL, resume=copy)
+    assert experiment.train_run(config).summary["num_updates"] == 20
 
 
-def test_the_rate_of_a_lengthened_schedule_is_told(tmp_path, capsys):
-    out = tmp_path / "run"
-    experiment.train_run(configure(out, total_steps=400, final_learning_rate=0.0))
-    assert cli.main(["train", "--resume", str(out), "--total-steps", "480"]) == 0
-    assert "the learning rate falls as in a run of the new length" in " ".join(
-        capsys.readouterr().out.split()
+def test_the_rate_of_a_lengthened_schedule_is_told(copy):
+    shutil.rmtree(copy / "checkpoints")  # which are of a constant rate
+    edit_config(copy, settings={"final_learning_rate": 0.0})
+    config = experiment.configure(
+        **{**SMALL, "final_learning_rate": 0.0, "total_steps": 880}, resume=copy
     )
+    with contextlib.ExitStack() as stack:
+        *_, notice = prepare(config, stack).notices
+    assert "the learning rate falls as in a run of the new length" in notice
 
 
 def test_a_run_without_a_checkpoint_begins_anew(copy, saved):
@@ -97,13 +115,21 @@ def test_a_run_without_a_checkpoint_begins_anew(copy, saved):
     assert_same_run(experiment.resume_run(copy), saved)
 
 
-def test_what_an_interrupted_save_left_is_cleared_away(copy, saved):
+def test_an_interrupted_save_is_cleared_away_and_the_rest_goes_on_as_it_was_told(
+    copy, saved, whole
+):
     shutil.copytree(copy / "checkpoints" / "20", copy / "checkpoints" / "30.orbax-checkpoint-tmp")
     with (copy / "metrics.npy").open("ab") as file:
         file.write(b"more")
     assert_same_run(experiment.resume_run(copy), saved)
-    experiment.resume_run(copy, 1200)
+    # A raise that is taken back.
+    edit_config(copy, settings={"total_steps": 80_000_000}, tensorboard=True, checkpoint_every=3)
+    run = experiment.resume_run(copy, 1200)
     assert {path.name for path in (copy / "checkpoints").iterdir()} == {"20", "30"}
+    np.testing.assert_array_equal(run.metrics.value_loss, whole.metrics.value_loss[:, :30])
+    assert run.summary["finished"] is True
+    assert (run.config.tensorboard, run.config.checkpoint_every) == (True, 3)
+    assert (copy / "tensorboard").is_dir()
 
 
 def refusal(folder, capsys, *flags):
@@ -139,26 +165,6 @@ def test_other_settings_are_refused_and_named(copy, capsys, flags, sentence):
     assert sentence in refusal(copy, capsys, *flags)
 
 
-def test_the_run_s_own_settings_may_be_repeated(copy, saved):
-    flags = ["--num-seeds", "3", "--seed", "0", "--learning-rate", "1e-3", "--total-steps", "800"]
-    assert cli.main(["train", "--resume", str(copy), *flags]) == 0
-    assert_same_run(copy, saved)
-    config = experiment.configure(**SMALL, resume=copy)
-    assert experiment.train_run(config).summary["num_updates"] == 20
-
-
-def test_a_raise_can_be_taken_back(copy):
-    edit_config(copy, settings={"total_steps": 80_000_000})
-    assert experiment.resume_run(copy, 1600).summary["finished"] is True
-
-
-def test_logging_goes_on_as_it_was_told(copy):
-    edit_config(copy, tensorboard=True, checkpoint_every=3)
-    run = experiment.resume_run(copy, 1200)
-    assert (run.config.tensorboard, run.config.checkpoint_every) == (True, 3)
-    assert (copy / "tensorboard").is_dir()
-
-
 def test_a_configuration_file_s_seeds_give_way_to_those_that_are_given(saved, tmp_path):
     config = str(saved / "config.json")
     assert parsing.parse_train(["--config", config]).num_seeds == 3
@@ -173,14 +179,14 @@ def test_a_configuration_file_s_seeds_give_way_to_those_that_are_given(saved, tm
     assert make_job(shared).seeds == (0, 1)
 
 
-def test_a_signal_before_anything_is_trained_has_its_own_exit_code(tmp_path, monkeypatch, capsys):
-    flags = ["--num-seeds", "1", "--hidden-sizes", "8", "--out", str(tmp_path / "run")]
-    for number in (2, 15):
-        never = contextlib.nullcontext(lambda n=number: n)
-        monkeypatch.setattr(run_training, "deferred_interrupt", lambda context=never, **_: context)
-        assert cli.main(["train", *flags]) == 128 + number
-        assert "nothing was written" in capsys.readouterr().err
-        assert not list(tmp_path.iterdir())
+def test_sigterm_before_anything_is_trained_has_its_own_exit_code(tmp_path, monkeypatch, capsys):
+    at_once = contextlib.nullcontext(lambda: signal.SIGTERM)
+    monkeypatch.setattr(run_training, "deferred_interrupt", lambda **_: at_once)
+    assert (
+        cli.main(["train", *FLAGS, "--total-steps", "800", "--out", str(tmp_path / "run")]) == 143
+    )
+    assert "nothing was written" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def edit_config(folder, **changes):
@@ -237,23 +243,21 @@ def largest_file(folder):
 
 
 def test_a_damaged_checkpoint_names_the_older_one_and_it_loads(copy, saved, capsys):
-    path = largest_file(copy / "checkpoints" / "20")
-    path.write_bytes(path.read_bytes()[:-100])
-    error = refusal(copy, capsys)
-    assert "checkpoints/20' cannot be used: it is damaged or cut short" in error
-    assert error.endswith("move that folder away to resume from checkpoint 10, which loads.\n")
-    shutil.move(copy / "checkpoints" / "20", copy.with_name("moved away"))
-    assert_same_run(experiment.resume_run(copy), saved)
-
-
-def test_a_flipped_byte_is_refused(copy, capsys):
-    path = largest_file(copy / "checkpoints" / "20")
-    data = bytearray(path.read_bytes())
+    newest, metrics = copy / "checkpoints" / "20", copy / "metrics.npy"
+    path = max((path for path in newest.rglob("*") if path.is_file()), key=os.path.getsize)
+    data, whole = bytearray(path.read_bytes()), metrics.read_bytes()
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     assert "it is damaged" in refusal(copy, capsys)
-    (copy / "metrics.npy").write_bytes(b"short")
+    path.write_bytes(data[:-100])
+    error = refusal(copy, capsys)
+    assert "checkpoints/20' cannot be used: it is damaged or cut short" in error
+    assert error.endswith("move that folder away to resume from checkpoint 10, which loads.\n")
+    metrics.write_bytes(b"short")
     assert "no older one loads" in refusal(copy, capsys)
+    metrics.write_bytes(whole)
+    shutil.move(newest, copy.with_name("moved away"))
+    assert_same_run(experiment.resume_run(copy), saved)
 
 
 @pytest.mark.parametrize(
@@ -308,37 +312,42 @@ def test_a_run_at_which_another_process_works_is_refused(copy, capsys):
         pass
 
 
-def test_a_disk_that_gives_out_ends_the_run_with_what_was_saved(tmp_path):
-    """No file may pass 60 kB: the metrics' file does, after some saves."""
+@contextlib.contextmanager
+def no_file_over(size):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    setting = "jax_persistent_cache_min_compile_time_secs"
+    seconds = getattr(jax.config, setting)
+    jax.config.update(setting, 1e9)  # the cache of compiled programs is no part of the run
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        jax.config.update(setting, seconds)
+
+
+def test_a_disk_that_gives_out_ends_the_run_with_what_was_saved(tmp_path, capsys):
+    """The metrics' file, of 576 bytes for each update, grows too large after some saves."""
     folder = tmp_path / "run"
-    flags = ["--num-seeds", "3", "--hidden-sizes", "8", "--total-steps", "60000", "--out",
-             str(folder), "--evaluate-every", "100", "--evaluate-episodes", "1",
-             "--max-episode-steps", "20", "--checkpoint-every", "1"]  # fmt: skip
-    command = shlex.join([sys.executable, "-m", "a2c_jax", "train", *flags])
-    done = subprocess.run(
-        ["bash", "-c", f"ulimit -f 68; {command}"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "0"},  # no part of the run
-    )
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "the run could not be written ([Errno 27] File too large" in done.stderr
-    assert "saved up to update 600: make room or give permission, then" in done.stderr
-    assert f"--resume {folder}" in done.stderr
-    assert experiment.load_run(folder).summary["num_updates"] == 600
-    assert experiment.resume_run(folder).summary["num_updates"] == 1500
+    flags = ["--num-seeds", "16", "--total-steps", "5600", "--evaluate-every", "20",
+             "--evaluate-episodes", "2", "--checkpoint-every", "1"]  # fmt: skip
+    with no_file_over(64 * 1024):
+        assert cli.main(["train", *FLAGS, *flags, "--out", str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert "the run could not be written ([Errno 27] File too large" in error
+    assert "saved up to update 100: make room or give permission, then" in error
+    assert f"--resume {folder}" in error
+    assert experiment.load_run(folder).summary["num_updates"] == 100
+    assert experiment.resume_run(folder).summary["num_updates"] == 140
 
 
-def test_any_write_that_fails_is_told_and_leaves_what_was_saved(tmp_path, monkeypatch):
+def test_any_write_that_fails_is_told_and_leaves_what_was_saved(copy, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    out = tmp_path / "run"
     monkeypatch.setattr(run_training, "write_results", full)
     with pytest.raises(WriteError, match=r"No space left on device\); it is saved up to update 20"):
-        experiment.train_run(configure(out))
+        experiment.resume_run(copy)
     monkeypatch.undo()
     monkeypatch.setattr(run_training, "open_loggers", full)
     with pytest.raises(WriteError, match="nothing of it was saved yet"):
@@ -385,9 +394,11 @@ def test_names_stay_in_their_folder(name, tmp_path, monkeypatch, capsys):
 
 def test_a_name_makes_a_folder_under_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    config = dataclasses.replace(configure(None, total_steps=80), name="evening")
-    run = experiment.train_run(config)
-    assert run.folder.resolve() == tmp_path / "runs" / "evening"
+    with contextlib.ExitStack() as stack:
+        config = dataclasses.replace(configure(None), name="evening")
+        folder = prepare(config, stack).folder
+        assert folder.resolve() == tmp_path / "runs" / "evening"
+        (folder / "notes.txt").write_text("mine")
     assert cli.main(["train", "--name", "evening"]) == 2
     assert "which is not empty" in capsys.readouterr().err
     assert cli.main(["train", "--name", "a", "--out", "b"]) == 2

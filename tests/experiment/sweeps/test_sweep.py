@@ -18,6 +18,7 @@ from a2c_jax.experiment.statistics.learning import final_returns
 from a2c_jax.experiment.sweeps import report, sweep as sweeping
 from a2c_jax.experiment.sweeps.points import Points, parse_points, settings_at, traced_settings
 from a2c_jax.presets import PRESETS
+from a2c_jax.types import Metrics
 
 SMALL = {"num_seeds": 3, "hidden_sizes": (8,), "total_steps": 400}
 AXES = {"learning_rate": (1e-5, 1e-2), "discount": (0.5, 0.9)}
@@ -30,15 +31,16 @@ def result():
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """Traces programs instead of compiling them, and makes up the metrics of some updates."""
+    """Makes up the metrics, of fewer updates than asked for if ``missing``; can trace a step."""
 
-    def replace(updates=lambda num_updates: num_updates):
+    def replace(missing=0, trace=False):
         def train(algorithm, starts, num_updates, layout, *, on_chunk, should_stop):
-            state = jax.eval_shape(algorithm.init, jax.tree.map(lambda leaf: leaf[0], starts))
-            _, metrics = jax.eval_shape(algorithm.step, state)
-            shape = (layout.num_seeds, 0 if should_stop() else updates(num_updates))
-            numbers = np.random.default_rng(0).uniform(1, 2, (len(metrics), *shape))
-            outcome = Outcome([], type(metrics)(*numbers.astype(np.float32)), 1.0, 1.0)
+            shape = (layout.num_seeds, 0 if should_stop() else num_updates - missing)
+            if trace:
+                first = jax.tree.map(lambda leaf: leaf[0], starts)
+                jax.eval_shape(lambda start: algorithm.step(algorithm.init(start)), first)
+            numbers = np.random.default_rng(0).uniform(1, 2, (len(Metrics._fields), *shape))
+            outcome = Outcome([], Metrics(*numbers.astype(np.float32)), 1.0, 1.0)
             on_chunk(outcome)
             return outcome
 
@@ -49,8 +51,7 @@ def untrained(monkeypatch):
 
 def test_a_grid_is_every_combination_the_last_varying_fastest():
     points = experiment.grid({"discount": (0.5, 0.9), "entropy_coef": (0.0, 0.1, 0.2)})
-    assert points.shape == (2, 3)
-    assert len(points) == 6
+    assert (points.shape, len(points)) == ((2, 3), 6)
     assert points.values["discount"].tolist() == [0.5] * 3 + [0.9] * 3
     assert points.values["entropy_coef"].tolist() == [0.0, 0.1, 0.2] * 2
 
@@ -83,30 +84,30 @@ def test_points_are_parsed():
 @pytest.mark.parametrize(
     ("over", "draws", "sentence"),
     [
-        ([], None, "over is empty"),
-        ([], 3, "over is empty"),
-        (["discount"], None, "over is 'discount'; give values like discount=0.9,0.99"),
-        (["discount=a"], None, "over is 'discount=a'; give"),
-        (["discount=0.9:0.99"], None, "(the number is missing)"),
-        (["discount=0.9:0.99:1.5"], None, "(the number is missing)"),
-        (["discount=0.9:0.99:3"], 4, "a range for draws has no number"),
-        (["discount=0.9:0.8:3"], None, "the first end must be below the second"),
-        (["discount=0:1:3:log"], None, "a logarithmic range must begin above 0"),
-        (["discount=0.9", "discount=0.8"], None, "over names discount more than once"),
-        (["discount=0.9,0.9"], None, "give at least one value, each once"),
-        (["discount=0.9:1"], 0, "draws is 0; give"),
-        (["num_envs=4,8"], None, "over names num_envs, which is static of a2c: it shapes"),
-        (["hidden_sizes=4,8"], None, "over names hidden_sizes, which is static"),
-        (["gae_lambda=0.9,1"], None, "There is no setting 'gae_lambda'; "),
-        (["discont=0.9,1"], None, "There is no setting 'discont'; did you mean discount"),
-        (["discount=0.9,1.1"], None, "discount is 1.1; give a number from 0 to 1"),
-        (["learning_rate=0,1"], None, "learning_rate is 0.0; give"),
+        ("", None, "over is empty"),
+        ("", 3, "over is empty"),
+        ("discount", None, "over is 'discount'; give values like discount=0.9,0.99"),
+        ("discount=a", None, "over is 'discount=a'; give"),
+        ("discount=0.9:0.99", None, "(the number is missing)"),
+        ("discount=0.9:0.99:1.5", None, "(the number is missing)"),
+        ("discount=0.9:0.99:3", 4, "a range for draws has no number"),
+        ("discount=0.9:0.8:3", None, "the first end must be below the second"),
+        ("discount=0:1:3:log", None, "a logarithmic range must begin above 0"),
+        ("discount=0.9 discount=0.8", None, "over names discount more than once"),
+        ("discount=0.9,0.9", None, "give at least one value, each once"),
+        ("discount=0.9:1", 0, "draws is 0; give"),
+        ("num_envs=4,8", None, "over names num_envs, which is static of a2c: it shapes"),
+        ("hidden_sizes=4,8", None, "over names hidden_sizes, which is static"),
+        ("gae_lambda=0.9,1", None, "There is no setting 'gae_lambda'; "),
+        ("discont=0.9,1", None, "There is no setting 'discont'; did you mean discount"),
+        ("discount=0.9,1.1", None, "discount is 1.1; give a number from 0 to 1"),
+        ("learning_rate=0,1", None, "learning_rate is 0.0; give"),
     ],
 )
 def test_bad_sweeps_are_one_sentence_and_exit_2(over, draws, sentence, tmp_path, capsys):
     flags = ["--out", str(tmp_path / "sweep")]
     flags += ["--draws", str(draws)] if draws is not None else []
-    assert cli.main(["sweep", *flags, "--over", *over]) == 2
+    assert cli.main(["sweep", *flags, "--over", *over.split()]) == 2
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
@@ -196,10 +197,9 @@ def test_every_kind_of_sweep_can_be_drawn(result, names, shape):
     points = Points(dict(zip(settings, columns, strict=False)), shape)
     diverged = result.final_returns.copy()
     diverged[3] = np.nan
-    for returns in (result.final_returns, diverged):
-        file = io.BytesIO()
-        report.draw_sweep(file, result._replace(points=points, final_returns=returns))
-        assert len(file.getvalue()) > 5000
+    file = io.BytesIO()
+    report.draw_sweep(file, result._replace(points=points, final_returns=diverged))
+    assert len(file.getvalue()) > 5000
 
 
 def test_the_cells_of_a_heat_map_are_those_of_its_ticks(result, monkeypatch):
@@ -230,19 +230,17 @@ def test_the_best_configuration_can_be_trained(result, tmp_path):
     assert cli.main(["train", "--config", paths["best.json"], "--preset", "article"]) == 2
 
 
-def test_a_sweep_of_the_articles_loop(untrained):
-    untrained()
+def test_a_sweep_of_the_articles_loop_that_is_interrupted_writes_the_updates_done(
+    untrained, tmp_path
+):
     short = {"num_seeds": 2, "hidden_sizes": (8,), "num_episodes": 6}
-    swept = experiment.sweep(experiment.configure("article", **short), experiment.grid(AXES))
-    assert swept.position[-1] == 6
-    report.draw_sweep(io.BytesIO(), swept)
-
-
-def test_an_interrupted_sweep_writes_the_updates_done(untrained, tmp_path):
-    config, points = experiment.configure(**SMALL), experiment.grid(AXES)
-    untrained(lambda num_updates: num_updates - 1)
+    config = experiment.configure("article", **short)
+    points = experiment.grid({"learning_rate": (1e-5,), "discount": (0.5, 0.9)})
+    untrained(missing=1, trace=True)
     swept = experiment.sweep(config, points)
+    assert swept.position[-1] == 5
     experiment.write_sweep(tmp_path, swept)
     assert json.loads((tmp_path / "sweep.json").read_text())["finished"] is False
+    untrained()
     with pytest.raises(KeyboardInterrupt):
         experiment.sweep(config, points, should_stop=lambda: 2)
