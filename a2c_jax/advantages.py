@@ -43,7 +43,8 @@ def reinforce(
     Source: the article, "Preliminaries"; Williams (1992).
     """
     del values
-    returns = lambda_returns(rewards, discounts, continues, jnp.zeros_like(next_values), 1.0)
+    nothing = jnp.zeros_like(checks.floats("next_values", next_values))
+    returns = lambda_returns(rewards, discounts, continues, nothing, 1.0)
     return AdvantageEstimate(returns, returns)
 
 
@@ -178,4 +179,5 @@ def normalize(advantages: jax.Array) -> jax.Array:
 
     ``(A - mean A) / (std A + 1e-8)``. Advantages that are all equal become 0.
     """
-    return (advantages - jnp.mean(advantages)) / (jnp.std(advantages) + 1e-8)
+    least = max(1e-8, float(jnp.finfo(advantages.dtype).tiny))  # 1e-8 is 0 in float16
+    return (advantages - jnp.mean(advantages)) / (jnp.std(advantages) + least)

@@ -23,8 +23,13 @@ def positive_int(name: str, value: Any) -> int:
     except (TypeError, ValueError, OverflowError):
         whole = 0
     if whole < 1 or whole != value or isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}; give a whole number of at least 1.")
+        raise ValueError(f"{name} is {shown(value)}; give a whole number of at least 1.")
     return whole
+
+
+def shown(value: Any) -> str:
+    """A value for a message, on one line; that of an array may have several."""
+    return " ".join(repr(value).split())
 
 
 def unit_interval(name: str, value: Any) -> None:
@@ -45,11 +50,11 @@ def not_negative(name: str, value: Any) -> None:
 def _check_number(name: str, value: Any, is_allowed: Callable[[float], bool], wanted: str) -> None:
     if is_known(value):
         try:
-            allowed = is_allowed(float(value))
-        except (TypeError, ValueError):
+            allowed = is_allowed(float(value)) and bool(value == float(value))  # "1" is no number
+        except (TypeError, ValueError, OverflowError):
             allowed = False
         if not allowed:
-            raise ValueError(f"{name} is {value}; give {wanted}.")
+            raise ValueError(f"{name} is {shown(value)}; give {wanted}.")
 
 
 def floats(name: str, array: Any) -> jax.Array:
@@ -58,15 +63,19 @@ def floats(name: str, array: Any) -> jax.Array:
     Raises:
         ValueError: if it is not an array of real numbers.
     """
-    try:
-        array = jnp.asarray(array)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is a {type(array).__name__}; give an array of numbers.") from None
+    array = _array(name, array)
     if jnp.issubdtype(array.dtype, jnp.floating):
         return array
     if not (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
         raise ValueError(f"{name} has the type {array.dtype}; give real numbers.")
     return array.astype(jnp.float32)
+
+
+def _array(name: str, value: Any) -> jax.Array:
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} is a {type(value).__name__}; give an array of numbers.") from None
 
 
 def same_shape(like_name: str, like: Any, **arrays: Any) -> list[jax.Array]:
@@ -89,15 +98,22 @@ def same_shape(like_name: str, like: Any, **arrays: Any) -> list[jax.Array]:
 def flags(like_name: str, like: jax.Array, **arrays: Any) -> None:
     """Raises ValueError unless the named arrays are bool and have the shape of ``like``."""
     for name, array in arrays.items():
+        if not isinstance(array, np.ndarray | jax.Array):
+            raise ValueError(f"{name} is a {type(array).__name__}; give an array of type bool.")
         if array.dtype != bool:
             raise ValueError(f"{name} has the type {array.dtype}; give flags of type bool.")
     same_shape(like_name, like, **arrays)
 
 
-def indices(name: str, array: Any, number: int) -> None:
-    """Raises ValueError unless ``array`` holds integers from 0 to ``number - 1``."""
-    if not jnp.issubdtype(jnp.result_type(array), jnp.integer):
-        raise ValueError(f"{name} has the type {jnp.result_type(array)}; give integers.")
+def indices(name: str, array: Any, shape: tuple[int, ...], number: int) -> None:
+    """Raises ValueError unless ``array [*shape]`` holds integers from 0 to ``number - 1``."""
+    kind = _array(name, array)
+    if not jnp.issubdtype(kind.dtype, jnp.integer):
+        raise ValueError(f"{name} has the type {kind.dtype}; give integers.")
+    if kind.shape != shape:
+        raise ValueError(
+            f"{name} has shape {kind.shape}, but the outputs need {shape}; give one a row."
+        )
     if is_known(array):
         for value in np.unique(array):
             if not 0 <= value < number:
@@ -114,11 +130,13 @@ def time_major(name: str, array: Any) -> jax.Array:
     return array
 
 
-def some_rows(where: jax.Array | None, like: jax.Array) -> None:
-    """Raises ValueError unless ``where`` is None, or flags like ``like``, not known to be False."""
+def some_rows(name: str, array: jax.Array, where: jax.Array | None) -> None:
+    """Raises ValueError unless ``where`` is None or flags, and not known to exclude all rows."""
+    if not array.size:
+        raise ValueError(f"{name} has shape {array.shape}; give at least one row.")
     if where is None:
         return
-    flags("the masked array", like, where=where)
+    flags("the masked array", array, where=where)
     if is_known(where) and not where.any():
         raise ValueError("where is False everywhere; give at least one row to include.")
 
@@ -168,11 +186,17 @@ def discrete(env: Environment) -> int:
 
 
 def transitions(transitions: Transition) -> None:
-    """Raises ValueError unless rewards and flags are ``[T, N]``, the flags bool."""
+    """Raises ValueError unless rewards and flags are ``[T, N]``, observations ``[T, N, ...]``."""
     reward = floats("reward", transitions.reward)
     if reward.ndim != 2:  # noqa: PLR2004
         raise ValueError(f"reward has shape {reward.shape}; give [T, N], time first.")
     flags("reward", reward, terminated=transitions.terminated, truncated=transitions.truncated)
+    for name, tree in (("obs", transitions.obs), ("next_obs", transitions.next_obs)):
+        for shape in map(jnp.shape, jax.tree.leaves(tree)):
+            if shape[:2] != reward.shape:
+                raise ValueError(
+                    f"{name} has shape {shape}, but reward has {reward.shape}; give [T, N, ...]."
+                )
 
 
 def check_env(env: Environment) -> None:

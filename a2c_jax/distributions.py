@@ -183,7 +183,7 @@ def diagonal_gaussian(shape: tuple[int, ...]) -> Distribution:
 
 
 def _categorical_log_prob(logits: jax.Array, actions: jax.Array) -> jax.Array:
-    checks.indices("actions", actions, logits.shape[-1])
+    checks.indices("actions", actions, logits.shape[:-1], logits.shape[-1])
     # A one-hot product, because the gradient of a gather is a scatter, which is slow.
     chosen = jax.nn.one_hot(actions, logits.shape[-1], dtype=logits.dtype)
     return jnp.sum(jnp.where(chosen > 0, jax.nn.log_softmax(logits), 0.0), axis=-1)
@@ -193,6 +193,6 @@ def _categorical_entropy(logits: jax.Array) -> jax.Array:
     log_probs = jax.nn.log_softmax(logits)
     probs = jnp.exp(log_probs)
     # p log p -> 0 as p -> 0, also where log p has become -inf. The inner choice keeps the infinity
-    # out of the gradient.
-    terms = probs * jnp.where(probs > 0, log_probs, 0.0)
-    return -jnp.sum(jnp.where(probs > 0, terms, 0.0), axis=-1)
+    # out of the gradient. NaN != 0, so that the entropy of a network that diverged is NaN.
+    terms = probs * jnp.where(probs != 0, log_probs, 0.0)
+    return -jnp.sum(jnp.where(probs != 0, terms, 0.0), axis=-1)

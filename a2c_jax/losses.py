@@ -60,11 +60,11 @@ def _outputs_and_distribution(
 
 def _policy_term(log_probs: jax.Array, advantages: jax.Array, where: jax.Array | None) -> jax.Array:
     _, advantages = checks.same_shape("log_probs", log_probs, advantages=advantages)
-    return -_mean(log_probs * advantages, where)
+    return -_mean("advantages", log_probs * advantages, where)
 
 
-def _mean(x: jax.Array, where: jax.Array | None) -> jax.Array:
-    checks.some_rows(where, x)
+def _mean(name: str, x: jax.Array, where: jax.Array | None) -> jax.Array:
+    checks.some_rows(name, x, where)
     return jnp.mean(x, where=where)
 
 
@@ -79,7 +79,7 @@ def value_loss(values: jax.Array, targets: jax.Array, where: jax.Array | None = 
     Source: the article, ``critic_loss = 0.5 * advantage.pow(2).mean()``.
     """
     values, targets = checks.same_shape("values", values, targets=targets)
-    return _mean(jnp.square(targets - values), where)
+    return _mean("values", jnp.square(targets - values), where)
 
 
 def entropy_loss(
@@ -93,7 +93,7 @@ def entropy_loss(
     this sign.
     """
     outputs, distribution = _outputs_and_distribution(outputs, distribution)
-    return -_mean(distribution.entropy(outputs), where)
+    return -_mean("outputs", distribution.entropy(outputs), where)
 
 
 def actor_critic_loss(
@@ -159,7 +159,7 @@ def combined_loss(
         advantages, targets = estimate(unrolled, rollout.transitions, discount, estimator)
         policy_term = _policy_term(unrolled.log_probs, advantages, rollout.where)
         value_term = value_loss(unrolled.values, targets, rollout.where)
-        entropy = _mean(unrolled.entropy, rollout.where)
+        entropy = _mean("entropy", unrolled.entropy, rollout.where)
         total = policy_term + value_coef * value_term - entropy_coef * entropy
         return total, LossTerms(policy_term, value_term, entropy, unrolled.values, targets)
 

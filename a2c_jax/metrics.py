@@ -73,7 +73,7 @@ def explained_variance(
         ValueError: if the shapes disagree.
     """
     values, targets = checks.same_shape("values", values, targets=targets)
-    checks.some_rows(where, values)
+    checks.some_rows("values", values, where)
     variance = jnp.var(targets, where=where)
     unexplained = jnp.var(targets - values, where=where)
     return jnp.where(variance > 0, 1.0 - unexplained / jnp.where(variance > 0, variance, 1.0), 0.0)
@@ -120,10 +120,15 @@ def learning_curve(
         ``(steps [P], returns [..., P])``: environment steps at the end of each stretch.
 
     Raises:
-        ValueError: if ``num_points`` is not a whole number of at least 1.
+        ValueError: if ``num_points`` is not a whole number of at least 1, or there is no update.
     """
     num_points = checks.positive_int("num_points", num_points)
-    num_updates = metrics.episode_count.shape[-1]
+    counts, _ = checks.same_shape(  # only checked: the sums below keep their precision
+        "episode_count", metrics.episode_count, episode_return_sum=metrics.episode_return_sum
+    )
+    if not any(counts.shape[-1:]):
+        raise ValueError(f"episode_count has shape {counts.shape}; give at least one update.")
+    num_updates = counts.shape[-1]
     width = -(-num_updates // num_points)
     starts = np.arange(0, num_updates, width)
     ends = np.minimum(starts + width, num_updates)

@@ -42,13 +42,15 @@ def discounted_returns(
         "rewards[0]", rewards[0], bootstrap_value=bootstrap_value
     )
 
-    def body(later: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        reward, discount = row
-        now = reward + discount * later
-        return now, now
-
     start = jnp.asarray(bootstrap_value, jnp.result_type(rewards, discounts, bootstrap_value))
-    return jax.lax.scan(body, start, (rewards, discounts), reverse=True)[1]
+    return jax.lax.scan(_step_back, start, (rewards, discounts), reverse=True)[1]
+
+
+# Of the module, not of a call: JAX compiles each function anew where no jit surrounds it.
+def _step_back(later: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    reward, discount = row
+    now = reward + discount * later
+    return now, now
 
 
 def lambda_returns(

@@ -34,7 +34,7 @@ def always_surviving(max_episode_steps=10):
     """Reward 1 at every step, and only ever a time limit: V = 1 / (1 - discount)."""
     return _environment(
         "always surviving",
-        lambda coin, time: jnp.ones(1),
+        lambda coin, time: jnp.ones(1, jnp.float32),
         lambda coin, time, action: 1.0,
         lambda time: False,
         max_episode_steps,

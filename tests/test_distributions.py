@@ -1,6 +1,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+import scipy
 
 import a2c_jax as a2c
 
@@ -34,3 +36,34 @@ def test_extreme_logits_stay_finite():
     value, gradient = jax.value_and_grad(score)(logits)
     assert np.isfinite(value)
     assert np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [[0.5, -np.inf, 2.0], [-np.inf, -np.inf, 3.0], [-3e38, -np.inf, -np.inf], [3e38, -np.inf, 0.0]],
+)
+def test_masked_actions_have_probability_zero_and_finite_gradients(logits):
+    logits = jnp.array(logits)
+    probs = scipy.special.softmax(np.asarray(logits, np.float64))
+    allowed = probs > 0
+    expected = -np.sum(probs[allowed] * np.log(probs[allowed]))
+    np.testing.assert_allclose(THREE.entropy(logits), expected, rtol=1e-6, atol=1e-7)
+    slope = np.zeros(3)  # dH/dl_i = -p_i (log p_i + H)
+    slope[allowed] = -probs[allowed] * (np.log(probs[allowed]) + expected)
+    np.testing.assert_allclose(jax.grad(THREE.entropy)(logits), slope, rtol=1e-5, atol=1e-6)
+    action = jnp.asarray(np.argmax(probs))
+    gradient = jax.grad(lambda logits: THREE.log_prob(logits, action))(logits)
+    np.testing.assert_allclose(gradient, np.eye(3)[action] - probs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("actions", "sentence"),
+    [
+        ([0, 1, 7], "actions holds 7; give integers from 0 to 2"),
+        ([0, -1, 1], "actions holds -1; give integers from 0 to 2"),
+        ([0.5, 1.0, 1.0], "actions has the type float32; give integers"),
+    ],
+)
+def test_actions_that_are_none_are_refused(actions, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        a2c.policy_loss(jnp.zeros((3, 3)), jnp.array(actions), jnp.ones(3))

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -70,13 +71,17 @@ def some_metrics(counts, sums):
     return a2c.Metrics(jnp.asarray(sums), empty, jnp.asarray(counts), *[empty] * 6)
 
 
-def test_learning_curve_pools_episodes_and_leaves_gaps():
+def test_learning_curve_pools_episodes_and_carries_the_last_mean_forward():
     algorithm = a2c.Algorithm(None, None, steps_per_update=10)
     # stretches of two updates: 3 episodes sum 9; none; 1 episode of 5 (a short last stretch)
     metrics = some_metrics([1.0, 2.0, 0.0, 0.0, 1.0], [1.0, 8.0, 0.0, 0.0, 5.0])
     steps, returns = a2c.learning_curve(metrics, algorithm, num_points=3)
     np.testing.assert_array_equal(steps, [20, 40, 50])
-    np.testing.assert_array_equal(returns, [3.0, np.nan, 5.0])
+    np.testing.assert_array_equal(returns, [3.0, 3.0, 5.0])
+    # Before the first episode there is no mean; a mean that is not a number is not replaced.
+    metrics = some_metrics([[0.0, 0.0, 1.0, 0.0], [1.0] * 4], [[0, 0, 7, 0], [1, np.nan, 3, 4]])
+    _, returns = a2c.learning_curve(metrics, algorithm)
+    np.testing.assert_array_equal(returns, [[np.nan, np.nan, 7, 7], [1, np.nan, 3, 4]])
     # By default a point for each update, along an axis of seeds.
     metrics = some_metrics(np.ones((3, 8)), np.arange(24.0).reshape(3, 8))
     steps, returns = a2c.learning_curve(metrics, algorithm)
@@ -84,3 +89,15 @@ def test_learning_curve_pools_episodes_and_leaves_gaps():
     np.testing.assert_array_equal(returns, np.arange(24.0).reshape(3, 8))
     with pytest.raises(ValueError, match="num_points is 0"):
         a2c.learning_curve(metrics, algorithm, 0)
+
+
+@pytest.mark.parametrize("array", [np.array, jnp.array])
+def test_seeds_with_a_number_that_is_not_finite_are_told(array):
+    tree = {
+        "kernel": array([[[1.0], [2.0]], [[np.nan], [0.0]], [[0.0], [0.0]], [[1.0], [1.0]]]),
+        "count": array([1, 2, 3, 4]),
+        "loss": array([0.0, 0.0, -np.inf, 1e38]),
+    }
+    assert a2c.finite_seeds(tree).tolist() == [True, False, False, True]
+    if array is jnp.array:
+        assert jax.jit(a2c.finite_seeds)(tree).tolist() == [True, False, False, True]

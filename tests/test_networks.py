@@ -2,9 +2,12 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import a2c_jax as a2c
+
+KEY = jax.random.key(0)
 
 
 def kernels(params, which):
@@ -126,3 +129,33 @@ def test_one_scale_is_for_all_features_whatever_their_shape():
 def test_bad_scales_are_named(scales, sentence, cartpole):
     with pytest.raises(ValueError, match=sentence):
         a2c.scaled(a2c.mlp_actor_critic(cartpole), cartpole, **scales)
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.bool_, jnp.int32])
+@pytest.mark.parametrize("shape", [(), (3, 2)])
+def test_observations_of_any_type_are_stored_as_they_come_and_train(dtype, shape):
+    def observe(time):
+        return jnp.full(shape, time % 2, dtype)
+
+    def step(key, time, action):
+        time = time + 1
+        return a2c.Timestep(time, observe(time), jnp.float32(action), time >= 4, time >= 9)
+
+    env = a2c.Environment(
+        "typed",
+        lambda key: (jnp.int32(0), observe(jnp.int32(0))),
+        step,
+        jax.ShapeDtypeStruct(shape, dtype),
+        a2c.Discrete(2),
+        9,
+    )
+    network = a2c.scaled(a2c.mlp_actor_critic(env, (4,)), env, observation_scale=(0.5,))
+    algorithm = a2c.actor_critic(env, network, optax.sgd(0.1), num_envs=2, num_steps=3)
+    state, metrics = jax.eval_shape(lambda key: algorithm.step(algorithm.init(key)), KEY)
+    assert state.actors.obs.dtype == dtype
+    assert metrics.policy_loss.dtype == jnp.float32
+    params = network.init(KEY)
+    obs = observe(jnp.int32(1))[None]
+    np.testing.assert_array_equal(
+        network.policy(params, obs), network.policy(params, obs.astype(jnp.float32))
+    )

@@ -58,7 +58,7 @@ def test_the_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     for block in blocks("python"):
         exec(block, names)
     assert names["curve"].shape[0] == 8
-    assert np.nanmax(names["curve"]) > 100, "it learns"
+    assert (names["curve"][:, -10:].mean(axis=1) > 475).all(), "every seed solves the task"
     mine = names["mine"]
     _, metrics = jax.jit(lambda key: mine.step(mine.init(key)))(names["keys"][0])
     assert np.isfinite(metrics.value_loss)

@@ -1,3 +1,5 @@
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -122,3 +124,31 @@ def test_arguments_outside_their_range_are_named(cartpole, argument, value):
     settings = {"num_envs": 2, "num_steps": 3, argument: value}
     with pytest.raises(ValueError, match=rf"^{argument} is .*; give .*\.$"):
         a2c.actor_critic(cartpole, a2c.mlp_actor_critic(cartpole), optax.adam(1e-3), **settings)
+
+
+@pytest.mark.parametrize("num_workers", [None, 2])
+def test_an_optimizer_may_use_the_loss(cartpole, num_workers):
+    """One that adds up the losses which it is given: of A3C, those of all workers."""
+    total = optax.GradientTransformationExtraArgs(
+        lambda params: jnp.zeros(()),
+        lambda updates, state, params, *, value, **others: (updates, state + value),
+    )
+    network, sizes = a2c.mlp_actor_critic(cartpole, (4,)), {"num_envs": 2, "num_steps": 4}
+    make = functools.partial(a2c.a3c, num_workers=2) if num_workers else a2c.actor_critic
+    algorithm = make(cartpole, network, optax.chain(optax.sgd(0.1), total), **sizes)
+    state, metrics = jax.jit(lambda key: algorithm.step(algorithm.init(key)))(jax.random.key(0))
+    opt_state = state.opt_state.opt_state if num_workers else state.opt_state
+    expected = (num_workers or 1) * (metrics.policy_loss + 0.5 * metrics.value_loss)
+    np.testing.assert_allclose(opt_state[-1], expected, rtol=1e-5)
+
+
+def test_what_is_no_optimizer_and_no_key_is_refused(cartpole):
+    network = a2c.mlp_actor_critic(cartpole, (4,))
+    with pytest.raises(ValueError, match="optimizer is a float; give an optax transformation"):
+        a2c.actor_critic(cartpole, network, 0.1, num_envs=1, num_steps=1)
+    algorithm = a2c.actor_critic(cartpole, network, optax.sgd(0.1), num_envs=1, num_steps=1)
+    for key in (0, None, jax.random.split(jax.random.key(0), 2), jnp.zeros(2)):
+        with pytest.raises(ValueError, match="key is a .*; give one key, such as"):
+            a2c.train(algorithm, key, 1)
+    with pytest.raises(ValueError, match="lambda_ is None; give a number from 0 to 1"):
+        a2c.gae(None)

@@ -33,7 +33,7 @@ def train(flags: Sequence[str]) -> int:
     """Trains many seeds and writes a run folder, or resumes one."""
     console = _console()
     run = train_run(parse_train(flags), console, own_process=True)
-    console.print(result_table(run.summary))
+    console.print(result_table(run.summary), soft_wrap=False)
     console.print(f"Files: {run.folder}")
     if run.summary["finished"]:
         return 0
@@ -46,7 +46,7 @@ def join(flags: Sequence[str]) -> int:
     config = parse(JoinConfig, "join", flags)
     run = join_runs(config.runs, config.out, config.name)
     console = _console()
-    console.print(result_table(run.summary))
+    console.print(result_table(run.summary), soft_wrap=False)
     console.print(f"Files: {run.folder}")
     return 0
 
@@ -62,7 +62,7 @@ def evaluate(flags: Sequence[str]) -> int:
         with written("evaluation"):
             paths = write_evaluation(folder, evaluated)
     console = _console()
-    console.print(evaluation_table(describe_evaluation(evaluated)))
+    console.print(evaluation_table(describe_evaluation(evaluated)), soft_wrap=False)
     print_files(console, paths)
     return 0
 
@@ -78,7 +78,7 @@ def plot(flags: Sequence[str]) -> int:
     with open_folder(out, True, "plots") as folder, written("pictures"):
         paths, figures = plot_runs(runs, folder, config.format)
     console = _console()
-    console.print(statistics_table(figures))
+    console.print(statistics_table(figures), soft_wrap=False)
     print_files(console, paths)
     return 0
 
@@ -115,7 +115,7 @@ def sweep_settings(flags: Sequence[str]) -> int:
         stopped = 0 if result.finished else interrupted()
         with written("sweep"):
             paths = write_sweep(folder, result)
-    console.print(sweep_table(result))
+    console.print(sweep_table(result), soft_wrap=False)
     print_files(console, paths)
     # The best settings were chosen with these seeds: only held-out seeds show how good they are.
     fresh = max(result.job.seeds) + 1
@@ -149,7 +149,7 @@ def compare_methods(flags: Sequence[str]) -> int:
                 result = result._replace(noise=noise)
                 write_comparison(folder, config, jobs, result)
         stopped = interrupted()
-    console.print(comparison_table(result))
+    console.print(comparison_table(result), soft_wrap=False)
     console.print(f"Files: {folder}")
     return EXIT + stopped if stopped else 0
 

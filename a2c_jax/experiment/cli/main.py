@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, TextIO
 
+import jax
+
 from a2c_jax.experiment.cli.commands import COMMANDS
 from a2c_jax.experiment.cli.startup import prepare_jax
 from a2c_jax.experiment.errors import BadInput, WriteError
@@ -52,10 +54,10 @@ def _run(argv: Sequence[str]) -> int:
     except (BadInput, WriteError) as error:
         print(f"a2c-jax: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT if isinstance(error, BadInput) else EXIT_FAILED
-    except RuntimeError as error:
-        if "JAX_PLATFORMS" not in os.environ or "backend" not in str(error):
+    except (RuntimeError, AssertionError):  # either comes from JAX without a back end
+        platforms = os.environ.get("JAX_PLATFORMS")
+        if platforms is None or _jax_starts():
             raise
-        platforms = os.environ["JAX_PLATFORMS"]
         print(
             f"a2c-jax: JAX_PLATFORMS is {platforms!r}, which this machine lacks; unset it, or "
             "install jax for that device.",
@@ -65,6 +67,14 @@ def _run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt as error:
         print("a2c-jax: interrupted; nothing was written.", file=sys.stderr)
         return EXIT + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
+
+
+def _jax_starts() -> bool:
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError):
+        return False
+    return True
 
 
 class _Shown:

@@ -21,6 +21,7 @@ from a2c_jax.experiment.config.settings import (
     as_dict,
     checked,
     replace,
+    typed,
     typed_all,
 )
 from a2c_jax.methods import METHODS, method_name
@@ -202,7 +203,9 @@ def configure(
     Raises:
         ValueError: if there is no such preset, method or field.
     """
-    preset = preset or starting_preset(changes.get("env"), algorithm)
+    names = {"preset": preset, "algorithm": algorithm, "env": changes.get("env")}
+    preset, algorithm, env = (typed(name, value, str | None) for name, value in names.items())
+    preset = preset or starting_preset(env, algorithm)
     default = default_config(preset, algorithm)
     fields = {field.name for field in dataclasses.fields(default)}
     fields -= {"settings", "preset", "algorithm"}

@@ -1,13 +1,14 @@
 """The settings of a preset and of its method, as one flat table."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, TypeVar, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import jax
 import msgspec
 import numpy as np
 
+from a2c_jax import checks
 from a2c_jax.methods import Method
 from a2c_jax.presets import ArticlePreset, Preset
 
@@ -48,7 +49,11 @@ def checked(settings: SettingsT) -> SettingsT:
         ValueError: if a value is of another type.
     """
     kinds = setting_types(settings)
-    values = {name: value for name, value in as_dict(settings).items() if not callable(value)}
+    values = {
+        name: value
+        for name, value in as_dict(settings).items()
+        if not (callable(value) and get_origin(kinds[name]) is Callable)
+    }
     return replace(settings, **typed_all(values, kinds))
 
 
@@ -72,9 +77,9 @@ def typed(name: str, value: Any, kind: Any) -> Any:
     for candidate in (plain, _with_ints(plain)):
         try:
             return msgspec.convert(candidate, kind)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeError) as error:
             reason = str(error)
-    raise ValueError(f"{name} is {value!r}; {reason[0].lower()}{reason[1:]}.")
+    raise ValueError(f"{name} is {checks.shown(value)}; {reason[0].lower()}{reason[1:]}.")
 
 
 def _with_ints(value: Any) -> Any:

@@ -114,6 +114,7 @@ def save(
     axes.set_title(textwrap.fill(title, _MAX_CHARACTERS))
     handles, labels = axes.get_legend_handles_labels()
     entries = [(h, label) for h, label in zip(handles, labels, strict=True) if label != title]
+    legend: Any = None
     if entries:
         width = _MAX_CHARACTERS if len(entries) <= _FEW else _SHORT
         lines = [textwrap.fill(label, width) for _, label in entries]
@@ -123,7 +124,6 @@ def save(
             ncols=max(1, min(4, len(entries), 98 // (longest + 5))), loc="outside lower center",
             frameon=False, fontsize="small", title_fontsize="small",
         )  # fmt: skip
-        figure.set_figheight(_HEIGHT + legend.get_window_extent().height / figure.dpi)
     for text in figure.findobj(mpl.text.Text):
         text.set_parse_math(False)  # a name may hold $ signs
     # An SVG keeps text as text, which is small and searchable. By default it would hold random
@@ -131,6 +131,8 @@ def save(
     svg: Any = {"svg.fonttype": "none", "svg.hashsalt": "a2c_jax"}
     with warnings.catch_warnings(), mpl.rc_context(svg):
         warnings.filterwarnings("ignore", "Glyph")  # a name may have signs that the font lacks
+        if legend is not None:
+            figure.set_figheight(_HEIGHT + legend.get_window_extent().height / figure.dpi)
         figure.savefig(file, format=format, metadata={"Date": None} if format == "svg" else None)
 
 

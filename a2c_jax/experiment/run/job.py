@@ -111,6 +111,8 @@ def resolve_env(name: str, max_episode_steps: int | None) -> Environment:
     if max_episode_steps is None:
         return make_env(name)
     limit = checks.positive_int("max_episode_steps", max_episode_steps)
+    if limit >= 2**31:  # the environment would call it by another name
+        raise ValueError(f"max_episode_steps is {limit}; give 2147483647 at most.")
     return make_env(name, max_steps_in_episode=limit)
 
 

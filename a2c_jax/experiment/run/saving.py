@@ -183,12 +183,15 @@ def from_arrays(arrays: dict[str, np.ndarray], template: Any) -> Any:
 def _like(name: str, array: np.ndarray, like: Any) -> Any:
     expected = jax.eval_shape(_data, like)
     if (array.shape, array.dtype) != (expected.shape, expected.dtype):
+        is_wide = array.dtype.itemsize == 2 * expected.dtype.itemsize
+        hint = " (it was trained with JAX_ENABLE_X64=1)" if is_wide else ""
         raise ValueError(
             f"it is of another network or environment: {name} is {array.dtype} of shape "
-            f"{array.shape}, not {expected.dtype} of shape {expected.shape}"
+            f"{array.shape}, not {expected.dtype} of shape {expected.shape}{hint}"
         )
     if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
+        impl = jax.random.key_impl(jax.random.key(0, dtype=like.dtype))
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=impl)
     return array
 
 

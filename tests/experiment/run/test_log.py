@@ -99,6 +99,11 @@ def test_weights_and_biases_is_told_settings_and_figures(tmp_path, monkeypatch):
     assert calls[0]["name"] == "evening"
     assert calls[0]["config"] == {"env": "CartPole-v1"}
     assert calls[1:] == [{"steps": 40, "episode_return": 2.5}, "finished"]
+    WeightsAndBiases(tmp_path / "evening", {})  # resumed: the same run goes on
+    assert calls[3]["id"] == calls[0]["id"]
+    WeightsAndBiases(tmp_path / "morning", {})
+    assert calls[4]["id"] != calls[0]["id"]
+    assert all(call["resume"] == "allow" for call in (calls[0], *calls[3:]))
 
 
 def test_a_logger_that_is_missing_or_fails_is_told_once_and_goes(tmp_path, monkeypatch):
