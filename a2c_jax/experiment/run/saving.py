@@ -45,6 +45,7 @@ class Saver:
         self._folder, self._job, self._identity = folder, job, identity
         self._every, self._end = every, end
         self._chunks = 0
+        self._was_read_back = False
 
     @property
     def num_updates(self) -> int:
@@ -80,6 +81,13 @@ class Saver:
         place = self._folder / checkpoints.FOLDER
         place.mkdir(exist_ok=True)
         checkpoints.save(place, end.num_updates, Checkpoint(arrays, about))
+        if not self._was_read_back:
+            # Better to stop here than to train for hours what cannot be loaded.
+            try:
+                checkpoints.load(place, end.num_updates)
+            except ValueError as error:
+                raise OSError(f"the first checkpoint cannot be read back: {error}") from error
+            self._was_read_back = True
         self._end = end
 
 

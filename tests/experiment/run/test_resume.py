@@ -18,7 +18,7 @@ from comparing import assert_same_run
 from a2c_jax import experiment
 from a2c_jax.experiment import files
 from a2c_jax.experiment.cli import flags as parsing, main as cli
-from a2c_jax.experiment.run import train as run_training
+from a2c_jax.experiment.run import checkpoints, train as run_training
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.run.prepare import prepare
 from a2c_jax.experiment.run.train import WriteError
@@ -130,6 +130,18 @@ def test_an_interrupted_save_is_cleared_away_and_the_rest_goes_on_as_it_was_told
     assert run.summary["finished"] is True
     assert (run.config.tensorboard, run.config.checkpoint_every) == (True, 3)
     assert (copy / "tensorboard").is_dir()
+
+
+def test_a_first_checkpoint_that_cannot_be_read_back_ends_training(tmp_path, monkeypatch):
+    whole = checkpoints.save
+
+    def save_badly(place, number, checkpoint):
+        whole(place, number, checkpoint)
+        shutil.rmtree(place / str(number) / "state")
+
+    monkeypatch.setattr(checkpoints, "save", save_badly)
+    with pytest.raises(WriteError, match="the first checkpoint cannot be read back: it is damaged"):
+        experiment.train_run(configure(tmp_path / "run"))
 
 
 def refusal(folder, capsys, *flags):
