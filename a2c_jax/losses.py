@@ -53,6 +53,7 @@ def _outputs_and_distribution(
     outputs: jax.Array, distribution: Distribution | None
 ) -> tuple[jax.Array, Distribution]:
     outputs = checks.floats("outputs", outputs)
+    checks.some_rows("outputs", outputs, None)
     distribution = distribution or categorical(outputs.shape[-1] if outputs.ndim else 1)
     distribution.check(outputs)
     return outputs, distribution

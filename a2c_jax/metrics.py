@@ -76,7 +76,8 @@ def explained_variance(
     checks.some_rows("values", values, where)
     variance = jnp.var(targets, where=where)
     unexplained = jnp.var(targets - values, where=where)
-    return jnp.where(variance > 0, 1.0 - unexplained / jnp.where(variance > 0, variance, 1.0), 0.0)
+    varies = variance != 0  # also where it is NaN, which is no constant
+    return jnp.where(varies, 1.0 - unexplained / jnp.where(varies, variance, 1.0), 0.0)
 
 
 def update_metrics(

@@ -1,0 +1,99 @@
+"""Random settings, right and wrong: a job that comes back from JSON, or an error that names it."""
+
+import collections
+import dataclasses
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+
+from a2c_jax import experiment
+from a2c_jax.experiment.cli.flags import parse_sweep, parse_train
+from a2c_jax.experiment.config.config import UNSAVED, TrainConfig, marked
+from a2c_jax.experiment.config.reading import read_config
+from a2c_jax.experiment.config.settings import as_dict
+from a2c_jax.experiment.files import json_writer
+from a2c_jax.experiment.run.job import describe_config, make_job
+
+TEXTS = (
+    "1", "7", "4 9", "0.5", "20.0", "1e4", "1e-3", "nan", "inf", "-inf", "1e400", "1e-400", "-0",
+    "0", "-1", "1e15", "1000000000000000", "9" * 400, "", " ", "ü", "٣", "1_0", "[bold]", "[/x]",
+    "{x}", "%s", "None", "True", "CartPole-v1", "gae", "a\nb", "\udcff", "--", "a2c", "0x10",
+)  # fmt: skip
+VALUES = (
+    *TEXTS, 1, 7, 64, 0, -1, 10**15, 10**30, 10**400, 0.5, 1e-3, 1e4, 20.0, -0.0, 1e15,
+    float("nan"), float("inf"), True, None, np.float32(0.5), np.int64(3), np.float64("nan"),
+    np.bool_(True), np.array(3), np.array([3, 4]), np.ones((2, 2)), jnp.array(0.25), jnp.array(7),
+    jnp.array([2, 3]), (), [], [5], (4, 8.0), [0.5], [np.int32(4)], [jnp.array(4)], [[1]], {},
+    {"a": 1}, {1, 2}, range(3), object(), print, int, lambda: 0, b"1", 1j,
+)  # fmt: skip
+FUNCTIONS = ("network", "q_network", "optimizer")  # which no JSON holds
+# A message may name the setting that this one decides, excludes or is an item of.
+ALSO = {"num_envs": "total_steps", "num_steps": "total_steps", "num_workers": "total_steps",
+        "seeds": "seed", "env": "observation_scale"}  # fmt: skip
+STARTS = ({}, {"algorithm": "gae"}, {"algorithm": "a3c"}, {"algorithm": "q-actor-critic"},
+          {"preset": "article"}, {"env": "Acrobot-v1"})  # fmt: skip
+NOT_IN_JSON = marked(TrainConfig, UNSAVED)
+
+
+def settings_of(start):
+    config = experiment.configure(**start)
+    values = vars(config) | as_dict(config.settings)
+    return {name: values[name] for name in sorted(values.keys() - {"settings"} - NOT_IN_JSON)}
+
+
+def outcome(make, names, path):
+    """Makes a job, and compares its configuration with that from its file; or checks the error."""
+    try:
+        config = make()
+        job = make_job(config)
+    except SystemExit as error:
+        return f"exit {error.code}"
+    except ValueError as error:
+        message, known = str(error), {*names, *map(ALSO.get, names)} - {None}
+        is_right = "\n" not in message and any(name in message for name in known)
+        return "error" if is_right else message
+    with path.open("wb") as file:
+        json_writer(describe_config(config, job))(file)
+    assert read_config(path) == dataclasses.replace(config, **dict.fromkeys(NOT_IN_JSON))
+    return "job"
+
+
+def test_values_from_python(tmp_path):
+    dice, outcomes = np.random.default_rng(0), collections.Counter()
+    for start in STARTS:
+        for name in settings_of(start):
+            for value in (VALUES[i] for i in dice.permutation(len(VALUES))[:8]):
+                if not (name in FUNCTIONS and callable(value)):
+                    make = functools.partial(experiment.configure, **{**start, name: value})
+                    outcomes[outcome(make, [name], tmp_path / "config.json")] += 1
+    print(dict(outcomes))
+    assert set(outcomes) == {"job", "error"}
+    assert min(outcomes.values()) > 90
+
+
+def sweep_config(flags):
+    return parse_sweep(flags)[1]
+
+
+def random_flags(dice, start):
+    """Flags, one or two of them random, and the names of all."""
+    known, flags = settings_of(start), []
+    names = [*start, *dice.choice(sorted(known.keys() - start), dice.integers(1, 3), False)]
+    for name in names:
+        suited = {int: ("7", "64"), float: ("0.5", "1e-3"), tuple: ("4 9",)}.get(type(known[name]))
+        texts = suited if suited and dice.random() < 0.6 else TEXTS
+        text = start.get(name, texts[dice.integers(len(texts))])
+        flags += [f"--{name.replace('_', '-')}", *(text.split() if text == "4 9" else [text])]
+    return flags, names
+
+
+def test_flags(tmp_path):
+    dice, outcomes = np.random.default_rng(0), collections.Counter()
+    for number in range(240):
+        flags, names = random_flags(dice, STARTS[number % len(STARTS)])
+        make = functools.partial(parse_train if number % 5 else sweep_config, flags)
+        outcomes[outcome(make, names, tmp_path / "config.json")] += 1
+    print(dict(outcomes))
+    assert set(outcomes) == {"job", "error", "exit 2"}
+    assert min(outcomes.values()) > 20
