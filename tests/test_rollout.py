@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from probe_envs import always_surviving
 
 import a2c_jax as a2c
 from a2c_jax.algorithms.q_actor_critic import sarsa_rollouts
@@ -46,6 +47,17 @@ def test_a_rollout_is_a_plain_loop_over_the_same_noise(cartpole, rolled):
                 env_state = jax.tree.map(lambda x, t=t, n=n: x[t, n], reset_state)
                 now = reset_obs[t, n]
         np.testing.assert_allclose(last_obs[n], now, rtol=1e-4, atol=1e-5)
+
+
+def test_a_time_limit_too_ends_an_episode_and_the_next_begins():
+    env = always_surviving(3)
+    start = a2c.reset_envs(jax.random.key(0), env, 2)
+    (_, time), _, got = a2c.rollout(
+        jax.random.key(1), lambda obs: jnp.zeros((len(obs), 2)), env, *start, num_steps=7
+    )
+    assert time.tolist() == [1, 1]
+    assert got.truncated[:, 0].tolist() == [False, False, True, False, False, True, False]
+    assert not got.terminated.any()
 
 
 def test_the_next_row_begins_where_this_one_led_or_at_a_reset(rolled):
