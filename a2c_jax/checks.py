@@ -158,10 +158,12 @@ def optimizer(optimizer: Any) -> optax.GradientTransformationExtraArgs:
 
 def key(name: str, key: Any) -> None:
     """Raises ValueError unless ``key`` is a single key of ``jax.random``, typed or not."""
-    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
-    is_typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
-    if not (is_typed and shape == ()) and not (dtype == np.uint32 and len(shape or ()) == 1):
-        given = type(key).__name__ if dtype is None else f"{dtype} array of shape {shape}"
+    given, is_key = type(key).__name__, False
+    if isinstance(key, jax.Array | np.ndarray):
+        given = f"{key.dtype} array of shape {key.shape}"
+        is_typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+        is_key = key.ndim == 0 if is_typed else key.dtype == np.uint32 and key.ndim == 1
+    if not is_key:
         raise ValueError(f"{name} is a {given}; give one key, such as jax.random.key(0).")
 
 
@@ -223,10 +225,10 @@ def check_env(env: Environment) -> None:
                 f"The {name} of {env.name} is {_kinds(before)} after reset but {_kinds(after)} "
                 "after step; make both the same."
             )
-    for name in ("reward", "terminated", "truncated"):
-        kind, wanted = _kinds(getattr(step, name)), "float32[]" if name == "reward" else "bool[]"
-        if kind != wanted:
-            raise ValueError(f"The {name} of {env.name} is {kind}; make it {wanted}.")
+    wanted = {"reward": "float32[]", "terminated": "bool[]", "truncated": "bool[]"}
+    for name, kind in step._asdict().items():
+        if name in wanted and _kinds(kind) != wanted[name]:
+            raise ValueError(f"The {name} of {env.name} is {_kinds(kind)}; make it {wanted[name]}.")
 
 
 def _kinds(tree: Any) -> Any:

@@ -84,7 +84,7 @@ def test_the_core_does_not_compile_print_or_touch_the_disk():
 
 
 def test_one_scan_steps_environments():
-    """Rollouts, whole episodes, evaluation and recording share ``scan_steps``."""
+    """Rollouts, whole episodes, evaluation and recording share ``scan_steps``; checks trace one."""
     steppers = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
@@ -92,7 +92,7 @@ def test_one_scan_steps_environments():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in {"env.step", "environment.step"}
     }
-    assert steppers == {"rollout.py"}
+    assert steppers == {"rollout.py", "checks.py"}
 
 
 def test_no_record_is_asked_for_its_kind():
