@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from a2c_jax.spaces import Discrete
-from a2c_jax.types import Environment, Network, Transition
+from a2c_jax.types import Environment, Network, Timestep, Transition
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -73,6 +73,8 @@ def floats(name: str, array: Any) -> jax.Array:
 
 def _array(name: str, value: Any) -> jax.Array:
     try:
+        if any(isinstance(leaf, str) for leaf in jax.tree.leaves(value)):
+            raise TypeError  # some versions of JAX take a string for the name of a type
         return jnp.asarray(value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} is a {type(value).__name__}; give an array of numbers.") from None
@@ -164,7 +166,7 @@ def key(name: str, key: Any) -> None:
         is_typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
         is_key = key.ndim == 0 if is_typed else key.dtype == np.uint32 and key.ndim == 1
     if not is_key:
-        raise ValueError(f"{name} is a {given}; give one key, such as jax.random.key(0).")
+        raise ValueError(f"{name} is not a key ({given}); give one, such as jax.random.key(0).")
 
 
 def single_array(env: Environment) -> tuple[int, ...]:
@@ -218,6 +220,11 @@ def check_env(env: Environment) -> None:
     state, obs = jax.eval_shape(env.reset, key)
     observation(env, obs)
     step = jax.eval_shape(env.step, key, state, env.action_space.action)
+    if not isinstance(step, Timestep):
+        raise ValueError(
+            f"The step of {env.name} returns a {type(step).__name__}; return a Timestep(env_state, "
+            "obs, reward, terminated, truncated)."
+        )
     observation(env, step.obs)
     for name, before, after in (("state", state, step.env_state), ("observation", obs, step.obs)):
         if _kinds(before) != _kinds(after):
@@ -238,6 +245,12 @@ def _kinds(tree: Any) -> Any:
 
 def observation(env: Environment, obs: Any, leading: tuple[int, ...] = ()) -> None:
     """Raises ValueError unless ``obs`` has the structure and shapes ``[*leading, *O]``."""
+    for leaf in jax.tree.leaves(env.observation):
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            raise ValueError(
+                f"The observation of {env.name} has a {type(leaf).__name__} in its record; give "
+                "jax.ShapeDtypeStruct(shape, type) for each array."
+            )
     expected = jax.tree.map(lambda leaf: (*leading, *leaf.shape), env.observation)
     given = jax.tree.map(lambda leaf: tuple(leaf.shape), obs)
     if given != expected:

@@ -34,9 +34,10 @@ def evaluate(
         Undiscounted returns and lengths, ``[num_episodes]``.
 
     Raises:
-        ValueError: if ``num_episodes`` is not a whole number of at least 1, or the policy's
-            outputs have the wrong shape.
+        ValueError: if ``num_episodes`` is not a whole number of at least 1, ``key`` is not one
+            key, or the policy's outputs have the wrong shape.
     """
+    checks.key("key", key)
     num_episodes = checks.positive_int("num_episodes", num_episodes)
     reset_key, run_key = jax.random.split(key)
     rewards, ended = play(

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from a2c_jax import checks
-from a2c_jax.advantages import n_step
+from a2c_jax.advantages import gae, n_step
 from a2c_jax.agents import feed_forward
 from a2c_jax.distributions import Distribution, categorical
 from a2c_jax.types import (
@@ -152,6 +152,10 @@ def combined_loss(
 
     Source: the article, ``ac_loss = actor_loss + critic_loss + 0.001 * entropy_term``.
     """
+    if not callable(estimator) or estimator is gae:
+        raise ValueError(
+            f"estimator is {estimator!r}; give a function, such as n_step or gae(0.95)."
+        )
     checks.unit_interval("discount", discount)
     checks.not_negative("value_coef", value_coef)
     checks.not_negative("entropy_coef", entropy_coef)
@@ -174,12 +178,16 @@ def estimate(
     checks.transitions(transitions)
     terminated = transitions.terminated.astype(jnp.float32)
     ended = (transitions.terminated | transitions.truncated).astype(jnp.float32)
-    return jax.lax.stop_gradient(
-        estimator(
-            transitions.reward,
-            discount * (1.0 - terminated),
-            1.0 - ended,
-            unrolled.values,
-            unrolled.next_values,
-        )
+    estimated = estimator(
+        transitions.reward,
+        discount * (1.0 - terminated),
+        1.0 - ended,
+        unrolled.values,
+        unrolled.next_values,
     )
+    if not isinstance(estimated, AdvantageEstimate):
+        raise ValueError(
+            f"estimator returns a {type(estimated).__name__}; return an "
+            "AdvantageEstimate(advantages, targets)."
+        )
+    return jax.lax.stop_gradient(estimated)

@@ -220,6 +220,8 @@ def _train_program(algorithm: Algorithm, num_updates: int, layout: SeedLayout) -
 
 def check_keys(keys: Key) -> int:
     """Returns the number of keys, or raises ValueError unless they are distinct, on one axis."""
+    if not isinstance(keys, jax.Array | np.ndarray):
+        raise ValueError(f"keys is a {type(keys).__name__}; give jax.random.split(key, num_seeds).")
     typed = jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key)
     if keys.ndim != (1 if typed else 2) or keys.shape[0] < 1:
         raise ValueError(

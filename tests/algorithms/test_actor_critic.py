@@ -148,7 +148,7 @@ def test_what_is_no_optimizer_and_no_key_is_refused(cartpole):
         a2c.actor_critic(cartpole, network, 0.1, num_envs=1, num_steps=1)
     algorithm = a2c.actor_critic(cartpole, network, optax.sgd(0.1), num_envs=1, num_steps=1)
     for key in (0, None, jax.random.split(jax.random.key(0), 2), jnp.zeros(2)):
-        with pytest.raises(ValueError, match=r"key is a .*; give one key, such as"):
+        with pytest.raises(ValueError, match=r"key is not a key \(.*\); give one, such as"):
             a2c.train(algorithm, key, 1)
     with pytest.raises(ValueError, match="lambda_ is None; give a number from 0 to 1"):
         a2c.gae(None)

@@ -58,7 +58,7 @@ def parts(network, episode, defects, entropy_coef):
 @functools.partial(jax.jit, static_argnames=("network", "defects"))
 def gradient(params, network, episode, defects=CORRECTED, entropy_coef=0.001):
     agent, loss, rollout = parts(network, episode, defects, entropy_coef)
-    return learner.gradient(agent, loss, a2c.AgentState(params), rollout)[0]
+    return learner.gradient(agent, loss, a2c.AgentState(params), rollout)[1]
 
 
 def only(episode):

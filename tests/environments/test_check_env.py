@@ -25,6 +25,8 @@ def changed(**fields):
     ("env", "sentence"),
     [
         ("CartPole-v1", "env is a str; give an Environment, such as make_env"),
+        (ENV._replace(observation=(1,)), "has a int in its record; give jax.ShapeDtypeStruct"),
+        (ENV._replace(step=lambda *_: (0, 1.0, True, {})), "returns a tuple; return a Timestep"),
         (ENV._replace(observation=jax.ShapeDtypeStruct((3,), jnp.float32)), r"is \(1,\), but its"),
         (changed(terminated=lambda t: t.reward), r"The terminated of delayed is float32\[\]; make"),
         (changed(truncated=lambda t: t.truncated[None]), r"truncated of delayed is bool\[1\]"),

@@ -21,7 +21,6 @@ from a2c_jax.experiment.run.folder import describe_outcome
 from a2c_jax.experiment.run.job import Job, make_job
 from a2c_jax.experiment.run.progress import Reporter
 from a2c_jax.experiment.run.result_figures import num_points
-from a2c_jax.experiment.run.saving import joined_state
 from a2c_jax.methods import METHODS
 from a2c_jax.metrics import learning_curve
 from a2c_jax.presets import FOUND_ON, PRESETS, ArticlePreset, Preset
@@ -134,7 +133,7 @@ def compare(
             )  # fmt: skip
         if outcome.num_updates < job.num_updates:
             return result
-        result.summaries[name] = describe_outcome(job, outcome, joined_state(outcome, job))
+        result.summaries[name] = describe_outcome(job, outcome)
         points = num_points(job, outcome)
         result.curves[name] = learning_curve(outcome.metrics, job.algorithm, points)
     return result._replace(finished=True)

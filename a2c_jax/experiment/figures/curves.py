@@ -14,6 +14,7 @@ import numpy as np
 
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.experiment.statistics.learning import rolling_mean
+from a2c_jax.metrics import carried_forward
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def draw_learning_curve(
 ) -> None:
     """Draws each seed of a run and their interquartile mean, as :func:`draw_methods` does."""
     axes = new_axes()
-    draw_seeds(axes, steps, returns, "each seed")
+    draw_seeds(axes, steps, carried_forward(returns, np.isfinite(returns)), "each seed")
     mark_solved(axes.axhline, threshold)
     label_axes(axes, _STEPS, _RETURN)
     save(file, axes, title=title)
@@ -63,7 +64,8 @@ def draw_methods(
     """
     axes = new_axes()
     for index, (name, (steps, returns)) in enumerate(curves.items()):
-        draw_pooled(axes, steps, returns, name, index, len(curves))
+        filled = carried_forward(returns, np.isfinite(returns))
+        draw_pooled(axes, steps, filled, name, index, len(curves))
     mark_solved(axes.axhline, threshold)
     label_axes(axes, xlabel, ylabel)
     save(file, axes, title=title)
@@ -186,12 +188,13 @@ def draw_pooled(
     style = line_style(index)
     begun = np.isfinite(values)
     diverged = ~(begun == np.logical_or.accumulate(begun, axis=1)).all(axis=1) | ~begun[:, -1]
+    if diverged.all():
+        axes.plot([], [], label=f"{label} (no values)", **style)
+        return
     if diverged.any():
         label = f"{label} ({diverged.sum()} without values left out)"
-    x, values = x[begun[~diverged].all(axis=0)], values[~diverged][:, begun[~diverged].all(axis=0)]
-    if not values.size:
-        axes.plot([], [], label=label, **style)
-        return
+    complete = begun[~diverged].all(axis=0)
+    x, values = x[complete], values[~diverged][:, complete]
     if len(values) > 1:
         low, high = bootstrap_interval(values, resamples=500)
         band = {"color": style["color"], "alpha": band_alpha(among), "linewidth": 0}

@@ -192,10 +192,14 @@ def write_results(
     return summary
 
 
-def describe_outcome(job: Job, outcome: Outcome, state: Any) -> dict[str, Any]:
-    """The statistics of a run, and how long it took; ``state`` is that of every seed."""
+def describe_outcome(job: Job, outcome: Outcome, state: Any = None) -> dict[str, Any]:
+    """The statistics of a run, and how long it took.
+
+    A seed has diverged if one of its metrics or, with the ``state`` of every seed, one of its
+    parameters is not finite.
+    """
     seconds = outcome.train_seconds
-    finite = np.asarray(finite_seeds((outcome.metrics, state.params)))
+    finite = np.asarray(finite_seeds((outcome.metrics, state and state.params)))
     threshold = solved_threshold(job.env)
     return {
         **summarize(outcome.metrics, job.per_update, threshold, job.unit, finite),

@@ -93,7 +93,9 @@ def describe_resumed(
     """The description of a resumed run: the machines that started and resumed it."""
     now = describe_machine(job.layout.devices)
     kept = {name: value for name, value in earlier.items() if name in (*now, "joined")}
-    resumed = [*earlier.get("resumed", []), {"num_updates": done, **now}]
+    resumed = earlier.get("resumed", [])
+    if done < job.num_updates:  # otherwise only the results are written again
+        resumed = [*resumed, {"num_updates": done, **now}]
     lengths = earlier.get("lengths", [])
     if lengths[-1:] != [job.num_updates]:
         lengths = [*lengths, job.num_updates]

@@ -50,6 +50,9 @@ def train_run(
 def resume_run(folder: Path | str, total: int | None = None, console: Console | None = None) -> Run:
     """Resumes a run to its end; the numbers are those of an uninterrupted run, bit for bit.
 
+    With a greater ``total``, a learning rate that decays follows the new length from here on; only
+    with a constant rate are the numbers those of a run of that length from the beginning.
+
     Args:
         folder: of the run.
         total: total environment steps of each seed (episodes, for the article's loop); by

@@ -300,6 +300,7 @@ def test_an_interrupted_measurement_keeps_the_training_and_the_stages_done(
 
 def summary_of(**changes):
     return {
+        "num_diverged": 0,
         "final_return_iqm": 485.26,
         "final_return_interval_95": [460.04, 499.96],
         "solved_threshold": 475.0,

@@ -156,10 +156,11 @@ def test_among_equal_scores_the_sooner_is_first_and_a_diverged_point_last(result
         final_returns=np.array([[500.0] * 3, [500.0] * 3, [np.nan, 1.0, 1.0], [499.0] * 3]),
         mean_returns=np.array([[300.0] * 3, [400.0] * 3, [1.0] * 3, [450.0] * 3]),
     )
+    assert same._replace(finite=same.final_returns != 500.0).ranking.tolist()[0] == 3
     assert same.ranking.tolist() == [1, 0, 3, 2]
     many = np.full((4, 8), 400.0)
     many[0], many[0, 3] = 500.0, np.nan  # one of eight seeds would be trimmed
-    assert same._replace(final_returns=many).ranking[-1] == 0
+    assert same._replace(final_returns=many, finite=np.ones_like(many, bool)).ranking[-1] == 0
     assert report.table_rows(same)[4][2] == "–"
 
 
@@ -213,7 +214,10 @@ def test_the_cells_of_a_heat_map_are_those_of_its_ticks(result, monkeypatch):
         repeated = np.add.outer(returns, [[0.0], [-1, 1]][number - 2]).ravel()
         scores = np.stack([repeated] * 2, axis=1)
         report.draw_sweep(
-            None, result._replace(points=points, final_returns=scores, mean_returns=scores)
+            None,
+            result._replace(
+                points=points, final_returns=scores, mean_returns=scores, finite=scores > 0
+            ),
         )
         cells, x, y, labels, best = drawn[-1]
         assert best == (0 if number == 2 else None), "the best of the ranking is framed"
