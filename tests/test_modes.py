@@ -55,7 +55,8 @@ def test_every_algorithm_and_function_traces(mode):
     key, env = jax.random.key(0), always_surviving(6)
     network = a2c.mlp_actor_critic(env, (8,))
     with MODES[mode]():
-        for algorithm in algorithms():
+        some = slice(2) if mode == "leaks" else slice(None)  # looking for leaks takes a minute each
+        for algorithm in algorithms()[some]:
             result = jax.eval_shape(lambda key, a=algorithm: a2c.train(a, key, 2), key)
             types = {leaf.dtype for leaf in jax.tree.leaves((result.state.params, result.metrics))}
             assert types == {jnp.dtype(jnp.float32)}
