@@ -9,7 +9,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
-from a2c_jax import checks
+from a2c_jax import record_checks
 from a2c_jax.distributions import Distribution, distribution_for
 from a2c_jax.types import (
     Agent,
@@ -45,7 +45,7 @@ def checked_agent(env: Environment, network: Network | Agent, num_envs: int) -> 
     """
     if not isinstance(network, Agent):
         num_outputs = distribution_for(env.action_space).num_outputs
-        checks.network(env, network, num_envs, num_outputs)
+        record_checks.network(env, network, num_envs, num_outputs)
     return as_agent(env, network)
 
 

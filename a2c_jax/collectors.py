@@ -4,7 +4,7 @@ import functools
 
 import jax
 
-from a2c_jax import checks
+from a2c_jax import checks, record_checks
 from a2c_jax.keys import Stream, stream
 from a2c_jax.rollout import reset_envs, roll, until_end
 from a2c_jax.types import Actors, Agent, AgentState, Collector, Environment, Key, Rollout
@@ -32,7 +32,7 @@ def rollouts(
     num_steps = checks.positive_int("num_steps", num_steps)
     if num_resets is not None:
         num_resets = checks.positive_int("num_resets", num_resets)
-    checks.check_env(env)
+    record_checks.check_env(env)
 
     def init(key: Key, state: AgentState) -> Actors:
         del state
@@ -64,7 +64,7 @@ def episodes(env: Environment, agent: Agent, num_envs: int = 1) -> Collector:
     Raises:
         ValueError: as :func:`rollouts` does.
     """
-    checks.check_env(env)
+    record_checks.check_env(env)
     num_steps = env.max_episode_steps
     num_envs = checks.positive_int("num_envs", num_envs)
 

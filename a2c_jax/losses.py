@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from a2c_jax import checks
-from a2c_jax.advantages import gae, n_step
+from a2c_jax import checks, record_checks
+from a2c_jax.advantages import n_step
 from a2c_jax.agents import feed_forward
 from a2c_jax.distributions import Distribution, categorical
 from a2c_jax.types import (
@@ -122,7 +122,7 @@ def actor_critic_loss(
         distribution: distribution of the actions; categorical by default.
         where: bool ``[T, N]``, the rows to include; all by default.
     """
-    checks.transitions(transitions)
+    record_checks.transitions(transitions)
     if distribution is None:
         num_actions = jax.eval_shape(network.policy, params, transitions.obs).shape[-1]
         distribution = categorical(num_actions)
@@ -152,7 +152,7 @@ def combined_loss(
 
     Source: the article, ``ac_loss = actor_loss + critic_loss + 0.001 * entropy_term``.
     """
-    if not callable(estimator) or estimator is gae:
+    if not callable(estimator):
         raise ValueError(
             f"estimator is {estimator!r}; give a function, such as n_step or gae(0.95)."
         )
@@ -175,7 +175,7 @@ def estimate(
     unrolled: Unrolled, transitions: Transition, discount: Scalar, estimator: Estimator
 ) -> AdvantageEstimate:
     """Applies an estimator to a rollout ``[T, N]``, and stops the gradient of the result."""
-    checks.transitions(transitions)
+    record_checks.transitions(transitions)
     terminated = transitions.terminated.astype(jnp.float32)
     ended = (transitions.terminated | transitions.truncated).astype(jnp.float32)
     estimated = estimator(

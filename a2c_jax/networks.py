@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from a2c_jax import checks
+from a2c_jax import checks, record_checks
 from a2c_jax._cpu import fast_random
 from a2c_jax.distributions import distribution_for
 from a2c_jax.layers import MLP, Activation, LayerInit, orthogonal, uniform_fan_in
@@ -68,7 +68,7 @@ def mlp_q_actor_critic(
 
     Source: the article, "Algorithm 1 Q Actor Critic".
     """
-    num_actions = checks.discrete(env)
+    num_actions = record_checks.discrete(env)
     hidden = (hidden_sizes, activation, hidden_init)
     critic = _perceptron(env, (*hidden, value_init), num_actions)
     return _join(_perceptron(env, (*hidden, policy_init), num_actions), critic)
@@ -120,7 +120,7 @@ def scaled(
         ValueError: if the number of factors is not 0, 1 or the number of features, or a factor
             or ``value_scale`` is not above 0.
     """
-    observation_shape = checks.single_array(env)
+    observation_shape = record_checks.single_array(env)
     features = math.prod(observation_shape)
     observation_scale = tuple(observation_scale)
     if len(observation_scale) not in (0, 1, features):
@@ -183,7 +183,7 @@ def _actor(env: Environment, layers: _Layers, log_std: float | None) -> _Half:
 
 
 def _perceptron(env: Environment, layers: _Layers, features: int) -> _Half:
-    shape = checks.single_array(env)
+    shape = record_checks.single_array(env)
     hidden_sizes, *rest = layers
     sizes = tuple(checks.positive_int("hidden_sizes", size) for size in hidden_sizes)
     module = MLP(sizes, features, *rest)

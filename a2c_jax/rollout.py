@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from a2c_jax import checks
+from a2c_jax import checks, record_checks
 from a2c_jax._cpu import fast_random
 from a2c_jax.distributions import distribution_for
 from a2c_jax.types import (
@@ -184,7 +184,7 @@ def roll(
     """As :func:`rollout`, with a memory, which is ``fresh`` at the start of every episode."""
     num_steps = checks.positive_int("num_steps", num_steps)
     num_envs = batch_size(actors.obs)
-    checks.observation(env, actors.obs, (num_envs,))
+    record_checks.observation(env, actors.obs, (num_envs,))
     starts, pool = draw_starts(key, env, num_steps, num_envs, num_resets)
     rows = draw_noise(key, noise, num_steps, num_envs)._replace(start=starts)
     return scan_steps(env, act, resetting(fresh, pool), actors, rows)

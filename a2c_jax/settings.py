@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import optax
 
-from a2c_jax import checks
+from a2c_jax import checks, record_checks
 from a2c_jax.advantages import normalized_advantages
 from a2c_jax.agents import as_agent
 from a2c_jax.algorithms.article import CORRECTED, Defects, article
@@ -174,7 +174,7 @@ def make_agent(preset: Preset | ArticlePreset, env: Environment) -> Agent:
     """
     network = make_network(preset, env)
     if isinstance(preset, Preset) and preset.method.values_actions:
-        return action_values(network, checks.discrete(env), expected=True)
+        return action_values(network, record_checks.discrete(env), expected=True)
     return as_agent(env, network)
 
 

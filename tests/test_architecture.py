@@ -8,7 +8,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
-    "spaces", "data", "types", "checks", "keys", "_cpu.threefry", "_cpu.products", "_cpu",
+    "spaces", "data", "types", "checks", "record_checks", "keys", "_cpu.threefry",
+    "_cpu.products", "_cpu",
     "environments.gymnax", "environments", "distributions", "layers", "networks", "agents",
     "rollout", "collectors", "returns", "advantages", "losses", "metrics", "algorithms.learner",
     "algorithms.actor_critic", "algorithms.q_actor_critic", "algorithms.a3c",
@@ -92,7 +93,7 @@ def test_one_scan_steps_environments():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in {"env.step", "environment.step"}
     }
-    assert steppers == {"rollout.py", "checks.py"}
+    assert steppers == {"rollout.py", "record_checks.py"}
 
 
 def test_no_record_is_asked_for_its_kind():

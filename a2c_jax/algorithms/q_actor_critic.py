@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from a2c_jax import checks
+from a2c_jax import record_checks
 from a2c_jax.advantages import sarsa
 from a2c_jax.agents import feed_forward
 from a2c_jax.algorithms.learner import learner
@@ -63,8 +63,8 @@ def q_actor_critic(
 
     Source: the article, "Algorithm 1 Q Actor Critic"; van Seijen et al. (2009) for expected.
     """
-    num_actions = checks.discrete(env)
-    checks.network(env, network, num_envs, num_actions, values=(num_actions,))
+    num_actions = record_checks.discrete(env)
+    record_checks.network(env, network, num_envs, num_actions, values=(num_actions,))
     agent = action_values(network, num_actions, expected=expected)
     collector = sarsa_rollouts(env, agent, num_envs, num_steps, num_resets)
     loss = combined_loss(discount, estimator, value_coef=value_coef, entropy_coef=entropy_coef)

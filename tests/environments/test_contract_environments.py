@@ -12,7 +12,7 @@ from comparing import assert_identical
 from probe_envs import always_surviving
 
 import a2c_jax as a2c
-from a2c_jax import checks
+from a2c_jax import record_checks
 
 DOWNLOADS = "MNISTBandit-bsuite"  # its data, when it is made
 # Each makes an environment of a time limit.
@@ -68,7 +68,7 @@ def check(make):
     assert env.max_episode_steps == LIMIT
     assert isinstance(env.action_space, a2c.Box if env.name in CONTINUOUS else a2c.Discrete)
     start = jax.eval_shape(env.reset, jax.random.key(0))
-    checks.observation(env, start[1])
+    record_checks.observation(env, start[1])
     distribution = a2c.distribution_for(env.action_space)
     action = distribution.mode(jnp.zeros(distribution.num_outputs))
     after = jax.eval_shape(env.step, jax.random.key(0), start[0], action)

@@ -58,13 +58,8 @@ def checked(settings: SettingsT) -> SettingsT:
 
 
 def typed_all(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
-    """Converts values to their types by :func:`typed`, except records such as ``Defects``."""
-    return {
-        name: value
-        if isinstance(value, tuple) and hasattr(value, "_fields")
-        else typed(name, value, kinds[name])
-        for name, value in values.items()
-    }
+    """Converts values to their types by :func:`typed`."""
+    return {name: typed(name, value, kinds[name]) for name, value in values.items()}
 
 
 def typed(name: str, value: Any, kind: Any) -> Any:

@@ -14,7 +14,6 @@ import numpy as np
 
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.experiment.statistics.learning import rolling_mean
-from a2c_jax.metrics import carried_forward
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +41,7 @@ def draw_learning_curve(
 ) -> None:
     """Draws each seed of a run and their interquartile mean, as :func:`draw_methods` does."""
     axes = new_axes()
-    draw_seeds(axes, steps, carried_forward(returns, np.isfinite(returns)), "each seed")
+    draw_seeds(axes, steps, returns, "each seed")
     mark_solved(axes.axhline, threshold)
     label_axes(axes, _STEPS, _RETURN)
     save(file, axes, title=title)
@@ -64,8 +63,7 @@ def draw_methods(
     """
     axes = new_axes()
     for index, (name, (steps, returns)) in enumerate(curves.items()):
-        filled = carried_forward(returns, np.isfinite(returns))
-        draw_pooled(axes, steps, filled, name, index, len(curves))
+        draw_pooled(axes, steps, returns, name, index, len(curves))
     mark_solved(axes.axhline, threshold)
     label_axes(axes, xlabel, ylabel)
     save(file, axes, title=title)

@@ -48,7 +48,7 @@ def chunk_figures(job: Job, outcome: Outcome, evaluations: Evaluations, since: i
         job.unit: outcome.num_updates * job.per_update,
         "train_seconds": outcome.train_seconds,
         "episodes": episodes,
-        "diverged_seeds": float((~finite_seeds(outcome.metrics)).sum()),
+        "diverged_seeds": float((~finite_seeds(chunk)).sum()),
         "episode_return": _mean(np.sum(chunk.episode_return_sum), episodes),
         "episode_length": _mean(np.sum(chunk.episode_length_sum), episodes),
     }

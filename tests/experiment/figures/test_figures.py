@@ -24,8 +24,9 @@ from a2c_jax.experiment.statistics.learning import final_returns
 STARTS = {"png": b"\x89PNG", "svg": b"<?xml"}
 STEPS = np.arange(1, 6) * 10
 NOTHING = np.full((3, 5), np.nan)
-GAPS = np.array(
-    [[1.0, np.nan, 3.0, 4.0, 5.0], [np.nan, 2.0, 2.0, 2.0, np.nan], [1.0, 2.0, 3.0, 4.0, 9.0]]
+# As learning_curve gives them: a seed has no value before its first episode.
+LATE = np.array(
+    [[1.0, 1.0, 3.0, 4.0, 5.0], [np.nan, 2.0, 2.0, 2.0, 2.0], [1.0, 2.0, 3.0, 4.0, 9.0]]
 )
 POOLED = "interquartile mean of 4 seeds, 95 % interval"
 
@@ -114,26 +115,29 @@ def test_many_seeds_are_thin_lines_and_their_mean(drawn, num_episodes):
 
 def test_each_method_has_a_line(drawn):
     methods = {
-        "one seed": (STEPS, GAPS[2:]),
-        "three seeds": (2 * STEPS, GAPS),
+        "one seed": (STEPS, LATE[2:]),
+        "three seeds": (2 * STEPS, LATE),
         "no episode": (STEPS, NOTHING),
+        "lost": (STEPS, np.concatenate([LATE, [[7.0, 7.0, 7.0, np.nan, np.nan]]])),
     }
     picture(draw_methods, methods, title="a title", threshold=4.0)
     (axes,) = drawn[0].axes
-    assert legend(drawn[0]) == ["one seed", "three seeds", "no episode (no values)", "solved: 4"]
-    np.testing.assert_array_equal(line(axes, "one seed"), [STEPS, GAPS[2]])
-    # Gaps hold the last known value; the first point is omitted, where a seed has none.
-    filled = np.array([[1.0, 3.0, 4.0, 5.0], [2.0, 2.0, 2.0, 2.0], [2.0, 3.0, 4.0, 9.0]])
+    lost = "lost (1 without values left out)"
+    entries = ["one seed", "three seeds", "no episode (no values)", lost, "solved: 4"]
+    assert legend(drawn[0]) == entries
+    # Whoever has diverged is not drawn with the last value that was finite.
+    np.testing.assert_array_equal(line(axes, lost)[1], line(axes, "three seeds")[1])
+    np.testing.assert_array_equal(line(axes, "one seed"), [STEPS, LATE[2]])
     steps, means = line(axes, "three seeds")
     np.testing.assert_array_equal(steps, 2 * STEPS[1:])
-    np.testing.assert_allclose(means, stats.trim_mean(filled, 0.25, axis=0))
+    np.testing.assert_allclose(means, stats.trim_mean(LATE[:, 1:], 0.25, axis=0))
     assert len({line.get_color() for line in axes.get_lines()[:2]}) == 2
     assert set(line(axes, "solved: 4")[1]) == {4.0}
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
 @pytest.mark.parametrize(
-    "values", [GAPS, GAPS[:, :1], NOTHING], ids=["gaps", "one point", "no values"]
+    "values", [LATE, LATE[:, :1], NOTHING], ids=["late", "one point", "no values"]
 )
 def test_any_curve_can_be_drawn(drawn, values, num_seeds):
     values = values[:num_seeds]

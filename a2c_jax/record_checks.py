@@ -1,0 +1,146 @@
+"""Checks that records fit each other: environments, networks and transitions.
+
+They evaluate shapes and types only, and raise one clear sentence before anything is compiled.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from a2c_jax import checks
+from a2c_jax.spaces import Discrete
+from a2c_jax.types import Environment, Network, Timestep, Transition
+
+
+def single_array(env: Environment) -> tuple[int, ...]:
+    """Returns the shape of an observation, or raises ValueError unless it is one array."""
+    if not isinstance(env.observation, jax.ShapeDtypeStruct):
+        raise ValueError(
+            f"{env.name} observes a {type(env.observation).__name__}, but this network takes one "
+            "array; give a network of your own, or an environment that observes one array."
+        )
+    return env.observation.shape
+
+
+def discrete(env: Environment) -> int:
+    """Returns the number of actions, or raises ValueError unless the action space is Discrete."""
+    if not isinstance(env.action_space, Discrete):
+        raise ValueError(
+            f"{env.name} has the action space {env.action_space!r}, but a critic of each action "
+            "needs Discrete actions; use actor_critic, or choose another environment."
+        )
+    return env.action_space.n
+
+
+def transitions(transitions: Transition) -> None:
+    """Raises ValueError unless rewards and flags are ``[T, N]``, observations ``[T, N, ...]``."""
+    reward = checks.floats("reward", transitions.reward)
+    if reward.ndim != 2:  # noqa: PLR2004
+        raise ValueError(f"reward has shape {reward.shape}; give [T, N], time first.")
+    checks.flags(
+        "reward", reward, terminated=transitions.terminated, truncated=transitions.truncated
+    )
+    for name, tree in (("obs", transitions.obs), ("next_obs", transitions.next_obs)):
+        for shape in map(jnp.shape, jax.tree.leaves(tree)):
+            if shape[:2] != reward.shape:
+                raise ValueError(
+                    f"{name} has shape {shape}, but reward has {reward.shape}; give [T, N, ...]."
+                )
+
+
+def check_env(env: Environment) -> None:
+    """Checks an environment by its shapes and types; runs nothing.
+
+    ``step`` must return states and observations of the shapes and types that ``reset`` returns, a
+    scalar reward, and two scalar flags of type bool; observations must be as in the record.
+
+    Raises:
+        ValueError: one sentence that names what is wrong.
+    """
+    if not isinstance(env, Environment):
+        raise ValueError(
+            f"env is a {type(env).__name__}; give an Environment, such as make_env('CartPole-v1')."
+        )
+    key = jax.random.key(0)
+    state, obs = jax.eval_shape(env.reset, key)
+    observation(env, obs)
+    step = jax.eval_shape(env.step, key, state, env.action_space.action)
+    if not isinstance(step, Timestep):
+        raise ValueError(
+            f"The step of {env.name} returns a {type(step).__name__}; return a Timestep(env_state, "
+            "obs, reward, terminated, truncated)."
+        )
+    observation(env, step.obs)
+    for name, before, after in (("state", state, step.env_state), ("observation", obs, step.obs)):
+        if _kinds(before) != _kinds(after):
+            raise ValueError(
+                f"The {name} of {env.name} is {_kinds(before)} after reset but {_kinds(after)} "
+                "after step; make both the same."
+            )
+    wanted = {"reward": "float32[]", "terminated": "bool[]", "truncated": "bool[]"}
+    for name, kind in step._asdict().items():
+        if name in wanted and _kinds(kind) != wanted[name]:
+            raise ValueError(f"The {name} of {env.name} is {_kinds(kind)}; make it {wanted[name]}.")
+
+
+def _kinds(tree: Any) -> Any:
+    """The types and shapes of a tree's arrays, such as ``float32[4]``."""
+    return jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree)
+
+
+def observation(env: Environment, obs: Any, leading: tuple[int, ...] = ()) -> None:
+    """Raises ValueError unless ``obs`` has the structure and shapes ``[*leading, *O]``."""
+    for leaf in jax.tree.leaves(env.observation):
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            raise ValueError(
+                f"The observation of {env.name} has a {type(leaf).__name__} in its record; give "
+                "jax.ShapeDtypeStruct(shape, type) for each array."
+            )
+    expected = jax.tree.map(lambda leaf: (*leading, *leaf.shape), env.observation)
+    given = jax.tree.map(lambda leaf: tuple(leaf.shape), obs)
+    if given != expected:
+        raise ValueError(
+            f"The observation of {env.name} is {given}, but its record says {expected}; make "
+            "Environment.observation agree with what reset and step return."
+        )
+
+
+def network(
+    env: Environment,
+    network: Network,
+    num_envs: int,
+    num_outputs: int,
+    values: tuple[int, ...] = (),
+) -> None:
+    """Raises ValueError unless a network fits an environment; evaluates shapes only.
+
+    The policy must have ``num_outputs`` outputs; the value must have the shape ``values``.
+    """
+    if not isinstance(network, Network):
+        raise ValueError(
+            f"network is a {type(network).__name__}; give a Network(init, policy, value), such as "
+            "mlp_actor_critic(env)."
+        )
+    batch = (1, checks.positive_int("num_envs", num_envs))
+    obs = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((*batch, *leaf.shape), leaf.dtype), env.observation
+    )
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    outputs = jax.eval_shape(network.policy, params, obs).shape[len(batch) :]
+    if outputs != (num_outputs,):
+        raise ValueError(
+            f"network.policy outputs {_numbers(outputs)}, but the action space "
+            f"{env.action_space!r} of {env.name} needs {num_outputs}; make the last layer match."
+        )
+    given = jax.eval_shape(network.value, params, obs).shape[len(batch) :]
+    if given != values:
+        raise ValueError(
+            f"network.value gives {_numbers(given)} for an observation, but {_numbers(values)} "
+            "is needed; actor_critic takes mlp_actor_critic(env), q_actor_critic takes "
+            "mlp_q_actor_critic(env)."
+        )
+
+
+def _numbers(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) if shape else "a single number"
