@@ -126,14 +126,22 @@ def network(
     obs = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((*batch, *leaf.shape), leaf.dtype), env.observation
     )
-    params = jax.eval_shape(network.init, jax.random.key(0))
-    outputs = jax.eval_shape(network.policy, params, obs).shape[len(batch) :]
+    try:
+        params = jax.eval_shape(network.init, jax.random.key(0))
+        outputs, given = (
+            jax.eval_shape(function, params, obs).shape[len(batch) :]
+            for function in (network.policy, network.value)
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"network does not take the observations of {env.name}, {_kinds(env.observation)}: "
+            f"{error}"
+        ) from error
     if outputs != (num_outputs,):
         raise ValueError(
             f"network.policy outputs {_numbers(outputs)}, but the action space "
             f"{env.action_space!r} of {env.name} needs {num_outputs}; make the last layer match."
         )
-    given = jax.eval_shape(network.value, params, obs).shape[len(batch) :]
     if given != values:
         raise ValueError(
             f"network.value gives {_numbers(given)} for an observation, but {_numbers(values)} "

@@ -138,6 +138,9 @@ def test_spaces_and_networks_that_do_not_fit_are_refused_in_one_sentence(cartpol
     network = a2c.mlp_actor_critic(three, (4,))
     with pytest.raises(ValueError, match=r"^network.policy outputs 3, but .* needs 2; make"):
         a2c.actor_critic(cartpole, network, optax.sgd(0.1), **settings)
+    other = a2c.mlp_actor_critic(a2c.make_env("Acrobot-v1"), (4,))
+    with pytest.raises(ValueError, match=r"^network does not take .* CartPole-v1, float32\[4\]: "):
+        a2c.actor_critic(cartpole, other, optax.sgd(0.1), **settings)
     pendulum = a2c.make_env("Pendulum-v1")
     for make in (a2c.mlp_q_actor_critic, a2c.article_q_network):
         with pytest.raises(ValueError, match="needs Discrete actions; use actor_critic"):

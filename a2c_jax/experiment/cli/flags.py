@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from a2c_jax.experiment.cli.configs import SweepConfig
 from a2c_jax.experiment.comparison.compare import CompareConfig, default_comparison
+from a2c_jax.experiment.config import settings
 from a2c_jax.experiment.config.config import (
     TrainConfig,
     default_config,
@@ -132,8 +134,29 @@ def _parser(command: str, flags: Sequence[str], default: Any) -> dict[str, Any]:
         "args": list(flags),
         "prog": f"a2c-jax {command}",
         "config": (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
+        "registry": _NUMBERS,
         **({} if default is None else {"default": default}),
     }
+
+
+_NUMBERS = ConstructorRegistry()
+
+
+@_NUMBERS.primitive_rule
+def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
+    """Reads 1e6 as a whole number, as Python's functions do."""
+
+    def read(texts: list[str]) -> int:
+        try:
+            return int(texts[0])
+        except ValueError:
+            return settings.typed("it", float(texts[0]), int)
+
+    if info.type is not int:
+        return None
+    return PrimitiveConstructorSpec(
+        1, "INT", read, lambda x: isinstance(x, int), lambda x: [str(x)]
+    )
 
 
 def given(flags: Sequence[str], *names: str) -> dict[str, str | None]:

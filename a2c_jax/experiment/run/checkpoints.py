@@ -5,9 +5,12 @@ Its checksums do not cover every array; the checksums of this module do.
 """
 
 import contextlib
+import errno
 import json
 import logging
+import math
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ import numpy as np
 
 FOLDER = "checkpoints"
 KEPT = 2
+_OVERHEAD = 3 * 4096  # bytes on disk for each array: its folder, description and last block
 
 
 class Checkpoint(NamedTuple):
@@ -57,6 +61,8 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
         },
     }
     seal["checksum"] = _checksum_of_json(seal)
+    folder.mkdir(exist_ok=True)
+    _check_room(folder, sum(array.nbytes + _OVERHEAD for array in full.values()))
     try:
         with _manager(folder, saves=True) as manager:
             state, description = ocp.args.PyTreeSave(full), ocp.args.JsonSave(seal)
@@ -74,8 +80,13 @@ def saved(folder: Path) -> list[int]:
         return sorted(manager.all_steps())
 
 
-def load(folder: Path, number: int) -> Checkpoint:
+def load(folder: Path, number: int, most_bytes: float = math.inf) -> Checkpoint:
     """Loads a checkpoint and verifies every array.
+
+    Args:
+        folder: of the checkpoints.
+        number: of the checkpoint.
+        most_bytes: limit of all arrays together, since small files can expand to large arrays.
 
     Raises:
         ValueError: if it is damaged; the message says what is wrong, in a few words.
@@ -84,6 +95,9 @@ def load(folder: Path, number: int) -> Checkpoint:
 
     try:
         with _manager(folder) as manager:
+            size = _size(manager.item_metadata(number)["state"].tree)
+            if size > most_bytes:
+                raise ValueError(f"its arrays would take {size:,} bytes")
             state, description = ocp.args.PyTreeRestore(), ocp.args.JsonRestore()
             restored = manager.restore(
                 number, args=ocp.args.Composite(state=state, seal=description)
@@ -142,6 +156,21 @@ def _checksum(array: np.ndarray) -> int:
 
 def _checksum_of_json(content: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(content, sort_keys=True, allow_nan=False).encode())
+
+
+def _size(metadata: dict[str, Any]) -> int:
+    """Bytes that reading arrays takes; they are read in chunks, which a file can make larger."""
+    return sum(
+        max(math.prod(array.shape), math.prod(array.storage.chunk_shape)) * array.dtype.itemsize
+        for array in metadata.values()
+    )
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    # Orbax prints a hundred lines when a disk is full.
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"A checkpoint needs {needed:,} bytes, but {free:,} are free")
 
 
 def _flush(folder: Path) -> None:

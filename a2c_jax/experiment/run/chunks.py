@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from a2c_jax.experiment.run.memory import check_program
+from a2c_jax.experiment.run.memory import check_program, tree_bytes
 from a2c_jax.parallel import (
     Group,
     SeedLayout,
@@ -85,7 +85,7 @@ def train_in_chunks(
     """
     seed = jax.eval_shape(algorithm.init, jax.tree.map(lambda leaf: leaf[0], starts))
     group = abstract_group(seed, layout)
-    state_bytes = _bytes(seed)
+    state_bytes = tree_bytes(seed)
     adapt = chunk_updates is None
     length = chunk_updates or chunk_length(num_updates, algorithm, layout, state_bytes)
     fewest = _fewest_updates(algorithm, layout, state_bytes)
@@ -189,10 +189,6 @@ def _steps_a_second(layout: SeedLayout, state_bytes: int) -> float:
 def _next_length(length: int, remaining: int) -> int:
     # Never leaves a single update for the last chunk: `run` may round it differently.
     return remaining if remaining <= length + 1 else length
-
-
-def _bytes(seed: Any) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(seed))
 
 
 def compile_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Any) -> Any:

@@ -30,7 +30,7 @@ def estimate_memory(job: Job) -> MemoryEstimate:
     program needs in addition.
     """
     seed = jax.eval_shape(job.algorithm.init, jax.tree.map(lambda leaf: leaf[0], job.keys))
-    state = _bytes(seed)
+    state = tree_bytes(seed)
     rows = job.layout.rows.size
     metrics = len(job.seeds) * job.num_updates * 4 * len(Metrics._fields)
     return MemoryEstimate(2 * rows * state, 2 * len(job.seeds) * state + 4 * metrics)
@@ -70,7 +70,8 @@ def check_memory(job: Job, num_settings: int = 1) -> None:
         )
 
 
-def _bytes(shapes: Any) -> int:
+def tree_bytes(shapes: Any) -> int:
+    """Bytes of the arrays of a tree; they may be given by their shapes."""
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 
 

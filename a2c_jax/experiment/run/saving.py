@@ -14,10 +14,12 @@ from a2c_jax.experiment.run.checkpoints import Checkpoint
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.evaluation import Evaluations
 from a2c_jax.experiment.run.job import Job
+from a2c_jax.experiment.run.memory import tree_bytes
 from a2c_jax.experiment.run.series import SeriesEnd
 from a2c_jax.parallel import gather_groups, split_groups
 
 _STATE, _EVALUATIONS = "state.", "evaluations."
+_ROOM = 2**26  # bytes
 
 
 class Restored(NamedTuple):
@@ -79,7 +81,6 @@ class Saver:
             "train_seconds": outcome.train_seconds,
         }
         place = self._folder / checkpoints.FOLDER
-        place.mkdir(exist_ok=True)
         checkpoints.save(place, end.num_updates, Checkpoint(arrays, about))
         if not self._was_read_back:
             # Better to stop here than to train for hours what cannot be loaded.
@@ -135,14 +136,16 @@ def restore(folder: Path, job: Job, identity: dict[str, Any]) -> Restored | None
 
 
 def _restore_one(folder: Path, number: int, job: Job, identity: dict[str, Any]) -> Restored:
-    checkpoint = checkpoints.load(folder / checkpoints.FOLDER, number)
+    template = jax.eval_shape(jax.vmap(job.algorithm.init), job.keys)
+    checkpoint = checkpoints.load(
+        folder / checkpoints.FOLDER, number, _most_bytes(template, folder / series.FILE)
+    )
     _check_identity(checkpoint.about["run"], identity)
     arrays = {
         name.removeprefix(_STATE): array
         for name, array in checkpoint.arrays.items()
         if name.startswith(_STATE)
     }
-    template = jax.eval_shape(jax.vmap(job.algorithm.init), job.keys)
     state = from_arrays(arrays, template)
     end = SeriesEnd(**checkpoint.about["metrics"])
     metrics = series.read(folder, end, len(job.seeds))
@@ -151,6 +154,12 @@ def _restore_one(folder: Path, number: int, job: Job, identity: dict[str, Any]) 
     )
     seconds = (checkpoint.about["compile_seconds"], checkpoint.about["train_seconds"])
     return Restored(state, Outcome([], metrics, *seconds), evaluations, end)
+
+
+def _most_bytes(template: Any, metrics: Path) -> int:
+    """Generous, so that a checkpoint of another network is refused by name and not by size."""
+    evaluations = metrics.stat().st_size if metrics.is_file() else 0  # they are fewer than updates
+    return 4 * tree_bytes(template) + evaluations + _ROOM
 
 
 def go_on(restored: Restored, job: Job) -> Outcome:

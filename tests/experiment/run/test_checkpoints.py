@@ -1,5 +1,7 @@
 """Checkpoints and the metrics' file: whole, damaged, cut short, unfinished."""
 
+import json
+import os
 import random
 import shutil
 
@@ -85,6 +87,28 @@ def test_a_damaged_file_is_found_wherever_it_is(folder, how):
     assert len(refused) >= 4
     assert all(text.startswith("it is damaged") and "\n" not in text for text in refused)
     assert_whole(checkpoints.load(folder, 5))
+
+
+def test_arrays_larger_than_expected_are_not_read(folder):
+    size = sum(array.nbytes for array in ARRAYS.values())
+    assert_whole(checkpoints.load(folder, 5, size))
+    largest = max((path for path in folder.rglob(".zarray")), key=os.path.getsize)
+    description = json.loads(largest.read_text())
+    description["chunks"] = [10**9] * len(description["shape"])
+    with pytest.raises(ValueError, match=r"its arrays would take [\d,]+ bytes"):
+        checkpoints.load(folder, 5, size - 1)
+    largest.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=r"its arrays would take \d,[\d,]+ bytes"):
+        checkpoints.load(folder, 5, 10**9)
+
+
+def test_a_full_disk_is_named_before_orbax_writes(folder, monkeypatch, capfd):
+    full = shutil.disk_usage(folder)._replace(free=10_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: full)
+    with pytest.raises(OSError, match=r"needs [\d,]+ bytes, but 10,000 are free"):
+        checkpoints.save(folder, 7, Checkpoint(ARRAYS, ABOUT))
+    assert checkpoints.saved(folder) == [5]
+    assert capfd.readouterr().err == ""
 
 
 def test_an_array_changed_with_the_means_of_the_format_is_found(folder):

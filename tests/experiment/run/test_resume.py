@@ -19,6 +19,7 @@ from a2c_jax import experiment
 from a2c_jax.experiment import files
 from a2c_jax.experiment.cli import flags as parsing, main as cli
 from a2c_jax.experiment.run import checkpoints, train as run_training
+from a2c_jax.experiment.run.checkpoints import Checkpoint
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.run.prepare import prepare
 from a2c_jax.experiment.run.train import WriteError
@@ -142,6 +143,16 @@ def test_a_first_checkpoint_that_cannot_be_read_back_ends_training(tmp_path, mon
     monkeypatch.setattr(checkpoints, "save", save_badly)
     with pytest.raises(WriteError, match="the first checkpoint cannot be read back: it is damaged"):
         experiment.train_run(configure(tmp_path / "run"))
+
+
+def test_a_checkpoint_that_would_fill_the_memory_is_refused(copy, capsys):
+    place = copy / "checkpoints"
+    arrays, about = checkpoints.load(place, 20)
+    name = next(name for name in arrays if "kernel" in name)
+    shutil.rmtree(place / "20")
+    zeros = np.zeros(50_000_000, np.float32)  # half a megabyte on disk
+    checkpoints.save(place, 20, Checkpoint({**arrays, name: zeros}, about))
+    assert "its arrays would take 200," in refusal(copy, capsys)
 
 
 def refusal(folder, capsys, *flags):
