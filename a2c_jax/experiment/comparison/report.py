@@ -30,7 +30,10 @@ def comparison_table(result: Comparison) -> Table:
         short = interval if "-" in interval else interval.replace(" to ", "-")
         ratios = [_short(s.ratios[name]) if name in s.ratios else "a2c's" for s in result.noise]
         rows.append([_name(name, summary), value, short, *_solved(summary), *ratios])
-    return text_table(rows, no_wrap=True, box=None, padding=(0, 1, 0, 0))
+    caption = "var N%: variance of the gradient after N % of training, relative to reinforce's"
+    return text_table(
+        rows, no_wrap=True, box=None, padding=(0, 1, 0, 0), caption=caption if stages else None
+    )
 
 
 def table_rows(result: Comparison) -> list[list[str]]:
