@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from a2c_jax import checks
-from a2c_jax._cpu import fast_random
+from a2c_jax._cpu import argmax, fast_random
 from a2c_jax.spaces import Box, Discrete, MultiDiscrete, Space
 from a2c_jax.types import Noise, NoiseFn
 
@@ -104,7 +104,7 @@ def categorical(num_actions: int) -> Distribution:
                 key, (*batch_shape, num_actions), jnp.float32
             )
         ),
-        sample=lambda logits, noise: jnp.argmax(logits + noise, axis=-1),
+        sample=lambda logits, noise: argmax(logits + noise),
         mode=lambda logits: jnp.argmax(logits, axis=-1),
         log_prob=_categorical_log_prob,
         entropy=_categorical_entropy,

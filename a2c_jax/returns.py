@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from a2c_jax import checks
+from a2c_jax._cpu import scan
 from a2c_jax.types import Scalar
 
 
@@ -43,7 +44,7 @@ def discounted_returns(
     )
 
     start = jnp.asarray(bootstrap_value, jnp.result_type(rewards, discounts, bootstrap_value))
-    return jax.lax.scan(_step_back, start, (rewards, discounts), reverse=True)[1]
+    return scan(_step_back, start, (rewards, discounts), reverse=True)[1]
 
 
 # Of the module, not of a call: JAX compiles each function anew where no jit surrounds it.

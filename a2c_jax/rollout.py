@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from a2c_jax import checks, record_checks
-from a2c_jax._cpu import fast_random
+from a2c_jax._cpu import fast_random, scan
 from a2c_jax.distributions import distribution_for
 from a2c_jax.types import (
     Actors,
@@ -69,7 +69,7 @@ def scan_steps(
         transition = Transition(actors.obs, action, reward, terminated, truncated, next_obs)
         return follow(row, transition, Actors(env_state, next_obs, memory))
 
-    return jax.lax.scan(body, actors, noise)
+    return scan(body, actors, noise)
 
 
 def reset_envs(key: Key, env: Environment, num_envs: int) -> tuple[EnvState, Observation]:

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
-    "spaces", "data", "types", "checks", "record_checks", "keys", "_cpu.threefry",
+    "spaces", "data", "types", "checks", "record_checks", "keys", "_cpu.loops", "_cpu.threefry",
     "_cpu.products", "_cpu",
     "environments.gymnax", "environments", "distributions", "layers", "networks", "agents",
     "rollout", "collectors", "returns", "advantages", "losses", "metrics", "algorithms.learner",

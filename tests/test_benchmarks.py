@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+import accelerators
 import bench
 import bench_processes
 import bench_sides
@@ -342,3 +343,45 @@ def test_solving_is_measured(peer, monkeypatch, capsys):
     screen = capsys.readouterr().out
     assert "start, warm cache: first_chunk_seconds | 1 [1, 1]" in screen
     assert "solving, a: num_seeds | 1" in screen
+
+
+PROGRAM = """\
+HloModule jit_run, is_scheduled=true
+
+%fused (param_0: f32[8,4], param_1: s32[]) -> f32[1,4] {
+  %param_0 = f32[8,4]{1,0} parameter(0)
+  %param_1 = s32[] parameter(1)
+  ROOT %row = f32[1,4]{1,0} dynamic-slice(%param_0, %param_1), dynamic_slice_sizes={1,4}
+}
+
+%inner (state.1: (s32[], f32[8,4])) -> (s32[], f32[8,4]) {
+  %state.1 = (s32[], f32[8,4]{1,0}) parameter(0)
+  %i = s32[] get-tuple-element(%state.1), index=0
+  %rows = f32[8,4]{1,0} get-tuple-element(%state.1), index=1
+  %taken = f32[1,4]{1,0} fusion(%rows, %i), kind=kLoop, calls=%fused, metadata={op_name="take"}
+}
+
+%updates (state.2: (s32[], f32[8,4])) -> (s32[], f32[8,4]) {
+  %state.2 = (s32[], f32[8,4]{1,0}) parameter(0)
+  %old = f32[8,4]{1,0} get-tuple-element(%state.2), index=1
+  %new = f32[8,4]{1,0} copy(%old)
+  %rollout = (s32[], f32[8,4]{1,0}) while(%state.2), condition=%c, body=%inner, """ + (
+    """backend_config={"known_trip_count":{"n":"16"}}
+}
+
+ENTRY %main (start: f32[8,4]) -> f32[8,4] {
+  %start = (s32[], f32[8,4]{1,0}) parameter(0)
+  %all = (s32[], f32[8,4]{1,0}) while(%start), condition=%c, body=%updates, """
+    """backend_config={"known_trip_count":{"n":"100"}}
+}
+"""
+)
+
+
+def test_kernels_and_bytes_of_an_update_are_counted_with_its_loops():
+    """A copy of 128 bytes, read and written; 16 slices of 16 bytes by an index of 4."""
+    kernels = accelerators.kernels_of_update(PROGRAM)
+    assert sorted((k.times, k.kind, k.bytes) for k in kernels) == [
+        (1, "copy", 256), (16, "fusion", 36),
+    ]  # fmt: skip
+    assert accelerators.size("(f32[8,4]{1,0}, pred[3], s32[])") == 128 + 3 + 4

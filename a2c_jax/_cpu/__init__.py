@@ -1,10 +1,13 @@
-"""Speeds up XLA's CPU back end; the numbers are those of plain JAX.
+"""What compiles well on each kind of device; the numbers are those of plain JAX.
 
-:func:`fast_random` and :func:`stored` can be removed, and :func:`linear` replaced by
-``x @ kernel + bias``; only speed changes.
+:func:`fast_random` and :func:`stored` can be removed, and the others replaced by ``jax.lax.scan``,
+``jnp.argmax`` and ``x @ kernel + bias``; only speed changes. Nowhere else does a program depend on
+the kind of device, except that :mod:`a2c_jax.parallel` trains the seeds of a batch one after
+another on a CPU and all at once elsewhere.
 """
 
+from a2c_jax._cpu.loops import argmax, scan
 from a2c_jax._cpu.products import linear, stored
 from a2c_jax._cpu.threefry import fast_random
 
-__all__ = ["fast_random", "linear", "stored"]
+__all__ = ["argmax", "fast_random", "linear", "scan", "stored"]

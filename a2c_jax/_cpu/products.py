@@ -73,6 +73,15 @@ def _from_few_jvp(primals, tangents):  # type: ignore[no-untyped-def]
 
 @jax.custom_jvp
 def _to_few(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.platform_dependent(x, kernel, cpu=_to_few_on_cpu, default=_sums)
+
+
+def _sums(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    # One sum for all outputs: a GPU launches a kernel for each sum.
+    return jnp.sum(x[:, None] * kernel[None], -1)
+
+
+def _to_few_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     # x Wᵀ, by a matrix-vector product or, for small batches, a sum for each output. The
     # matrix-vector products take 3 microseconds where [128, 256] [256, 2] takes 5, and their
     # derivatives are twice as fast. The sums save a quarter of a rollout's time, and three

@@ -1,0 +1,268 @@
+"""Compiles training for an H100 or for TPU v5e without one, and counts kernels and bytes.
+
+    python tests/benchmarks/accelerators.py                     # one H100
+    python tests/benchmarks/accelerators.py --device h100x4     # seeds over four
+    python tests/benchmarks/accelerators.py --device tpu        # seeds over four TPU v5e
+    python tests/benchmarks/accelerators.py --sizes 1024,8,16 --list    # every kernel
+
+XLA compiles for a device that is only described, without a driver (autotuning off). The optimised
+program of one update is read: loops count as often as they run, and of an array that a kernel only
+slices, the slice counts. Times are **estimates from these counts**, not measurements: 2.5
+microseconds for a launch, 3.35 TB/s. The lower speed adds both times, the upper has the longer.
+"""
+
+import argparse
+import dataclasses
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+UPDATES = 100
+LAUNCH_SECONDS, BYTES_A_SECOND = 2.5e-6, 3.35e12
+BYTES = {
+    "pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "f32": 4, "s32": 4, "u32": 4, "f64": 8,
+    "s64": 8, "u64": 8,
+}  # fmt: skip
+KERNELS = {
+    "fusion", "custom-call", "copy", "sort", "reduce", "dot", "scatter", "gather", "transpose",
+    "dynamic-update-slice", "dynamic-slice", "concatenate", "broadcast", "iota", "slice", "pad",
+    "select", "convert", "add", "multiply", "rng-bit-generator", "reduce-window",
+}  # fmt: skip
+COLLECTIVES = ("all-reduce", "all-gather", "collective-permute", "all-to-all", "reduce-scatter")
+SMALL_NETWORKS = ("article", "default")
+
+
+class Op(NamedTuple):
+    """An instruction: its result's type, kind, operands, and the whole line."""
+
+    shape: str
+    kind: str
+    operands: str
+    line: str
+
+
+class Kernel(NamedTuple):
+    """A kernel of an update: how often it runs, its bytes each time, and where it comes from."""
+
+    times: int
+    bytes: int
+    kind: str
+    origin: str
+
+
+def topology(device: str) -> Any:
+    from jax.experimental import topologies
+
+    if device == "tpu":
+        return topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2")
+    number = int(device.partition("x")[2] or 1)
+    return topologies.get_topology_desc(
+        platform="cuda",
+        topology_name="h100",
+        target_config=(Path(__file__).parent / "h100.txt").read_text(),
+        topology=f"1x1x{number}",
+    )
+
+
+def size(shape: str) -> int:
+    """Bytes of a type such as ``(f32[8,4]{1,0}, s32[])``."""
+    arrays = re.findall(r"(\w+)\[([\d,]*)\]", shape)
+    total = 0
+    for kind, dimensions in arrays:
+        number = BYTES.get(kind, 4)
+        for dimension in filter(None, dimensions.split(",")):
+            number *= int(dimension)
+        total += number
+    return total
+
+
+def computations(text: str) -> tuple[dict[str, dict[str, Op]], str]:
+    """The computations of a program in XLA's text form, and the name of the first to run."""
+    found: dict[str, dict[str, Op]] = {}
+    entry = current = ""
+    for line in text.splitlines():
+        if line and not line.startswith(" "):
+            match = re.match(r"^(ENTRY )?%?([\w\.\-]+)", line)
+            if match and line.rstrip().endswith("{"):
+                current = match.group(2)
+                found[current] = {}
+                entry = current if match.group(1) else entry
+        elif current and " = " in line:
+            match = re.match(r"\s*(?:ROOT )?%?([\w\.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)", line)
+            if match:
+                found[current][match.group(1)] = Op(*match.groups()[1:], line)
+    return found, entry
+
+
+def moved_bytes(ops: dict[str, Op], op: Op, inner: dict[str, Op]) -> int:
+    """Bytes that a kernel reads and writes; ``inner`` holds the instructions of a fusion."""
+    written, read = size(op.shape), 0
+    for position, name in enumerate(re.findall(r"%([\w\.\-]+)", op.operands.split("), ")[0])):
+        argument = size(ops[name].shape) if name in ops else 0
+        inside = [
+            key
+            for key, value in inner.items()
+            if value.kind == "parameter" and value.operands.startswith(f"{position})")
+        ]
+        uses = [
+            value
+            for value in inner.values()
+            if inside and re.search("%" + re.escape(inside[0]) + r"\b", value.operands)
+        ]
+        if uses and all(use.kind in ("dynamic-slice", "slice", "gather") for use in uses):
+            argument = min(argument, sum(size(use.shape) for use in uses))
+        elif uses and all(use.kind == "dynamic-update-slice" for use in uses):
+            argument = 0
+            updates = [re.findall(r"%([\w\.\-]+)", use.operands)[1] for use in uses]
+            parts = sum(size(inner[update].shape) for update in updates if update in inner)
+            written = min(written, parts or written)
+        read += argument
+    return written + read
+
+
+def kernels_of(found: dict[str, dict[str, Op]], name: str, times: int = 1) -> list[Kernel]:
+    """The kernels of one run of a computation, with those of its loops."""
+    kernels = []
+    for op in found[name].values():
+        if op.kind == "while":
+            body, trips = loop(op)
+            kernels += kernels_of(found, body, times * trips)
+        elif op.kind in KERNELS:
+            called = re.search(r"calls=%?([\w\.\-]+)", op.line)
+            inner = found.get(called.group(1), {}) if called else {}
+            origin = re.search(r'op_name="([^"]*)"', op.line)
+            target = re.search(r'custom_call_target="([^"]*)"', op.line)
+            kind = target.group(1) if target else op.kind
+            moved = moved_bytes(found[name], op, inner)
+            kernels.append(Kernel(times, moved, kind, origin.group(1) if origin else ""))
+    return kernels
+
+
+def loop(op: Op) -> tuple[str, int]:
+    body = re.search(r"body=%?([\w\.\-]+)", op.line)
+    trips = re.search(r'known_trip_count.*?"n":"(\d+)"', op.line)
+    assert body is not None
+    return body.group(1), int(trips.group(1)) if trips else 1
+
+
+def kernels_of_update(text: str) -> list[Kernel]:
+    """The kernels of the loop over updates."""
+    found, _ = computations(text)
+    loops = [loop(op) for ops in found.values() for op in ops.values() if op.kind == "while"]
+    return kernels_of(found, next(body for body, trips in loops if trips == UPDATES))
+
+
+def make_programs(numbers: Any, network: str, algorithm: str) -> dict[str, tuple[Any, Any]]:
+    """Ours and the plain A2C: a function of every seed's argument, and one seed's argument."""
+    import jax
+    from yardsticks.plain_a2c import make_train
+
+    import a2c_jax as a2c
+    from a2c_jax import presets
+    from a2c_jax.methods import METHODS
+
+    base = {"article": presets.article_rollouts, "default": presets.general}[network]
+    settings = dataclasses.replace(
+        presets.article_rollouts,
+        network=base.network,
+        q_network=base.q_network,
+        hidden_sizes=base.hidden_sizes,
+        num_envs=numbers.num_envs,
+        num_steps=numbers.num_steps,
+        method=METHODS[algorithm],
+    )
+    ours = presets.build(settings, a2c.make_env("CartPole-v1"))
+    state = jax.eval_shape(ours.init, jax.random.key(0))
+    programs = {"a2c_jax": (lambda state: a2c.run(ours, state, UPDATES), state)}
+    if algorithm == "a2c":
+        train = make_train(numbers.num_envs, numbers.num_steps, UPDATES, network)
+        programs["plain"] = (train, jax.eval_shape(jax.random.key, 0))
+    return programs
+
+
+def compile_over_seeds(function: Any, seed: Any, num_seeds: int, devices: Any) -> Any:
+    """Compiles as :func:`a2c_jax.train_seeds` does, with all seeds of a device in one call."""
+    from a2c_jax.parallel import SeedLayout, abstract_group, over_seeds
+
+    layout = SeedLayout(num_seeds, num_seeds // len(devices), tuple(devices))
+    platform = "tpu" if devices[0].platform == "tpu" else "cuda"
+    traced = over_seeds(function, layout).trace(abstract_group(seed, layout))
+    return traced.lower(lowering_platforms=(platform,)).compile()
+
+
+def describe(compiled: Any, numbers: Any, listed: bool) -> str:
+    text = compiled.as_text()
+    talks = sum(text.count(f" {name}(") + text.count(f" {name}-start(") for name in COLLECTIVES)
+    temporary = compiled.memory_analysis().temp_size_in_bytes / 2**20
+    try:
+        kernels = kernels_of_update(text)
+    except StopIteration:  # a TPU's program is another text
+        kernels = []
+    if not kernels or "TPU" in text[:200]:
+        return f"- | - | - | {talks} | {temporary:,.0f}"
+    number = sum(kernel.times for kernel in kernels)
+    moved = sum(kernel.times * kernel.bytes for kernel in kernels)
+    launches, memory = number * LAUNCH_SECONDS, moved / BYTES_A_SECOND
+    steps = numbers.num_seeds * numbers.num_envs * numbers.num_steps / 1e6
+    low, high = steps / (launches + memory), steps / max(launches, memory)
+    lines = (
+        f"{number} | {moved / 1e6:,.0f} | {low:,.1f} to {high:,.1f} | {talks} | {temporary:,.0f}"
+    )
+    if listed:
+        for (times, kind, origin), count in Counter(
+            (kernel.times, kernel.kind, kernel.origin) for kernel in kernels
+        ).items():
+            moved = sum(k.bytes for k in kernels if k[2:] == (kind, origin)) / 1e6
+            lines += f"\n  {times} x {count} {kind}, {moved:.1f} MB: {origin[-110:]}"
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="h100", help="h100, h100x4 (or another number), tpu")
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        default=["1,8,16", "64,8,16", "1024,8,16", "8192,8,16"],
+        help="seeds, environments, steps",
+    )
+    parser.add_argument("--networks", nargs="+", default=SMALL_NETWORKS, choices=SMALL_NETWORKS)
+    parser.add_argument("--algorithms", nargs="+", default=["a2c"], help="methods, by their names")
+    parser.add_argument("--list", action="store_true", help="list every kernel")
+    arguments = parser.parse_args()
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    if arguments.device == "tpu":
+        os.environ |= {
+            "TPU_SKIP_MDS_QUERY": "1",
+            "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+            "TPU_WORKER_HOSTNAMES": "localhost",
+        }
+    else:
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"--xla_gpu_autotune_level=0 {flags}"
+    from bench_sides import Size
+
+    devices = topology(arguments.device).devices
+    print(f"{len(devices)} {devices[0].device_kind}, described; estimates from counts")
+    print("| seeds, environments, steps | network | program | kernels | MB | "
+          "M steps/s | collectives | temporary MiB |")  # fmt: skip
+    print("| --- " * 8 + "|")
+    for text in arguments.sizes:
+        numbers = Size(*map(int, text.split(",")))
+        if numbers.num_seeds % len(devices):
+            continue
+        for network in arguments.networks:
+            for algorithm in arguments.algorithms:
+                for name, (function, seed) in make_programs(numbers, network, algorithm).items():
+                    compiled = compile_over_seeds(function, seed, numbers.num_seeds, devices)
+                    title = f"{name}, {algorithm}" if name == "a2c_jax" else name
+                    row = describe(compiled, numbers, arguments.list)
+                    print(f"| {text} | {network} | {title} | {row} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
