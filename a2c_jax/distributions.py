@@ -105,7 +105,7 @@ def categorical(num_actions: int) -> Distribution:
             )
         ),
         sample=lambda logits, noise: argmax(logits + noise),
-        mode=lambda logits: jnp.argmax(logits, axis=-1),
+        mode=argmax,
         log_prob=_categorical_log_prob,
         entropy=_categorical_entropy,
     )
@@ -123,7 +123,7 @@ def multi_categorical(sizes: tuple[int, ...]) -> Distribution:
         return jnp.split(outputs, ends[:-1], axis=-1)
 
     def mode(outputs: jax.Array) -> jax.Array:
-        return jnp.stack([jnp.argmax(logits, axis=-1) for logits in split(outputs)], axis=-1)
+        return jnp.stack([argmax(logits) for logits in split(outputs)], axis=-1)
 
     def log_prob(outputs: jax.Array, actions: jax.Array) -> jax.Array:
         columns = [actions[..., i] for i in range(len(sizes))]

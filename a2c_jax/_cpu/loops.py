@@ -1,4 +1,8 @@
-"""Forms of a loop and of an argmax that compile well: one for CPUs, one for GPUs and TPUs."""
+"""Forms of a loop and of an argmax that compile well: one for CPUs, one for GPUs and TPUs.
+
+Together with one sum for all outputs of a head, they reduce the kernels that an H100 launches for
+an update of 16 steps of the article's network from 242 to 103.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +18,7 @@ def scan(body: Callable[[Any, Any], Any], carry: Any, rows: Any, reverse: bool =
     """``jax.lax.scan``, unrolled on a GPU or TPU if there are few rows.
 
     On a CPU, unrolled loops are slower and take five times as long to compile. On a GPU, where
-    each kernel is launched, steps then share kernels: 141 an update of the article's network, of
-    16 steps, instead of 242.
+    each kernel is launched, steps then share kernels.
     """
     length = jax.tree.leaves(rows)[0].shape[0]
 

@@ -31,7 +31,7 @@ KERNELS = {
     "select", "convert", "add", "multiply", "rng-bit-generator", "reduce-window",
 }  # fmt: skip
 COLLECTIVES = ("all-reduce", "all-gather", "collective-permute", "all-to-all", "reduce-scatter")
-SMALL_NETWORKS = ("article", "default")
+NETWORKS = ("article", "default")
 
 
 class Op(NamedTuple):
@@ -78,22 +78,21 @@ def size(shape: str) -> int:
     return total
 
 
-def computations(text: str) -> tuple[dict[str, dict[str, Op]], str]:
-    """The computations of a program in XLA's text form, and the name of the first to run."""
+def computations(text: str) -> dict[str, dict[str, Op]]:
+    """The computations of a program in XLA's text form, each with its instructions by name."""
     found: dict[str, dict[str, Op]] = {}
-    entry = current = ""
+    current = ""
     for line in text.splitlines():
         if line and not line.startswith(" "):
-            match = re.match(r"^(ENTRY )?%?([\w\.\-]+)", line)
+            match = re.match(r"^(?:ENTRY )?%?([\w\.\-]+)", line)
             if match and line.rstrip().endswith("{"):
-                current = match.group(2)
+                current = match.group(1)
                 found[current] = {}
-                entry = current if match.group(1) else entry
         elif current and " = " in line:
             match = re.match(r"\s*(?:ROOT )?%?([\w\.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)", line)
             if match:
                 found[current][match.group(1)] = Op(*match.groups()[1:], line)
-    return found, entry
+    return found
 
 
 def moved_bytes(ops: dict[str, Op], op: Op, inner: dict[str, Op]) -> int:
@@ -149,7 +148,7 @@ def loop(op: Op) -> tuple[str, int]:
 
 def kernels_of_update(text: str) -> list[Kernel]:
     """The kernels of the loop over updates."""
-    found, _ = computations(text)
+    found = computations(text)
     loops = [loop(op) for ops in found.values() for op in ops.values() if op.kind == "while"]
     return kernels_of(found, next(body for body, trips in loops if trips == UPDATES))
 
@@ -192,16 +191,13 @@ def compile_over_seeds(function: Any, seed: Any, num_seeds: int, devices: Any) -
     return traced.lower(lowering_platforms=(platform,)).compile()
 
 
-def describe(compiled: Any, numbers: Any, listed: bool) -> str:
+def describe(compiled: Any, numbers: Any, on_tpu: bool, listed: bool) -> str:
     text = compiled.as_text()
     talks = sum(text.count(f" {name}(") + text.count(f" {name}-start(") for name in COLLECTIVES)
     temporary = compiled.memory_analysis().temp_size_in_bytes / 2**20
-    try:
-        kernels = kernels_of_update(text)
-    except StopIteration:  # a TPU's program is another text
-        kernels = []
-    if not kernels or "TPU" in text[:200]:
+    if on_tpu:  # whose program is another text
         return f"- | - | - | {talks} | {temporary:,.0f}"
+    kernels = kernels_of_update(text)
     number = sum(kernel.times for kernel in kernels)
     moved = sum(kernel.times * kernel.bytes for kernel in kernels)
     launches, memory = number * LAUNCH_SECONDS, moved / BYTES_A_SECOND
@@ -214,7 +210,8 @@ def describe(compiled: Any, numbers: Any, listed: bool) -> str:
         for (times, kind, origin), count in Counter(
             (kernel.times, kernel.kind, kernel.origin) for kernel in kernels
         ).items():
-            moved = sum(k.bytes for k in kernels if k[2:] == (kind, origin)) / 1e6
+            alike = [k for k in kernels if (k.times, *k[2:]) == (times, kind, origin)]
+            moved = sum(k.times * k.bytes for k in alike) / 1e6
             lines += f"\n  {times} x {count} {kind}, {moved:.1f} MB: {origin[-110:]}"
     return lines
 
@@ -230,7 +227,7 @@ def main() -> None:
         default=["1,8,16", "64,8,16", "1024,8,16", "8192,8,16"],
         help="seeds, environments, steps",
     )
-    parser.add_argument("--networks", nargs="+", default=SMALL_NETWORKS, choices=SMALL_NETWORKS)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
     parser.add_argument("--algorithms", nargs="+", default=["a2c"], help="methods, by their names")
     parser.add_argument("--list", action="store_true", help="list every kernel")
     arguments = parser.parse_args()
@@ -260,7 +257,7 @@ def main() -> None:
                 for name, (function, seed) in make_programs(numbers, network, algorithm).items():
                     compiled = compile_over_seeds(function, seed, numbers.num_seeds, devices)
                     title = f"{name}, {algorithm}" if name == "a2c_jax" else name
-                    row = describe(compiled, numbers, arguments.list)
+                    row = describe(compiled, numbers, arguments.device == "tpu", arguments.list)
                     print(f"| {text} | {network} | {title} | {row} |", flush=True)
 
 

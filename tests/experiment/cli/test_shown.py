@@ -12,7 +12,7 @@ import pytest
 
 from a2c_jax import experiment
 from a2c_jax.experiment import files
-from a2c_jax.experiment.cli import commands, main as cli
+from a2c_jax.experiment.cli import commands, flags, main as cli
 from a2c_jax.experiment.figures.curves import draw_methods
 from a2c_jax.experiment.run import series
 from a2c_jax.experiment.run.interrupts import deferred_interrupt
@@ -135,3 +135,13 @@ def test_numbers_of_any_library_become_what_they_mean():
         (name,) = bad
         with pytest.raises(ValueError, match=f"{name} is "):
             experiment.configure(**bad)
+
+
+def test_flags_read_whole_numbers_in_scientific_notation(capsys):
+    config = flags.parse_train(["--total-steps", "1e4", "--hidden-sizes", "8e0", "4"])
+    assert (config.settings.total_steps, config.settings.hidden_sizes) == (10_000, (8, 4))
+    assert isinstance(config.settings.total_steps, int)
+    for text in ("1000.5", "inf", "1e3.5"):
+        with pytest.raises(SystemExit):
+            flags.parse_train(["--total-steps", text])
+        assert "Error parsing --total-steps" in capsys.readouterr().err

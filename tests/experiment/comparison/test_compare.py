@@ -352,6 +352,7 @@ def test_the_table_on_the_screen_names_every_method_in_80_columns():
     screen = on_screen(Comparison(summaries, {}, stages_of(0.0123), True))
     firsts = [line.split()[0] for line in screen.splitlines() if line.strip()]
     assert [name for name in METHODS if name in firsts] == list(METHODS)
+    assert "variance of the gradient after N % of training" in screen
 
 
 def test_returns_below_zero_and_of_thousands_can_be_read():
