@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from a2c_jax import record_checks
+from a2c_jax._devices import shortcut
 from a2c_jax.distributions import Distribution, distribution_for
 from a2c_jax.types import (
     Agent,
@@ -110,12 +111,11 @@ def _next_values(
     params: Params, values: jax.Array, network: Network, transitions: Transition
 ) -> jax.Array:
     # Unless a time limit cut an episode off, which is rare, a step's successor is the next row,
-    # whose value is known; after a termination the value is not used. Saves 7 % of the time on
-    # a CPU; under vmap both branches are computed.
+    # whose value is known; after a termination the value is not used. Saves 7 % of the time.
     last = jax.tree.map(lambda x: x[-1:], transitions.next_obs)
     cut_off = transitions.truncated[:-1] & ~transitions.terminated[:-1]
-    return jax.lax.cond(
-        jnp.any(cut_off),
-        lambda: network.value(params, transitions.next_obs),
+    return shortcut(
         lambda: jnp.concatenate([values[1:], network.value(params, last)]),
+        lambda: network.value(params, transitions.next_obs),
+        unless=jnp.any(cut_off),
     )

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from a2c_jax import checks
-from a2c_jax._cpu import argmax, fast_random
+from a2c_jax._devices import argmax, fast_random
 from a2c_jax.spaces import Box, Discrete, MultiDiscrete, Space
 from a2c_jax.types import Noise, NoiseFn
 

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from a2c_jax._cpu import linear, stored
+from a2c_jax._devices import perceptron, stored
 from a2c_jax.types import Key
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -58,7 +58,7 @@ def uniform_fan_in() -> LayerInit:
 
 
 class Linear(nn.Module):
-    """``y = x W + b`` of a batch ``[B, in]``.
+    """The weights of a linear layer ``y = x W + b``.
 
     Attributes:
         features: size of the output.
@@ -69,12 +69,11 @@ class Linear(nn.Module):
     layer_init: LayerInit
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps ``[B, in]`` to ``[B, out]``."""
-        shape = (x.shape[-1], self.features)
+    def __call__(self, num_inputs: int) -> tuple[jax.Array, jax.Array]:
+        """Returns ``(kernel, bias)`` for an input of this size."""
+        shape = (num_inputs, self.features)
         bias = self.param("bias", self.layer_init.bias, shape)
-        kernel = self.param("kernel", lambda key: stored(self.layer_init.kernel(key, shape)))
-        return linear(x, kernel, bias)
+        return self.param("kernel", lambda key: stored(self.layer_init.kernel(key, shape))), bias
 
 
 class MLP(nn.Module):
@@ -89,6 +88,8 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps ``[B, in]`` to ``[B, features]``."""
-        for size in self.hidden_sizes:
-            x = self.activation(Linear(size, self.hidden_init)(x))
-        return Linear(self.features, self.head_init)(x)
+        layers = [Linear(size, self.hidden_init) for size in self.hidden_sizes]
+        layers.append(Linear(self.features, self.head_init))
+        inputs = (x.shape[-1], *self.hidden_sizes)
+        weights = [layer(size) for layer, size in zip(layers, inputs, strict=True)]
+        return perceptron(x, weights, self.activation)

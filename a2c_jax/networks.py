@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2c_jax import checks, record_checks
-from a2c_jax._cpu import fast_random
+from a2c_jax._devices import fast_random
 from a2c_jax.distributions import distribution_for
 from a2c_jax.layers import MLP, Activation, LayerInit, orthogonal, uniform_fan_in
 from a2c_jax.spaces import Box

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from a2c_jax import checks
-from a2c_jax._cpu import scan
+from a2c_jax._devices import scan
 from a2c_jax.types import Scalar
 
 

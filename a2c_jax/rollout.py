@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from a2c_jax import checks, record_checks
-from a2c_jax._cpu import fast_random, scan
+from a2c_jax._devices import fast_random, scan
 from a2c_jax.distributions import distribution_for
 from a2c_jax.types import (
     Actors,

@@ -8,8 +8,9 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
-    "spaces", "data", "types", "checks", "record_checks", "keys", "_cpu.loops", "_cpu.threefry",
-    "_cpu.products", "_cpu",
+    "spaces", "data", "types", "checks", "record_checks", "keys", "_devices.loops",
+    "_devices.threefry", "_devices.cpu_products", "_devices.fused_products", "_devices.products",
+    "_devices",
     "environments.gymnax", "environments", "distributions", "layers", "networks", "agents",
     "rollout", "collectors", "returns", "advantages", "losses", "metrics", "algorithms.learner",
     "algorithms.actor_critic", "algorithms.q_actor_critic", "algorithms.a3c",
@@ -37,10 +38,10 @@ def imported(path):
             for alias in node.names:
                 assert not alias.name.startswith("a2c_jax"), f"{path}: write `from a2c_jax ...`"
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "a2c_jax":
-            if node.module == "a2c_jax":
-                yield from (alias.name for alias in node.names)
-            else:
-                yield node.module.removeprefix("a2c_jax.")
+            package = node.module.removeprefix("a2c_jax").removeprefix(".")
+            for alias in node.names:
+                submodule = f"{package}.{alias.name}".removeprefix(".")
+                yield submodule if not package or path_of(submodule).exists() else package
 
 
 def test_every_module_of_the_core_has_its_place():

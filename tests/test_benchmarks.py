@@ -378,10 +378,30 @@ ENTRY %main (start: f32[8,4]) -> f32[8,4] {
 )
 
 
+FUSION = """\
+%fused (x: f32[4,8]) -> f32[4,2] {
+  %x = f32[4,8]{1,0} parameter(0)
+  %twice = f32[4,8]{1,0} add(%x, %x)
+  %left = f32[4,1,8]{2,1,0} bitcast(%twice)
+  %square = f32[4,8]{1,0} multiply(%twice, %twice)
+  %right = f32[4,1,8]{2,1,0} bitcast(%square)
+  %both = f32[4,2,8]{2,1,0} concatenate(%left, %right), dimensions={1}
+  %zero = f32[] constant(0)
+  ROOT %sums = f32[4,2]{1,0} reduce(%both, %zero), dimensions={2}, to_apply=%sum
+}
+"""
+
+
+def test_operations_count_for_each_output_that_needs_them():
+    """64 additions of the sums, 32 squares, and `twice` for the sums of both."""
+    assert accelerators.operations(accelerators.computations(FUSION)["fused"]) == 64 + 32 + 2 * 32
+
+
 def test_kernels_and_bytes_of_an_update_are_counted_with_its_loops():
     """A copy of 128 bytes, read and written; 16 slices of 16 bytes by an index of 4."""
     kernels = accelerators.kernels_of_update(PROGRAM)
     assert sorted((k.times, k.kind, k.bytes) for k in kernels) == [
         (1, "copy", 256), (16, "fusion", 36),
     ]  # fmt: skip
+    assert accelerators.elements("(f32[8,4]{1,0}, pred[3])") == 32
     assert accelerators.size("(f32[8,4]{1,0}, pred[3], s32[])") == 128 + 3 + 4

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gymnax.environments import spaces as gymnax_spaces
 
 from a2c_jax import checks
-from a2c_jax._cpu import fast_random
+from a2c_jax._devices import fast_random
 from a2c_jax.spaces import Box, Discrete, Space
 from a2c_jax.types import Environment, EnvState, Key, Timestep
 

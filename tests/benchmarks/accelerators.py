@@ -7,12 +7,15 @@
 
 XLA compiles for a device that is only described, without a driver (autotuning off). The optimised
 program of one update is read: loops count as often as they run, and of an array that a kernel only
-slices, the slice counts. Times are **estimates from these counts**, not measurements: 2.5
-microseconds for a launch, 3.35 TB/s. The lower speed adds both times, the upper has the longer.
+slices, the slice counts. Operations are those of single numbers, without matrix products; what
+several outputs of a kernel need counts for each. Times are **estimates from these counts**, not
+measurements: 2.5 microseconds for a launch, 3.35 TB/s, 33.5 T operations/s. The lower speed adds
+the three times, the upper has the longest.
 """
 
 import argparse
 import dataclasses
+import math
 import os
 import re
 from collections import Counter
@@ -20,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 UPDATES = 100
-LAUNCH_SECONDS, BYTES_A_SECOND = 2.5e-6, 3.35e12
+LAUNCH_SECONDS, BYTES_A_SECOND, OPERATIONS_A_SECOND = 2.5e-6, 3.35e12, 33.5e12
 BYTES = {
     "pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "f32": 4, "s32": 4, "u32": 4, "f64": 8,
     "s64": 8, "u64": 8,
@@ -29,6 +32,12 @@ KERNELS = {
     "fusion", "custom-call", "copy", "sort", "reduce", "dot", "scatter", "gather", "transpose",
     "dynamic-update-slice", "dynamic-slice", "concatenate", "broadcast", "iota", "slice", "pad",
     "select", "convert", "add", "multiply", "rng-bit-generator", "reduce-window",
+}  # fmt: skip
+OPERATIONS = {
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", "compare", "select", "negate",
+    "abs", "and", "or", "xor", "not", "shift-left", "shift-right-logical", "convert", "power",
+    "reduce", "tanh", "exponential", "log", "log-plus-one", "sqrt", "rsqrt", "cosine", "sine",
+    "clamp",
 }  # fmt: skip
 COLLECTIVES = ("all-reduce", "all-gather", "collective-permute", "all-to-all", "reduce-scatter")
 NETWORKS = ("article", "default")
@@ -44,10 +53,11 @@ class Op(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """A kernel of an update: how often it runs, its bytes each time, and where it comes from."""
+    """A kernel: how often an update runs it, its bytes and operations each time, its origin."""
 
     times: int
     bytes: int
+    operations: int
     kind: str
     origin: str
 
@@ -121,6 +131,41 @@ def moved_bytes(ops: dict[str, Op], op: Op, inner: dict[str, Op]) -> int:
     return written + read
 
 
+def elements(shape: str) -> int:
+    """Numbers of a type's first array."""
+    match = re.search(r"\w+\[([\d,]*)\]", shape)
+    return math.prod(int(one) for one in match.group(1).split(",") if one) if match else 0
+
+
+def operations(inner: dict[str, Op], roots: dict[str, float] | None = None) -> int:
+    """Operations of a fusion, whose instructions each stand before their users.
+
+    What an instruction needs is computed once for each of its numbers, and apart for each part of
+    a concatenation. ``roots`` says how many numbers of an instruction are needed.
+    """
+    needed = dict(roots or {name: elements(op.shape) for name, op in [*inner.items()][-1:]})
+    total = 0.0
+    for name, op in reversed(inner.items()):
+        if name not in needed:
+            continue
+        number = needed[name]
+        operands = [
+            x for x in re.findall(r"%([\w\.\-]+)", op.operands.split("), ")[0]) if x in inner
+        ]
+        sizes = {operand: elements(inner[operand].shape) for operand in operands}
+        if op.kind == "concatenate":
+            share = number / elements(op.shape)
+            total += sum(operations(inner, {one: share * sizes[one]}) for one in operands)
+            continue
+        if op.kind == "reduce":
+            number *= sizes[operands[0]] / elements(op.shape)
+        total += number * (op.kind in OPERATIONS)
+        for operand in operands:
+            wanted = sizes[operand] if op.kind == "tuple" else number
+            needed[operand] = max(needed.get(operand, 0), wanted)
+    return round(total)
+
+
 def kernels_of(found: dict[str, dict[str, Op]], name: str, times: int = 1) -> list[Kernel]:
     """The kernels of one run of a computation, with those of its loops."""
     kernels = []
@@ -135,7 +180,8 @@ def kernels_of(found: dict[str, dict[str, Op]], name: str, times: int = 1) -> li
             target = re.search(r'custom_call_target="([^"]*)"', op.line)
             kind = target.group(1) if target else op.kind
             moved = moved_bytes(found[name], op, inner)
-            kernels.append(Kernel(times, moved, kind, origin.group(1) if origin else ""))
+            origin_name = origin.group(1) if origin else ""
+            kernels.append(Kernel(times, moved, operations(inner), kind, origin_name))
     return kernels
 
 
@@ -196,21 +242,23 @@ def describe(compiled: Any, numbers: Any, on_tpu: bool, listed: bool) -> str:
     talks = sum(text.count(f" {name}(") + text.count(f" {name}-start(") for name in COLLECTIVES)
     temporary = compiled.memory_analysis().temp_size_in_bytes / 2**20
     if on_tpu:  # whose program is another text
-        return f"- | - | - | {talks} | {temporary:,.0f}"
+        return f"- | - | - | - | {talks} | {temporary:,.0f}"
     kernels = kernels_of_update(text)
     number = sum(kernel.times for kernel in kernels)
     moved = sum(kernel.times * kernel.bytes for kernel in kernels)
-    launches, memory = number * LAUNCH_SECONDS, moved / BYTES_A_SECOND
+    arithmetic = sum(kernel.times * kernel.operations for kernel in kernels)
+    times = [
+        number * LAUNCH_SECONDS, moved / BYTES_A_SECOND, arithmetic / OPERATIONS_A_SECOND,
+    ]  # fmt: skip
     steps = numbers.num_seeds * numbers.num_envs * numbers.num_steps / 1e6
-    low, high = steps / (launches + memory), steps / max(launches, memory)
-    lines = (
-        f"{number} | {moved / 1e6:,.0f} | {low:,.1f} to {high:,.1f} | {talks} | {temporary:,.0f}"
-    )
+    counts = f"{number} | {moved / 1e6:,.0f} | {arithmetic / 1e9:,.1f}"
+    speeds = f"{steps / sum(times):,.1f} to {steps / max(times):,.1f}"
+    lines = f"{counts} | {speeds} | {talks} | {temporary:,.0f}"
     if listed:
         for (times, kind, origin), count in Counter(
             (kernel.times, kernel.kind, kernel.origin) for kernel in kernels
         ).items():
-            alike = [k for k in kernels if (k.times, *k[2:]) == (times, kind, origin)]
+            alike = [k for k in kernels if (k.times, *k[3:]) == (times, kind, origin)]
             moved = sum(k.times * k.bytes for k in alike) / 1e6
             lines += f"\n  {times} x {count} {kind}, {moved:.1f} MB: {origin[-110:]}"
     return lines
@@ -246,8 +294,8 @@ def main() -> None:
     devices = topology(arguments.device).devices
     print(f"{len(devices)} {devices[0].device_kind}, described; estimates from counts")
     print("| seeds, environments, steps | network | program | kernels | MB | "
-          "M steps/s | collectives | temporary MiB |")  # fmt: skip
-    print("| --- " * 8 + "|")
+          "G operations | M steps/s | collectives | temporary MiB |")  # fmt: skip
+    print("| --- " * 9 + "|")
     for text in arguments.sizes:
         numbers = Size(*map(int, text.split(",")))
         if numbers.num_seeds % len(devices):

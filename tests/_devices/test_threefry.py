@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2c_jax._cpu.threefry import _rolled, _unrolled, fast_random
+from a2c_jax._devices.threefry import _rolled, _unrolled, fast_random
 
 DRAWS = {
     "uniform": lambda key: jax.random.uniform(key, (5, 3)),

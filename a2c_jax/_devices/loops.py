@@ -1,7 +1,7 @@
-"""Forms of a loop and of an argmax that compile well: one for CPUs, one for GPUs and TPUs.
+"""Loops, branches and argmax in the form that suits the device: a CPU, or a GPU or TPU.
 
-Together with one sum for all outputs of a head, they reduce the kernels that an H100 launches for
-an update of 16 steps of the article's network from 242 to 103.
+With :mod:`a2c_jax._devices.fused_products`, they reduce the kernels that an H100 launches for an
+update of 16 steps of 1024 seeds of the article's network from 242 to 95.
 """
 
 from collections.abc import Callable
@@ -34,6 +34,15 @@ def scan(body: Callable[[Any, Any], Any], carry: Any, rows: Any, reverse: bool =
         cpu=unrolled(1),
         default=lambda *args: jax.lax.optimization_barrier(unrolled(length)(*args)),
     )
+
+
+def shortcut(short: Callable[[], Any], full: Callable[[], Any], unless: jax.Array) -> Any:
+    """``short()``, or ``full()`` if ``unless`` holds; on a GPU or TPU, ``full()`` always.
+
+    With many seeds at once, some seed nearly always needs the full computation, and both branches
+    would be computed.
+    """
+    return jax.lax.platform_dependent(cpu=lambda: jax.lax.cond(unless, full, short), default=full)
 
 
 def argmax(x: jax.Array) -> jax.Array:

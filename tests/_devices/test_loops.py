@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2c_jax import _cpu
+from a2c_jax import _devices
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def test_an_unrolled_scan_is_the_scan(elsewhere, length):
     rows = jax.random.uniform(jax.random.key(0), (2, length, 3))
     rows = rows[0], rows[1]
     expected = jax.lax.scan(recursion, jnp.ones(3), rows, reverse=True)
-    results = _cpu.scan(recursion, jnp.ones(3), rows, reverse=True)
+    results = _devices.scan(recursion, jnp.ones(3), rows, reverse=True)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), results, expected)
-    loops = str(jax.make_jaxpr(lambda rows: _cpu.scan(recursion, jnp.ones(3), rows))(rows))
+    loops = str(jax.make_jaxpr(lambda rows: _devices.scan(recursion, jnp.ones(3), rows))(rows))
     assert f"unroll={length if length <= 32 else 1}" in loops
 
 
@@ -37,29 +37,31 @@ def test_comparisons_find_the_first_largest_entry(elsewhere, number, x64):
     with jax.enable_x64(x64):
         x = jax.random.randint(jax.random.key(1), (50, 4, number), 0, 3).astype(jnp.float32)
         x = x.at[0].set(-jnp.inf)
-        actions = jax.vmap(_cpu.argmax)(x)
+        actions = jax.vmap(_devices.argmax)(x)
         np.testing.assert_array_equal(actions, np.argmax(x, -1))
         assert actions.dtype == jnp.argmax(x, -1).dtype
 
 
-def test_sums_for_other_devices_are_the_product(elsewhere):
-    dice = np.random.default_rng(0)
-    x, kernel, bias = (
-        dice.normal(size=shape).astype(np.float32) for shape in ((7, 64), (2, 64), (2,))
-    )
+@pytest.mark.parametrize("unless", [False, True])
+def test_a_shortcut_is_taken_on_a_cpu_only(unless):
+    def branches(x, unless):
+        return _devices.shortcut(lambda: x + 1, lambda: x + 2, unless=unless)
 
-    def loss(x, kernel):
-        return jnp.sum(jnp.square(_cpu.linear(x, kernel, bias)))
-
-    product = x.astype(np.float64) @ kernel.T + bias
-    np.testing.assert_allclose(_cpu.linear(x, kernel, bias), product, rtol=1e-5, atol=1e-5)
-    gradients = jax.grad(loss, (0, 1))(x, kernel)
-    expected = 2 * product @ kernel, 2 * product.T @ x
-    for gradient, one in zip(gradients, expected, strict=True):
-        np.testing.assert_allclose(gradient, one, rtol=1e-4, atol=1e-4)
+    assert jax.jit(branches)(0, unless) == 1 + unless
+    cases = [
+        jax.jit(branches)
+        .trace(0, unless)
+        .lower(lowering_platforms=(device,))
+        .as_text()
+        .count("case")
+        for device in ("cpu", "cuda")
+    ]
+    assert cases[0] == cases[1] + 1
 
 
 def test_a_cpu_keeps_its_loop():
     rows = jnp.ones((2, 16, 3))
-    text = jax.jit(lambda rows: _cpu.scan(recursion, jnp.ones(3), (rows[0], rows[1]))).lower(rows)
+    text = jax.jit(lambda rows: _devices.scan(recursion, jnp.ones(3), (rows[0], rows[1]))).lower(
+        rows
+    )
     assert text.compile().as_text().count("while(") == 1

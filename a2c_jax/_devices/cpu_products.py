@@ -13,46 +13,24 @@ import operator
 import jax
 import jax.numpy as jnp
 
-_FEW = 8
 _IN_CACHE = 16_384  # numbers that a core's first-level cache holds
 _LANES = 32  # partial sums, which fill two or four vector registers
 
 
-def stored(kernel: jax.Array) -> jax.Array:
-    """Converts a kernel W ``[in, out]`` to the form that :func:`linear` takes.
-
-    A kernel with few outputs is transposed. Without that, the article's network is 12 % slower;
-    with a transposed copy for every product, 4 %.
-    """
-    return kernel.T if _leads_to_few(*kernel.shape) else kernel
-
-
-def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """``x W + b``.
-
-    Args:
-        x: ``[B, in]``.
-        kernel: W, as :func:`stored` returns it.
-        bias: b, ``[out]``.
-
-    Returns:
-        ``[B, out]``.
-    """
-    if _leads_to_few(x.shape[1], bias.shape[0]):
-        return _to_few(x, kernel) + bias[None]
+def from_few(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """``x W + b`` of few features, with a kernel ``[in, out]``."""
     return _from_few(x, kernel, bias)
 
 
-def _leads_to_few(features: int, outputs: int) -> bool:
-    return outputs <= _FEW < features
+def to_few(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """``x Wᵀ + b`` of few outputs, with a kernel ``[out, in]``."""
+    return _to_few(x, kernel) + bias[None]
 
 
 @jax.custom_jvp
 def _from_few(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     # A sum of outer products takes half the time of the matrix product [128, 4] [4, 256],
     # activation included.
-    if x.shape[1] > _FEW:
-        return x @ kernel + bias[None]
     outer_products = [x[:, i : i + 1] * kernel[i : i + 1] for i in range(x.shape[1])]
     return functools.reduce(operator.add, outer_products) + bias[None]
 
@@ -61,8 +39,6 @@ def _from_few(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
 def _from_few_jvp(primals, tangents):  # type: ignore[no-untyped-def]
     x, kernel, bias = primals
     dx, dkernel, dbias = tangents
-    if x.shape[1] > _FEW:
-        return _from_few(x, kernel, bias), dx @ kernel + (x @ dkernel + dbias[None])
     # The bias is treated as the kernel of a feature that is always 1: alone, its gradient, a sum
     # over the batch, would take as long as the kernel's. The leading axis is that of the features,
     # which suits the product of the derivative.
@@ -73,15 +49,6 @@ def _from_few_jvp(primals, tangents):  # type: ignore[no-untyped-def]
 
 @jax.custom_jvp
 def _to_few(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return jax.lax.platform_dependent(x, kernel, cpu=_to_few_on_cpu, default=_sums)
-
-
-def _sums(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    # One sum for all outputs: a GPU launches a kernel for each sum.
-    return jnp.sum(x[:, None] * kernel[None], -1)
-
-
-def _to_few_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     # x Wᵀ, by a matrix-vector product or, for small batches, a sum for each output. The
     # matrix-vector products take 3 microseconds where [128, 256] [256, 2] takes 5, and their
     # derivatives are twice as fast. The sums save a quarter of a rollout's time, and three
