@@ -1,7 +1,7 @@
 """Compiles training for an H100 or for TPU v5e without one, and counts kernels and bytes.
 
     python tests/benchmarks/accelerators.py                     # one H100
-    python tests/benchmarks/accelerators.py --device h100x4     # seeds over four
+    python tests/benchmarks/accelerators.py --device h100x4     # seeds, or a single seed, over four
     python tests/benchmarks/accelerators.py --device tpu        # seeds over four TPU v5e
     python tests/benchmarks/accelerators.py --sizes 1024,8,16 --list    # every kernel
 
@@ -15,6 +15,7 @@ the three times, the upper has the longest.
 
 import argparse
 import dataclasses
+import itertools
 import math
 import os
 import re
@@ -199,17 +200,12 @@ def kernels_of_update(text: str) -> list[Kernel]:
     return kernels_of(found, next(body for body, trips in loops if trips == UPDATES))
 
 
-def make_programs(numbers: Any, network: str, algorithm: str) -> dict[str, tuple[Any, Any]]:
-    """Ours and the plain A2C: a function of every seed's argument, and one seed's argument."""
-    import jax
-    from yardsticks.plain_a2c import make_train
-
-    import a2c_jax as a2c
+def settings_of(numbers: Any, network: str, algorithm: str) -> Any:
     from a2c_jax import presets
     from a2c_jax.methods import METHODS
 
     base = {"article": presets.article_rollouts, "default": presets.general}[network]
-    settings = dataclasses.replace(
+    return dataclasses.replace(
         presets.article_rollouts,
         network=base.network,
         q_network=base.q_network,
@@ -218,11 +214,22 @@ def make_programs(numbers: Any, network: str, algorithm: str) -> dict[str, tuple
         num_steps=numbers.num_steps,
         method=METHODS[algorithm],
     )
+
+
+def make_programs(settings: Any, network: str) -> dict[str, tuple[Any, Any]]:
+    """Ours and the plain A2C: a function of every seed's argument, and one seed's argument."""
+    import jax
+    from yardsticks.plain_a2c import make_train
+
+    import a2c_jax as a2c
+    from a2c_jax import presets
+    from a2c_jax.methods import METHODS
+
     ours = presets.build(settings, a2c.make_env("CartPole-v1"))
     state = jax.eval_shape(ours.init, jax.random.key(0))
     programs = {"a2c_jax": (lambda state: a2c.run(ours, state, UPDATES), state)}
-    if algorithm == "a2c":
-        train = make_train(numbers.num_envs, numbers.num_steps, UPDATES, network)
+    if settings.method == METHODS["a2c"]:
+        train = make_train(settings.num_envs, settings.num_steps, UPDATES, network)
         programs["plain"] = (train, jax.eval_shape(jax.random.key, 0))
     return programs
 
@@ -232,14 +239,36 @@ def compile_over_seeds(function: Any, seed: Any, num_seeds: int, devices: Any) -
     from a2c_jax.parallel import SeedLayout, abstract_group, over_seeds
 
     layout = SeedLayout(num_seeds, num_seeds // len(devices), tuple(devices))
+    return compile_for(devices, over_seeds(function, layout), abstract_group(seed, layout))
+
+
+def compile_split(settings: Any, devices: Any) -> Any:
+    """Compiles the second program of :func:`a2c_jax.train_split`."""
+    import jax
+
+    import a2c_jax as a2c
+    from a2c_jax import presets
+    from a2c_jax.sharding import mesh_of, split_programs
+
+    env = a2c.make_env("CartPole-v1")
+    make = settings.network
+    settings = dataclasses.replace(
+        settings, network=lambda env, sizes: a2c.split_network(make(env, sizes), env, devices)
+    )
+    algorithm = presets.build(settings, env)
+    _, proceed = split_programs(algorithm, UPDATES, mesh_of(devices))
+    return compile_for(devices, proceed, jax.eval_shape(algorithm.init, jax.random.key(0)))
+
+
+def compile_for(devices: Any, program: Any, argument: Any) -> Any:
     platform = "tpu" if devices[0].platform == "tpu" else "cuda"
-    traced = over_seeds(function, layout).trace(abstract_group(seed, layout))
-    return traced.lower(lowering_platforms=(platform,)).compile()
+    return program.trace(argument).lower(lowering_platforms=(platform,)).compile()
 
 
 def describe(compiled: Any, numbers: Any, on_tpu: bool, listed: bool) -> str:
     text = compiled.as_text()
-    talks = sum(text.count(f" {name}(") + text.count(f" {name}-start(") for name in COLLECTIVES)
+    found = {name: text.count(f" {name}(") + text.count(f" {name}-start(") for name in COLLECTIVES}
+    talks = ", ".join(f"{number} {name}" for name, number in found.items() if number) or "0"
     temporary = compiled.memory_analysis().temp_size_in_bytes / 2**20
     if on_tpu:  # whose program is another text
         return f"- | - | - | - | {talks} | {temporary:,.0f}"
@@ -298,15 +327,18 @@ def main() -> None:
     print("| --- " * 9 + "|")
     for text in arguments.sizes:
         numbers = Size(*map(int, text.split(",")))
-        if numbers.num_seeds % len(devices):
-            continue
-        for network in arguments.networks:
-            for algorithm in arguments.algorithms:
-                for name, (function, seed) in make_programs(numbers, network, algorithm).items():
-                    compiled = compile_over_seeds(function, seed, numbers.num_seeds, devices)
+        for network, algorithm in itertools.product(arguments.networks, arguments.algorithms):
+            settings = settings_of(numbers, network, algorithm)
+            programs = {}
+            if numbers.num_seeds == 1 < len(devices):
+                programs[f"split, {algorithm}"] = compile_split(settings, devices)
+            elif numbers.num_seeds % len(devices) == 0:
+                for name, made in make_programs(settings, network).items():
                     title = f"{name}, {algorithm}" if name == "a2c_jax" else name
-                    row = describe(compiled, numbers, arguments.device == "tpu", arguments.list)
-                    print(f"| {text} | {network} | {title} | {row} |", flush=True)
+                    programs[title] = compile_over_seeds(*made, numbers.num_seeds, devices)
+            for title, compiled in programs.items():
+                row = describe(compiled, numbers, arguments.device == "tpu", arguments.list)
+                print(f"| {text} | {network} | {title} | {row} |", flush=True)
 
 
 if __name__ == "__main__":
