@@ -27,7 +27,7 @@ from a2c_jax.types import (
     Unrolled as Unrolled,
 )
 from a2c_jax.record_checks import check_env as check_env
-from a2c_jax.environments import make_env as make_env
+from a2c_jax.environments import from_gymnax as from_gymnax, make_env as make_env
 from a2c_jax.distributions import (
     Distribution as Distribution,
     categorical as categorical,

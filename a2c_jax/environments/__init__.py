@@ -5,7 +5,7 @@ from typing import Any
 from a2c_jax.types import Environment
 
 
-def make_env(name: str, **env_params: Any) -> Environment:
+def make_env(name: str, **settings: Any) -> Environment:
     """Makes a gymnax environment.
 
     ``step`` returns the true successor and never resets, unlike gymnax's own;
@@ -13,8 +13,9 @@ def make_env(name: str, **env_params: Any) -> Environment:
 
     Args:
         name: a gymnax name, such as ``"CartPole-v1"``.
-        **env_params: fields of the environment's parameters to change, such as
-            ``max_steps_in_episode=200`` for the article's CartPole-v0.
+        **settings: fields of the environment's parameters to change, such as
+            ``max_steps_in_episode=200`` for the article's CartPole-v0, and arguments of its
+            constructor, such as ``size=20`` for ``"DeepSea-bsuite"``.
 
     Raises:
         ValueError: if there is no environment or parameter of that name, if the observation is
@@ -25,4 +26,34 @@ def make_env(name: str, **env_params: Any) -> Environment:
     # settings such as jax_num_cpu_devices can no longer be changed.
     from a2c_jax.environments.gymnax import make_gymnax
 
-    return make_gymnax(name, env_params)
+    return make_gymnax(name, settings)
+
+
+def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Environment:
+    """Makes an environment from an instance: one of gymnax, a subclass, or a wrapper.
+
+    As with :func:`make_env`, ``step`` returns the true successor. For a wrapper or a class with a
+    ``step`` of its own, that is gymnax's ``info["final_observation"]``, which a wrapper that
+    changes observations has to change too, as gymnax's own do.
+
+    Example:
+        >>> import a2c_jax as a2c
+        >>> from gymnax.environments.classic_control.cartpole import CartPole
+        >>> class Centred(CartPole):
+        ...     def step_env(self, key, state, action, params):
+        ...         obs, state, reward, *rest = super().step_env(key, state, action, params)
+        ...         return obs, state, reward - abs(state.x), *rest
+        >>> a2c.from_gymnax(Centred()).name
+        'CartPole-v1'
+
+    Args:
+        env: the instance.
+        params: its parameters; the instance's ``default_params`` by default.
+        name: a name for messages and pictures; the instance's own by default.
+
+    Raises:
+        ValueError: if ``env`` is not an instance of gymnax; otherwise as :func:`make_env`.
+    """
+    from a2c_jax.environments.gymnax import make_from_gymnax
+
+    return make_from_gymnax(env, params, name)

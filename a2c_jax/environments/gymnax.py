@@ -2,12 +2,15 @@
 
 import dataclasses
 import difflib
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import gymnax
 import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces as gymnax_spaces
+from gymnax.environments.environment import Environment as GymnaxEnvironment
 
 from a2c_jax import checks
 from a2c_jax._devices import fast_random
@@ -17,62 +20,105 @@ from a2c_jax.types import Environment, EnvState, Key, Timestep
 _MAX_INT32 = 2**31 - 1  # environments count their steps in int32
 
 
-def make_gymnax(name: str, env_params: dict[str, Any]) -> Environment:
-    """Makes an environment by name; see :func:`a2c_jax.make_env`.
+def make_gymnax(name: str, settings: dict[str, Any]) -> Environment:
+    """Makes an environment by name; see :func:`a2c_jax.make_env`."""
+    gym_env, params = _make(name, settings)
+    return _environment(name, gym_env, params, gym_env.reset_env, _without_reset(gym_env))
 
-    At the end of an episode, gymnax's own ``step`` resets and returns the next episode's first
-    observation. ``step_env``, ``reset_env`` and ``is_truncated``, which are used here, do not.
-    """
-    gym_env, params = _make(name, env_params)
+
+def make_from_gymnax(gym_env: Any, params: Any, name: str | None) -> Environment:
+    """Makes an environment from an instance; see :func:`a2c_jax.from_gymnax`."""
+    if isinstance(gym_env, type | str):
+        raise ValueError(
+            f"env is {gym_env!r}; give an instance of a gymnax environment or wrapper."
+        )
+    params = gym_env.default_params if params is None else params
+    # Only where nobody overrides `step` is `step_env` all of it.
+    is_plain = type(gym_env).step is GymnaxEnvironment.step
+    step = _without_reset(gym_env) if is_plain else _with_final_observation(gym_env)
+    return _environment(name or gym_env.name, gym_env, params, gym_env.reset, step)
+
+
+def _environment(name: str, gym_env: Any, params: Any, start: Any, follow: Any) -> Environment:
     limit = checks.positive_int("max_steps_in_episode", params.max_steps_in_episode)
     if limit > _MAX_INT32:
         raise ValueError(f"max_steps_in_episode is {limit}; give {_MAX_INT32} at most.")
 
     @fast_random
     def reset(key: Key) -> tuple[EnvState, jax.Array]:
-        obs, env_state = gym_env.reset_env(key, params)
+        obs, env_state = start(key, params)
         return _strongly_typed(env_state), jnp.asarray(obs, jnp.float32)
 
     @fast_random
     def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
-        obs, env_state, reward, terminated, _ = gym_env.step_env(key, env_state, action, params)
+        obs, env_state, reward, terminated, truncated = follow(key, env_state, action, params)
         return Timestep(
             env_state=_strongly_typed(env_state),
             obs=jnp.asarray(obs, jnp.float32),
             reward=jnp.asarray(reward, jnp.float32),
             terminated=jnp.asarray(terminated, jnp.bool_),
-            truncated=jnp.asarray(gym_env.is_truncated(env_state, params), jnp.bool_),
+            truncated=jnp.asarray(truncated, jnp.bool_),
         )
 
     return Environment(
         name=name,
         reset=reset,
         step=step,
-        observation=_observation(name, gym_env, params),
+        observation=_observation(name, start, params),
         action_space=_space(name, gym_env.action_space(params)),
         max_episode_steps=limit,
     )
 
 
-def _make(name: str, env_params: dict[str, Any]) -> tuple[Any, Any]:
+def _without_reset(gym_env: Any) -> Callable[..., tuple]:
+    """A step from gymnax's parts: at the end of an episode, its own ``step`` resets."""
+
+    def follow(key: Key, env_state: EnvState, action: jax.Array, params: Any) -> tuple:
+        obs, env_state, reward, terminated, _ = gym_env.step_env(key, env_state, action, params)
+        return obs, env_state, reward, terminated, gym_env.is_truncated(env_state, params)
+
+    return follow
+
+
+def _with_final_observation(gym_env: Any) -> Callable[..., tuple]:
+    """``step``, which resets, with the true successor that it keeps."""
+
+    def follow(key: Key, env_state: EnvState, action: jax.Array, params: Any) -> tuple:
+        _, env_state, *outcome, info = gym_env.step(key, env_state, action, params)
+        return info["final_observation"], env_state, *outcome
+
+    return follow
+
+
+def _make(name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
     if name not in gymnax.registered_envs:
         near = difflib.get_close_matches(str(name), gymnax.registered_envs, n=3, cutoff=0.3)
         known = ", ".join(near or gymnax.registered_envs)
         raise ValueError(f"There is no environment {name!r}; the nearest names are: {known}.")
+    gym_env, params = _construct(name, {})
+    fields = [field.name for field in dataclasses.fields(params)]
+    arguments = [one for one in inspect.signature(type(gym_env)).parameters if one not in fields]
+    for setting in settings:
+        if setting not in (*fields, *arguments):
+            known = ", ".join((*fields, *arguments))
+            raise ValueError(f"{name} has no parameter {setting!r}; it has these: {known}.")
+    constructed = {one: settings[one] for one in arguments if one in settings}
+    if constructed:
+        gym_env, params = _construct(name, constructed)
+    return gym_env, params.replace(**{one: settings[one] for one in fields if one in settings})
+
+
+def _construct(name: str, arguments: dict[str, Any]) -> tuple[Any, Any]:
     try:
-        gym_env, params = gymnax.make(name)
+        return gymnax.make(name, **arguments)
     except OSError as error:  # MNISTBandit-bsuite downloads its data
         raise ValueError(
             f"{name} could not be made ({error}); choose another environment, or make its data "
             "available."
         ) from error
-    fields = [field.name for field in dataclasses.fields(params)]
-    for field in env_params:
-        if field not in fields:
-            raise ValueError(
-                f"{name} has no parameter {field!r}; it has these: {', '.join(fields)}."
-            )
-    return gym_env, params.replace(**env_params)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise ValueError(f"{name} cannot be made with {given} ({error}); give others.") from error
 
 
 def _space(name: str, space: Any) -> Space:
@@ -87,8 +133,8 @@ def _space(name: str, space: Any) -> Space:
     )
 
 
-def _observation(name: str, gym_env: Any, params: Any) -> jax.ShapeDtypeStruct:
-    obs, _ = jax.eval_shape(gym_env.reset_env, jax.random.key(0), params)
+def _observation(name: str, start: Any, params: Any) -> jax.ShapeDtypeStruct:
+    obs, _ = jax.eval_shape(start, jax.random.key(0), params)
     if not isinstance(obs, jax.ShapeDtypeStruct):
         raise ValueError(
             f"{name} observes a {type(obs).__name__}; choose an environment whose observation "

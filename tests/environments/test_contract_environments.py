@@ -9,10 +9,17 @@ import numpy as np
 import optax
 import pytest
 from comparing import assert_identical
+from gymnax.environments.classic_control.cartpole import CartPole
+from gymnax.wrappers.purerl import FlattenObservationWrapper, StickyActionWrapper
 from probe_envs import always_surviving
 
 import a2c_jax as a2c
 from a2c_jax import record_checks
+
+
+def limited(limit):
+    return CartPole().default_params.replace(max_steps_in_episode=limit)
+
 
 DOWNLOADS = "MNISTBandit-bsuite"  # its data, when it is made
 # Each makes an environment of a time limit.
@@ -23,6 +30,10 @@ ENVIRONMENTS = {
         if name != DOWNLOADS
     },
     "written by hand": always_surviving,
+    "an instance": lambda limit: a2c.from_gymnax(CartPole(), limited(limit)),
+    "a wrapped instance": lambda limit: a2c.from_gymnax(
+        FlattenObservationWrapper(StickyActionWrapper(CartPole(), 0.25)), limited(limit)
+    ),
 }
 CONTINUOUS = [
     "Pendulum-v1", "MountainCarContinuous-v0", "PointRobot-misc", "Reacher-misc", "Swimmer-misc",
