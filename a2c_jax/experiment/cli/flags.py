@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -14,6 +14,7 @@ from a2c_jax.experiment.cli.configs import SweepConfig
 from a2c_jax.experiment.comparison.compare import CompareConfig, default_comparison
 from a2c_jax.experiment.config import settings
 from a2c_jax.experiment.config.config import (
+    TaskConfig,
     TrainConfig,
     default_config,
     starting_preset,
@@ -23,6 +24,17 @@ from a2c_jax.experiment.config.reading import read_config
 from a2c_jax.experiment.errors import refusals
 from a2c_jax.experiment.run.folder import read_run_config
 from a2c_jax.presets import Preset
+
+EXAMPLES = {
+    "train": "a2c-jax train --env Acrobot-v1 --num-seeds 32 --name acrobot",
+    "join": "a2c-jax join runs/first runs/second --name both",
+    "evaluate": "a2c-jax evaluate runs/acrobot --num-episodes 1000",
+    "plot": "a2c-jax plot runs/acrobot runs/other --format svg",
+    "replay": "a2c-jax replay runs/acrobot --seeds 0 5",
+    "sweep": "a2c-jax sweep --over learning_rate=1e-4:1e-2:5:log num_steps=5,16 --num-seeds 8",
+    "compare": "a2c-jax compare --env Acrobot-v1 --algorithms a2c reinforce --num-seeds 32",
+}
+"""An example of each command."""
 
 
 @refusals()
@@ -121,22 +133,32 @@ def parse(kind: Any, command: str, flags: Sequence[str], default: Any = None) ->
     Raises:
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
-    return tyro.cli(kind, **_parser(command, flags, default))
+    return tyro.cli(kind, **_parser(kind, command, flags, default))
 
 
 def _parse_known(kind: Any, command: str, flags: Sequence[str], default: Any) -> tuple[Any, Any]:
     """As :func:`parse`, but returns unknown flags too instead of refusing them."""
-    return tyro.cli(kind, return_unknown_args=True, **_parser(command, flags, default))
+    return tyro.cli(kind, return_unknown_args=True, **_parser(kind, command, flags, default))
 
 
-def _parser(command: str, flags: Sequence[str], default: Any) -> dict[str, Any]:
+def _parser(kind: Any, command: str, flags: Sequence[str], default: Any) -> dict[str, Any]:
     return {
         "args": list(flags),
+        "description": _description(get_origin(kind) or kind, command, flags),
         "prog": f"a2c-jax {command}",
         "config": (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
         "registry": _NUMBERS,
         **({} if default is None else {"default": default}),
     }
+
+
+def _description(kind: type, command: str, flags: Sequence[str]) -> str:
+    paragraphs = [str(kind.__doc__).partition("\n\n")[0], f"Example: {EXAMPLES[command]}"]
+    if issubclass(kind, TaskConfig) and {"-h", "--help"} & set(flags):
+        import gymnax  # takes seconds
+
+        paragraphs.append(f"Environments: {', '.join(gymnax.registered_envs)}")
+    return "\n\n".join(paragraphs)
 
 
 _NUMBERS = ConstructorRegistry()

@@ -34,15 +34,19 @@ def solved_threshold(env: Environment) -> float | None:
 def recent_returns(metrics: Metrics) -> tuple[np.ndarray, np.ndarray]:
     """Mean return of the last 100 finished episodes, after every update.
 
-    Metrics ``[S, U]`` hold sums over an update, so the window is the shortest run of updates,
-    ending with this one, in which at least 100 episodes finished; or all updates, if fewer did.
+    Metrics ``[..., U]``, with any leading axes, hold sums over an update, so the window is the
+    shortest run of updates, ending with this one, in which at least 100 episodes finished; or all
+    updates, if fewer did.
 
     Returns:
-        ``(means [S, U], counts [S, U])``: the mean, NaN where no episode has finished, and
+        ``(means [..., U], counts [..., U])``: the mean, NaN where no episode has finished, and
         the number of episodes in it.
     """
-    counts = np.asarray(metrics.episode_count, np.float64)
-    sums = np.asarray(metrics.episode_return_sum, np.float64)
+    shape = np.shape(metrics.episode_count)
+    counts, sums = (
+        np.asarray(field, np.float64).reshape(-1, shape[-1])
+        for field in (metrics.episode_count, metrics.episode_return_sum)
+    )
     num_seeds, num_updates = sums.shape
     # Column u + 1 is the total after update u; column 0 is zero.
     total, reward = np.zeros((2, num_seeds, num_updates + 1))
@@ -51,17 +55,18 @@ def recent_returns(metrics: Metrics) -> tuple[np.ndarray, np.ndarray]:
     # One search serves all seeds: offsets make the concatenated totals ascend, and a window that
     # would begin before its seed's first update is clipped to it. float64 adds counts exactly.
     seeds = np.arange(num_seeds)[:, None]
-    offset = total + seeds * (total.max(initial=0.0) + 1.0)
+    offset = total + seeds * (np.max(total, initial=0.0) + 1.0)
     last = np.searchsorted(offset.ravel(), (offset[:, 1:] - EPISODES).ravel(), side="right") - 1
     before = np.maximum(last.reshape(sums.shape), seeds * (num_updates + 1))
     sizes = total[:, 1:] - total.ravel()[before]
     with np.errstate(invalid="ignore"):
-        return (reward[:, 1:] - reward.ravel()[before]) / sizes, sizes
+        means = (reward[:, 1:] - reward.ravel()[before]) / sizes
+    return means.reshape(shape), sizes.reshape(shape)
 
 
 def final_returns(metrics: Metrics) -> np.ndarray:
-    """Each seed's mean return over its last 100 finished episodes, ``[S]``."""
-    return recent_returns(metrics)[0][:, -1]
+    """Mean return over the last 100 finished episodes: of metrics ``[..., U]``, ``[...]``."""
+    return recent_returns(metrics)[0][..., -1]
 
 
 def steps_to_solve(metrics: Metrics, steps_per_update: int, threshold: float) -> np.ndarray:

@@ -15,6 +15,8 @@ from comparing import assert_same_run
 from a2c_jax import presets
 from a2c_jax.experiment import files
 from a2c_jax.experiment.cli import commands, flags as parsing, main as cli
+from a2c_jax.experiment.cli.commands import COMMANDS
+from a2c_jax.experiment.cli.configs import EvaluateConfig, JoinConfig, PlotConfig, ReplayConfig
 from a2c_jax.experiment.config.config import SUITED
 from a2c_jax.experiment.run import train as run_training
 from a2c_jax.experiment.run.folder import Run
@@ -182,6 +184,29 @@ def test_help(capsys):
     assert "0.0003" in text, "the preset's own rate is shown as the default"
     assert "--detached-critic" in text
     assert "--num-steps" not in text, "the article's loop has no rollouts"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_and_the_environments(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    text = capsys.readouterr().out
+    assert parsing.EXAMPLES[command] in text
+    assert ("MountainCarContinuous-v0" in text) == (command in ("train", "sweep", "compare"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_are_understood(command):
+    words = parsing.EXAMPLES[command].split()
+    assert words[:2] == ["a2c-jax", command]
+    kinds = {
+        "join": JoinConfig, "evaluate": EvaluateConfig, "plot": PlotConfig, "replay": ReplayConfig,
+    }  # fmt: skip
+    if command in kinds:
+        parsing.parse(kinds[command], command, words[2:])
+    else:
+        getattr(parsing, f"parse_{command}")(words[2:])
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])

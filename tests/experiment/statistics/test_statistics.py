@@ -56,6 +56,10 @@ def test_recent_returns_are_those_of_a_loop(per_update):
     expected_means, expected_sizes = recent_by_loop(counts, sums)
     np.testing.assert_array_equal(sizes, expected_sizes)
     np.testing.assert_array_equal(means, expected_means)
+    one = a2c.Metrics(*(array[0] for array in metrics))
+    np.testing.assert_array_equal(statistics.final_returns(one), expected_means[0, -1])
+    points = a2c.Metrics(*(array[:, None] for array in metrics))
+    np.testing.assert_array_equal(statistics.final_returns(points), expected_means[:, None, -1])
 
 
 def test_steps_to_solve_needs_100_episodes_and_is_infinite_where_never():
