@@ -1,4 +1,5 @@
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -159,3 +160,15 @@ def test_observations_of_any_type_are_stored_as_they_come_and_train(dtype, shape
     np.testing.assert_array_equal(
         network.policy(params, obs), network.policy(params, obs.astype(jnp.float32))
     )
+
+
+@pytest.mark.parametrize("hidden_sizes", [(8,), (8, 8)])
+def test_an_activation_may_have_parameters(hidden_sizes):
+    env = a2c.make_env("CartPole-v1")
+    network = a2c.mlp_actor_critic(
+        env, hidden_sizes, activation=lambda x: nn.relu(nn.LayerNorm()(x))
+    )
+    params = network.init(jax.random.key(0))
+    assert len(params["policy"]["params"]) == 2 * len(hidden_sizes) + 1
+    grads = jax.jit(jax.grad(lambda p: network.value(p, jnp.ones((5, 4))).sum()))(params)
+    assert jnp.abs(grads["value"]["params"]["LayerNorm_0"]["scale"]).sum() > 0

@@ -39,8 +39,7 @@ def scan(body: Callable[[Any, Any], Any], carry: Any, rows: Any, reverse: bool =
 def shortcut(short: Callable[[], Any], full: Callable[[], Any], unless: jax.Array) -> Any:
     """``short()``, or ``full()`` if ``unless`` holds; on a GPU or TPU, ``full()`` always.
 
-    With many seeds at once, some seed nearly always needs the full computation, and both branches
-    would be computed.
+    There, seeds are vmapped, and under ``vmap`` both branches are computed.
     """
     return jax.lax.platform_dependent(cpu=lambda: jax.lax.cond(unless, full, short), default=full)
 

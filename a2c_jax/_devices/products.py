@@ -3,7 +3,8 @@
 A network for a small task begins with few features and ends with few outputs. The products of such
 thin layers have one form for a CPU, :mod:`a2c_jax._devices.cpu_products`, and one for a GPU,
 :mod:`a2c_jax._devices.fused_products`. A TPU takes matrix products: compiled for four v5e, the
-fused form moves three times the bytes. The numbers are those of matrix products up to rounding.
+fused form moves three times the bytes. Other devices take the form for a GPU. The numbers are
+those of matrix products up to rounding.
 """
 
 import functools
@@ -20,7 +21,7 @@ Weights = tuple[jax.Array, jax.Array]  # a kernel, as :func:`stored` returns it,
 
 
 def stored(kernel: jax.Array) -> jax.Array:
-    """Converts a kernel W ``[in, out]`` to the form that :func:`linear` takes.
+    """Converts a kernel W ``[in, out]`` to the form that :func:`perceptron` takes.
 
     A kernel with few outputs is transposed. Without that, the article's network is 12 % slower;
     with a transposed copy for every product, 4 %.
@@ -56,10 +57,15 @@ def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
 
 
 def perceptron(x: jax.Array, layers: Sequence[Weights], activation: Activation) -> jax.Array:
-    """Linear layers with an activation between them, on a batch ``[B, in]``."""
+    """Linear layers with an activation between them, on a batch ``[B, in]``.
+
+    Kernels are those of :func:`stored`.
+    """
     *hidden, head = layers
+    # Each form traces the activation again, which a module with parameters does not allow.
+    is_pure = activation.__module__.startswith("jax.")
     one_by_one = functools.partial(_one_by_one, activation)
-    if len(hidden) == 1 and x.shape[1] <= _FEW and _leads_to_few(*_size(head)):
+    if is_pure and len(hidden) == 1 and x.shape[1] <= _FEW and _leads_to_few(*_size(head)):
         return _on_gpu(
             lambda x, layers: fused_products.few_to_few(activation, x, *layers),
             one_by_one,

@@ -34,7 +34,8 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Enviro
 
     As with :func:`make_env`, ``step`` returns the true successor. For a wrapper or a class with a
     ``step`` of its own, that is gymnax's ``info["final_observation"]``, which a wrapper that
-    changes observations has to change too, as gymnax's own do.
+    changes observations has to change too, as gymnax's own do; and after the last step of an
+    episode, ``env_state`` is already that of the next.
 
     Example:
         >>> import a2c_jax as a2c
@@ -44,12 +45,12 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Enviro
         ...         obs, state, reward, *rest = super().step_env(key, state, action, params)
         ...         return obs, state, reward - abs(state.x), *rest
         >>> a2c.from_gymnax(Centred()).name
-        'CartPole-v1'
+        'Centred'
 
     Args:
         env: the instance.
         params: its parameters; the instance's ``default_params`` by default.
-        name: a name for messages and pictures; the instance's own by default.
+        name: a name for messages and pictures; by default that of its class, or gymnax's.
 
     Raises:
         ValueError: if ``env`` is not an instance of gymnax; otherwise as :func:`make_env`.

@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces as gymnax_spaces
 from gymnax.environments.environment import Environment as GymnaxEnvironment
+from gymnax.wrappers.purerl import GymnaxWrapper
 
 from a2c_jax import checks
 from a2c_jax._devices import fast_random
 from a2c_jax.spaces import Box, Discrete, Space
 from a2c_jax.types import Environment, EnvState, Key, Timestep
 
+_FINAL = "final_observation"
 _MAX_INT32 = 2**31 - 1  # environments count their steps in int32
 
 
@@ -28,15 +30,19 @@ def make_gymnax(name: str, settings: dict[str, Any]) -> Environment:
 
 def make_from_gymnax(gym_env: Any, params: Any, name: str | None) -> Environment:
     """Makes an environment from an instance; see :func:`a2c_jax.from_gymnax`."""
-    if isinstance(gym_env, type | str):
+    if not isinstance(gym_env, GymnaxEnvironment | GymnaxWrapper):
         raise ValueError(
             f"env is {gym_env!r}; give an instance of a gymnax environment or wrapper."
         )
     params = gym_env.default_params if params is None else params
+    kind: Any = type(gym_env)
     # Only where nobody overrides `step` is `step_env` all of it.
-    is_plain = type(gym_env).step is GymnaxEnvironment.step
+    is_plain = issubclass(kind, GymnaxEnvironment) and kind.step is GymnaxEnvironment.step
     step = _without_reset(gym_env) if is_plain else _with_final_observation(gym_env)
-    return _environment(name or gym_env.name, gym_env, params, gym_env.reset, step)
+    # A subclass is another task than the one whose name it inherits.
+    is_gymnax_s = kind.__module__.startswith("gymnax.environments.")
+    name = name or (gym_env.name if is_gymnax_s else kind.__name__)
+    return _environment(name, gym_env, params, gym_env.reset, step)
 
 
 def _environment(name: str, gym_env: Any, params: Any, start: Any, follow: Any) -> Environment:
@@ -85,7 +91,12 @@ def _with_final_observation(gym_env: Any) -> Callable[..., tuple]:
 
     def follow(key: Key, env_state: EnvState, action: jax.Array, params: Any) -> tuple:
         _, env_state, *outcome, info = gym_env.step(key, env_state, action, params)
-        return info["final_observation"], env_state, *outcome
+        if len(outcome) != len(("reward", "terminated", "truncated")) or _FINAL not in info:
+            raise ValueError(
+                "step of env has to return (obs, state, reward, terminated, truncated, info) with "
+                f"info[{_FINAL!r}], as gymnax's own does."
+            )
+        return info[_FINAL], env_state, *outcome
 
     return follow
 
@@ -95,7 +106,13 @@ def _make(name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
         near = difflib.get_close_matches(str(name), gymnax.registered_envs, n=3, cutoff=0.3)
         known = ", ".join(near or gymnax.registered_envs)
         raise ValueError(f"There is no environment {name!r}; the nearest names are: {known}.")
-    gym_env, params = _construct(name, {})
+    try:
+        gym_env, params = gymnax.make(name)
+    except OSError as error:  # MNISTBandit-bsuite downloads its data
+        raise ValueError(
+            f"{name} could not be made ({error}); choose another environment, or make its data "
+            "available."
+        ) from error
     fields = [field.name for field in dataclasses.fields(params)]
     arguments = [one for one in inspect.signature(type(gym_env)).parameters if one not in fields]
     for setting in settings:
@@ -104,21 +121,19 @@ def _make(name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
             raise ValueError(f"{name} has no parameter {setting!r}; it has these: {known}.")
     constructed = {one: settings[one] for one in arguments if one in settings}
     if constructed:
-        gym_env, params = _construct(name, constructed)
+        gym_env, params = _constructed(name, constructed)
     return gym_env, params.replace(**{one: settings[one] for one in fields if one in settings})
 
 
-def _construct(name: str, arguments: dict[str, Any]) -> tuple[Any, Any]:
+def _constructed(name: str, arguments: dict[str, Any]) -> tuple[Any, Any]:
     try:
-        return gymnax.make(name, **arguments)
-    except OSError as error:  # MNISTBandit-bsuite downloads its data
-        raise ValueError(
-            f"{name} could not be made ({error}); choose another environment, or make its data "
-            "available."
-        ) from error
-    except (TypeError, ValueError) as error:
+        gym_env, params = gymnax.make(name, **arguments)
+        jax.eval_shape(gym_env.reset_env, jax.random.key(0), params)  # some fail only there
+        gym_env.action_space(params)
+    except Exception as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise ValueError(f"{name} cannot be made with {given} ({error}); give others.") from error
+    return gym_env, params
 
 
 def _space(name: str, space: Any) -> Space:

@@ -121,8 +121,18 @@ def test_forward_mode_and_second_derivatives(device, sizes):
     close(*by_parameters)
 
 
+def test_a_program_for_any_batch_and_device_is_exported():
+    ours, _, layers = networks((4, 32, 2), jax.nn.relu)
+    batch = jax.export.symbolic_shape("b")[0]
+    x = jax.ShapeDtypeStruct((batch, 4), jnp.float32)
+    gradient = jax.jit(jax.grad(lambda layers, x: jnp.sum(ours(layers, x))))
+    exported = jax.export.export(gradient, platforms=("cpu", "cuda", "tpu"))(layers, x)
+    (few,) = operands((3, 4))
+    close(exported.call(layers, few), gradient(layers, few))
+
+
 def test_only_a_gpu_computes_activations_again():
-    ours, _, layers = networks((4, 32, 2), jnp.tanh)
+    ours, _, layers = networks((4, 32, 2), jax.nn.tanh)
     (x,) = operands((6, 4))
     traced = jax.jit(jax.grad(lambda layers: jnp.sum(ours(layers, x) ** 2))).trace(layers)
     tanhs = [

@@ -38,7 +38,7 @@ OPERATIONS = {
     "add", "subtract", "multiply", "divide", "maximum", "minimum", "compare", "select", "negate",
     "abs", "and", "or", "xor", "not", "shift-left", "shift-right-logical", "convert", "power",
     "reduce", "tanh", "exponential", "log", "log-plus-one", "sqrt", "rsqrt", "cosine", "sine",
-    "clamp",
+    "clamp", "floor", "sign", "exponential-minus-one", "logistic", "erf",
 }  # fmt: skip
 COLLECTIVES = ("all-reduce", "all-gather", "collective-permute", "all-to-all", "reduce-scatter")
 NETWORKS = ("article", "default")
@@ -159,8 +159,11 @@ def operations(inner: dict[str, Op], roots: dict[str, float] | None = None) -> i
             total += sum(operations(inner, {one: share * sizes[one]}) for one in operands)
             continue
         if op.kind == "reduce":
-            number *= sizes[operands[0]] / elements(op.shape)
+            number *= sizes.get(next(iter(operands), ""), 1) / max(1, elements(op.shape))
         total += number * (op.kind in OPERATIONS)
+        if op.kind == "dynamic-update-slice":  # in place
+            operands = operands[1:2]
+            number = sizes[operands[0]] if operands else 0
         for operand in operands:
             wanted = sizes[operand] if op.kind == "tuple" else number
             needed[operand] = max(needed.get(operand, 0), wanted)
@@ -182,7 +185,8 @@ def kernels_of(found: dict[str, dict[str, Op]], name: str, times: int = 1) -> li
             kind = target.group(1) if target else op.kind
             moved = moved_bytes(found[name], op, inner)
             origin_name = origin.group(1) if origin else ""
-            kernels.append(Kernel(times, moved, operations(inner), kind, origin_name))
+            work = operations(inner or {op.line: op})
+            kernels.append(Kernel(times, moved, work, kind, origin_name))
     return kernels
 
 

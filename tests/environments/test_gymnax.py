@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnax.environments.classic_control.cartpole import CartPole
-from gymnax.wrappers.purerl import StickyActionWrapper
+from gymnax.wrappers.purerl import GymnaxWrapper, StickyActionWrapper
 
 import a2c_jax as a2c
 
@@ -114,9 +114,29 @@ def test_a_reset_and_a_wrapper_of_one_s_own_count():
 
 
 def test_a_class_is_not_an_instance():
-    for wrong in (CartPole, "CartPole-v1"):
+    for wrong in (CartPole, "CartPole-v1", gymnasium.make("CartPole-v1")):
         with pytest.raises(ValueError, match=r"env is .*CartPole.*; give an instance"):
             a2c.from_gymnax(wrong)
+
+
+class Forgetful(CartPole):
+    """A step as in gymnasium, without the last observation."""
+
+    def step(self, key, state, action, params=None):
+        return *super().step(key, state, action, params)[:5], {}
+
+
+def test_a_step_without_the_last_observation_is_named():
+    env = a2c.from_gymnax(Forgetful())
+    with pytest.raises(ValueError, match=r"has to return .*final_observation"):
+        a2c.check_env(env)
+
+
+def test_names():
+    assert a2c.from_gymnax(CartPole()).name == "CartPole-v1"
+    assert a2c.from_gymnax(Tilted()).name == "Tilted", "a task of its own"
+    assert a2c.from_gymnax(GymnaxWrapper(Tilted())).name == "GymnaxWrapper"
+    assert a2c.from_gymnax(Tilted(), name="tilted").name == "tilted"
 
 
 def test_arguments_of_the_constructor():
@@ -126,8 +146,9 @@ def test_arguments_of_the_constructor():
     assert (env.observation.shape, env.max_episode_steps) == ((6, 5), 4)
     with pytest.raises(ValueError, match=r"Catch-bsuite has no parameter 'row'.*rows, columns"):
         a2c.make_env("Catch-bsuite", row=6)
-    with pytest.raises(ValueError, match="DeepSea-bsuite cannot be made with size=-1"):
-        a2c.make_env("DeepSea-bsuite", size=-1)
+    for name, wrong in (("DeepSea-bsuite", {"size": -1}), ("Catch-bsuite", {"rows": 0})):
+        with pytest.raises(ValueError, match=f"{name} cannot be made with .*=.*give others"):
+            a2c.make_env(name, **wrong)
 
 
 def test_unknown_names_are_answered_with_the_nearest():

@@ -9,6 +9,7 @@ from a2c_jax.experiment.cli.configs import EvaluateConfig, JoinConfig, PlotConfi
 from a2c_jax.experiment.cli.flags import parse, parse_compare, parse_sweep, parse_train
 from a2c_jax.experiment.comparison.compare import compare, measure_gradients, resolve_all
 from a2c_jax.experiment.comparison.report import comparison_table, write_comparison
+from a2c_jax.experiment.config.envs import env_label
 from a2c_jax.experiment.errors import refusals, written
 from a2c_jax.experiment.files import open_folder
 from a2c_jax.experiment.replay.replay import checked_seeds, record_run, write_replay
@@ -44,7 +45,7 @@ def train(flags: Sequence[str]) -> int:
 def join(flags: Sequence[str]) -> int:
     """Joins runs of different seeds into one."""
     config = parse(JoinConfig, "join", flags)
-    run = join_runs(config.runs, config.out, config.name)
+    run = join_runs(config.runs, config.out, config.name, config.env)
     console = _console()
     console.print(result_table(run.summary), soft_wrap=False)
     console.print(f"Files: {run.folder}")
@@ -56,7 +57,7 @@ def evaluate(flags: Sequence[str]) -> int:
     config = parse(EvaluateConfig, "evaluate", flags)
     with refusals():
         check_episodes(config.num_episodes, config.seed)
-        run = load_run(config.run)
+        run = load_run(config.run, env=config.env)
     with open_folder(config.out or run.folder, True, "") as folder:
         evaluated = evaluate_run(run, config.num_episodes, not config.sampled, config.seed)
         with written("evaluation"):
@@ -71,7 +72,7 @@ def plot(flags: Sequence[str]) -> int:
     """Draws runs over each other, with statistics of their differences."""
     config = parse(PlotConfig, "plot", flags)
     with refusals():
-        runs = load_runs(config.runs)
+        runs = load_runs(config.runs, config.env)
     out = config.out
     if len(runs) == 1 and out is None:
         out = next(iter(runs.values())).folder / "plots"
@@ -88,7 +89,7 @@ def replay(flags: Sequence[str]) -> int:
     config = parse(ReplayConfig, "replay", flags)
     with refusals():
         check_episodes(config.num_episodes, config.seed)
-        run = load_run(config.run)
+        run = load_run(config.run, env=config.env)
         seeds = checked_seeds(run, config.seeds)
     with open_folder(config.out or run.folder, True, "") as folder:
         greedy = not config.sampled
@@ -107,7 +108,7 @@ def sweep_settings(flags: Sequence[str]) -> int:
         job = check_sweep(shared, points)
     console = _console()
     with (
-        open_folder(config.out, False, f"{config.env}-sweep", config.name) as folder,
+        open_folder(config.out, False, f"{env_label(config.env)}-sweep", config.name) as folder,
         deferred_interrupt(own_process=True) as interrupted,
     ):
         console.print(f"{len(points)} settings × {len(job.seeds)} seeds")
@@ -131,7 +132,7 @@ def compare_methods(flags: Sequence[str]) -> int:
         jobs = resolve_all(config, suited)
     console = _console()
     with (
-        open_folder(config.out, False, f"{config.env}-compare", config.name) as folder,
+        open_folder(config.out, False, f"{env_label(config.env)}-compare", config.name) as folder,
         deferred_interrupt(own_process=True) as interrupted,
     ):
         for name, (_, job) in jobs.items():

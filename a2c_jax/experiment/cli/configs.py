@@ -38,11 +38,13 @@ class JoinConfig:
         runs: the runs' folders; the runs are joined in the order of their first seeds.
         name: name of the new run folder under runs/; by default environment and time.
         out: path of the run folder, in place of a name.
+        env: package.module:function, if the environment is one's own.
     """
 
     runs: Positional[tuple[Path, ...]]
     name: str | None = None
     out: Path | None = None
+    env: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,7 @@ class EvaluateConfig:
         sampled: sample actions from the policy; by default, take the most probable ones.
         seed: seed of the episodes.
         out: a folder for evaluation.json and evaluation.npz; by default the run's.
+        env: package.module:function, if the environment is one's own.
     """
 
     run: Positional[Path]
@@ -62,6 +65,7 @@ class EvaluateConfig:
     sampled: bool = False
     seed: int = 0
     out: Path | None = None
+    env: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +77,13 @@ class PlotConfig:
         format: file format of the pictures.
         out: a folder for the pictures and statistics.json; by default plots/ in the run's folder,
             or runs/plots-<time> for several runs.
+        env: package.module:function, if the environment is one's own.
     """
 
     runs: Positional[tuple[Path, ...]]
     format: Literal["png", "svg"] = "png"
     out: Path | None = None
+    env: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +97,7 @@ class ReplayConfig:
         sampled: sample actions from the policy; by default, take the most probable ones.
         seed: seed of the episodes.
         out: a folder for replay.html; by default the run's.
+        env: package.module:function, if the environment is one's own.
     """
 
     run: Positional[Path]
@@ -99,3 +106,4 @@ class ReplayConfig:
     sampled: bool = False
     seed: int = 0
     out: Path | None = None
+    env: str | None = None

@@ -89,7 +89,7 @@ def _names_seeds(flags: Sequence[str]) -> bool:
 def _starting_from(names: dict[str, str | None]) -> TrainConfig:
     if names.get("resume") is not None:
         path = Path(str(names["resume"]))
-        return dataclasses.replace(read_run_config(path, "resume"), resume=path)
+        return dataclasses.replace(read_run_config(path, "resume", names["env"]), resume=path)
     if names["config"] is None:
         preset = names["preset"] or starting_preset(names["env"], names["algorithm"])
         return default_config(preset, names["algorithm"])

@@ -12,6 +12,7 @@ from rich.table import Table
 from a2c_jax.experiment.comparison.compare import CompareConfig, Comparison, Jobs
 from a2c_jax.experiment.comparison.gradients import StageNoise
 from a2c_jax.experiment.config.describe import describe_machine, describe_settings
+from a2c_jax.experiment.config.envs import env_name
 from a2c_jax.experiment.config.reading import FORMAT
 from a2c_jax.experiment.figures.curves import draw_methods
 from a2c_jax.experiment.files import Writer, json_writer, write_together
@@ -93,7 +94,7 @@ def write_comparison(folder: Path, config: CompareConfig, jobs: Jobs, result: Co
     description = {
         "format": FORMAT,
         "preset": config.preset,
-        "env": config.env,
+        "env": env_name(config.env),
         "max_episode_steps": job.env.max_episode_steps,
         "seeds": list(job.seeds),
         "gradient_episodes": config.gradient_episodes,

@@ -16,6 +16,7 @@ from typing import (
 )
 
 from a2c_jax import presets
+from a2c_jax.experiment.config.envs import EnvName, env_name
 from a2c_jax.experiment.config.settings import (
     SettingsT as SettingsT,
     as_dict,
@@ -26,6 +27,7 @@ from a2c_jax.experiment.config.settings import (
 )
 from a2c_jax.methods import METHODS, method_name
 from a2c_jax.presets import FOUND_ON, PRESETS, ArticlePreset, Preset
+from a2c_jax.types import Environment
 
 ConfigT = TypeVar("ConfigT", bound="TaskConfig")
 
@@ -60,7 +62,8 @@ class TaskConfig(Generic[SettingsT]):
         preset: the settings to start from, which are the defaults of the flags below; list them
             with --preset NAME --help. By default the preset tuned on the environment, if there
             is one and it uses the algorithm, and otherwise general.
-        env: name of a gymnax environment; by default the preset's.
+        env: name of a gymnax environment, or package.module:function, which returns an
+            a2c_jax.Environment; by default the preset's. In Python, also an Environment.
         max_episode_steps: time limit in steps; by default the environment's own, or 200 for the
             article's loop.
         num_seeds: number of seeds, counting up from the first.
@@ -71,7 +74,7 @@ class TaskConfig(Generic[SettingsT]):
 
     settings: SettingsT = presets.default  # type: ignore[assignment]
     preset: PresetName = "default"
-    env: str = "CartPole-v1"
+    env: EnvName = "CartPole-v1"
     max_episode_steps: int | None = None
     num_seeds: int = 16
     seed: int = 0
@@ -82,6 +85,7 @@ class TaskConfig(Generic[SettingsT]):
         """Converts numbers to Python's own, so that whatever trains can be saved and loaded."""
         kinds = get_type_hints(type(self))
         plain = set(saved_fields(type(self))) - {"preset", "algorithm"}  # checked by their names
+        plain -= {"env"} if isinstance(self.env, Environment) else set()
         values = typed_all({name: getattr(self, name) for name in plain}, kinds)
         for name, value in {**values, "settings": checked(self.settings)}.items():
             object.__setattr__(self, name, value)
@@ -153,7 +157,7 @@ def starting_preset(env: str | None, algorithm: str | None) -> PresetName:
     It is the preset tuned on the environment (``default`` for CartPole-v1), if there is one and it
     uses the method, and otherwise ``general``.
     """
-    env = env or TrainConfig.env
+    env = env or env_name(TrainConfig.env)
     found = next((name for name, task in FOUND_ON.items() if task == env), None)
     if found is None or algorithm not in (None, method_name(PRESETS[found].method)):  # type: ignore[union-attr]
         return "general"
@@ -203,7 +207,8 @@ def configure(
     Raises:
         ValueError: if there is no such preset, method or field.
     """
-    names = {"preset": preset, "algorithm": algorithm, "env": changes.get("env")}
+    env = changes.get("env")
+    names = {"preset": preset, "algorithm": algorithm, "env": env and env_name(env)}
     preset, algorithm, env = (typed(name, value, str | None) for name, value in names.items())
     preset = preset or starting_preset(env, algorithm)
     default = default_config(preset, algorithm)

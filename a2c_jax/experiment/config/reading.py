@@ -14,6 +14,7 @@ from a2c_jax.experiment.config.config import (
     starting_preset,
 )
 from a2c_jax.experiment.config.describe import describe_settings
+from a2c_jax.experiment.config.envs import EnvName, env_name, named_again
 from a2c_jax.experiment.config.settings import replace, setting_types, typed
 from a2c_jax.experiment.files import read_json
 from a2c_jax.presets import ArticlePreset, Preset
@@ -22,13 +23,16 @@ FORMAT = 5
 _MADE_BY_NAME = ("network", "q_network", "optimizer", "method")
 
 
-def read_config(path: Path, argument: str = "config", env: str | None = None) -> TrainConfig:
+def read_config(
+    path: Path, argument: str = "config", env: EnvName | None = None, same: bool = False
+) -> TrainConfig:
     """Reads a configuration; settings that are missing are those of the preset.
 
     Args:
         path: a JSON file, such as the ``config.json`` of a run.
         argument: the argument that named the file, for error messages.
-        env: environment that decides the preset if the file names no preset.
+        env: environment in place of the file's, which decides the preset if the file names none.
+        same: whether it has to be the file's.
 
     Raises:
         ValueError: one sentence, if it is missing, damaged, of another format, or holds an
@@ -36,12 +40,12 @@ def read_config(path: Path, argument: str = "config", env: str | None = None) ->
     """
     content = read_json(path, argument)
     try:
-        return _to_config(content, env)
+        return _to_config(content, env, same)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{argument} is {str(path)!r}, in which {error}") from error
 
 
-def _to_config(content: dict[str, Any], env: str | None) -> TrainConfig:
+def _to_config(content: dict[str, Any], env: EnvName | None, same: bool) -> TrainConfig:
     written = content.get("format", FORMAT)
     if written != FORMAT:
         raise ValueError(f"format is {written}, but this version of a2c_jax reads only {FORMAT}.")
@@ -53,8 +57,12 @@ def _to_config(content: dict[str, Any], env: str | None) -> TrainConfig:
     names = {"preset": str | None, "algorithm": str | None}  # checked below, with better messages
     kinds = get_type_hints(TrainConfig) | names
     values = {key: typed(key, content[key], kinds[key]) for key in saved if key in content}
+    found = values.get("env", TrainConfig.env)
+    if same or env is None:
+        env = named_again(found, env)
+    values["env"] = env
     algorithm = values.pop("algorithm", None)
-    preset = values.pop("preset", None) or starting_preset(env or values.get("env"), algorithm)
+    preset = values.pop("preset", None) or starting_preset(env_name(env), algorithm)
     default = default_config(preset, algorithm)
     settings = typed("settings", content.get("settings", {}), dict)
     return dataclasses.replace(default, settings=_to_settings(settings, default.settings), **values)

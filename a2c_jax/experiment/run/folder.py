@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 
 from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.config.envs import EnvName
 from a2c_jax.experiment.config.reading import read_config
 from a2c_jax.experiment.files import json_writer, read_json, write_together
 from a2c_jax.experiment.run import checkpoints, saving, series
@@ -98,19 +99,22 @@ class Run(NamedTuple):
         return np.arange(1, self.metrics.episode_count.shape[1] + 1) * self.job.per_update
 
 
-def load_run(folder: Path | str, config: TrainConfig | None = None) -> Run:
+def load_run(
+    folder: Path | str, config: TrainConfig | None = None, env: EnvName | None = None
+) -> Run:
     """Loads a run from its newest checkpoint, finished or not.
 
     Args:
         folder: of the run.
         config: its configuration; needed only for a network or an optimizer that no preset has,
             which ``config.json`` cannot express.
+        env: its environment, if it is one's own.
 
     Raises:
         ValueError: if there is no run, it has no checkpoint, or it is damaged.
     """
     folder = Path(folder)
-    config = config or read_run_config(folder, "run")
+    config = config or read_run_config(folder, "run", env)
     job = make_job(config)
     restored = saving.restore(folder, job, saving.identity_of(describe_config(config, job)))
     if restored is None:
@@ -129,18 +133,19 @@ def load_run(folder: Path | str, config: TrainConfig | None = None) -> Run:
     )
 
 
-def read_run_config(folder: Path, argument: str) -> TrainConfig:
-    """Reads the configuration of a run.
+def read_run_config(folder: Path, argument: str, env: EnvName | None = None) -> TrainConfig:
+    """Reads the configuration of a run, whose environment is ``env`` if it is one's own.
 
     Raises:
-        ValueError: if there is no run, or its configuration is damaged or of another format.
+        ValueError: if there is no run, its configuration is damaged or of another format, or its
+            environment is another.
     """
     if not os.path.isfile(folder / CONFIG):  # also False without permission
         raise ValueError(
             f"{argument} is {str(folder)!r}, which holds no run (no {CONFIG}); give the folder of "
             "a run."
         )
-    return read_config(folder / CONFIG, argument)
+    return read_config(folder / CONFIG, argument, env, same=True)
 
 
 def read_about(folder: Path, argument: str) -> About:

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 
 from a2c_jax import checks, presets
-from a2c_jax.environments import make_env
 from a2c_jax.experiment.config.config import TrainConfig, default_config, saved_fields
 from a2c_jax.experiment.config.describe import describe_machine, describe_settings
+from a2c_jax.experiment.config.envs import env_name, resolve_env
 from a2c_jax.experiment.config.reading import FORMAT
 from a2c_jax.parallel import SeedLayout, check_keys, seed_layout
 from a2c_jax.presets import ArticlePreset, Preset
@@ -89,6 +89,7 @@ def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
     return {
         "format": FORMAT,
         **{name: getattr(config, name) for name in saved_fields(type(config))},
+        "env": env_name(config.env),
         "settings": describe_settings(config.settings),
         "about": {
             "seeds": list(job.seeds),
@@ -100,20 +101,6 @@ def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
             **describe_machine(job.layout.devices),
         },
     }
-
-
-def resolve_env(name: str, max_episode_steps: int | None) -> Environment:
-    """Makes the environment, with a time limit if one is given.
-
-    Raises:
-        ValueError: as :func:`a2c_jax.make_env` does, or if the limit is below 1.
-    """
-    if max_episode_steps is None:
-        return make_env(name)
-    limit = checks.positive_int("max_episode_steps", max_episode_steps)
-    if limit >= 2**31:  # the environment would call it by another name
-        raise ValueError(f"max_episode_steps is {limit}; give 2147483647 at most.")
-    return make_env(name, max_steps_in_episode=limit)
 
 
 def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.config.envs import EnvName, env_label
 from a2c_jax.experiment.errors import refusals, written
 from a2c_jax.experiment.files import json_writer, open_folder, remove_files, write_together
 from a2c_jax.experiment.run import saving
@@ -37,7 +38,10 @@ from a2c_jax.types import Metrics
 
 
 def join_runs(
-    folders: Sequence[Path | str], out: Path | str | None = None, name: str | None = None
+    folders: Sequence[Path | str],
+    out: Path | str | None = None,
+    name: str | None = None,
+    env: EnvName | None = None,
 ) -> Run:
     """Joins runs into a new run of all their seeds; the runs do not change.
 
@@ -45,6 +49,7 @@ def join_runs(
         folders: of the runs, which are joined in the order of their first seeds.
         out: folder of the joined run; by default a new one under ``runs/``.
         name: name of that new folder.
+        env: their environment, if it is one's own.
 
     Raises:
         BadInput: if there are fewer than two runs, one cannot be loaded, they differ in a
@@ -52,9 +57,9 @@ def join_runs(
         WriteError: if the joined run could not be written; its files are removed.
     """
     with refusals():
-        runs = _load_all(folders)
+        runs = _load_all(folders, env)
         config, job = _joined_job(runs)
-    with open_folder(out, False, f"{config.env}-joined", name) as folder:
+    with open_folder(out, False, f"{env_label(config.env)}-joined", name) as folder:
         try:
             with written("joined run"):
                 return _write(folder, config, job, runs)
@@ -63,10 +68,10 @@ def join_runs(
             raise
 
 
-def _load_all(folders: Sequence[Path | str]) -> list[Run]:
+def _load_all(folders: Sequence[Path | str], env: EnvName | None) -> list[Run]:
     if len(folders) < 2:  # noqa: PLR2004
         raise ValueError(f"runs holds {len(folders)} folders; give at least two runs to join.")
-    runs = sorted(map(load_run, folders), key=lambda run: run.job.seeds[0])
+    runs = sorted((load_run(one, env=env) for one in folders), key=lambda run: run.job.seeds[0])
     first, expected = runs[0], _identity(runs[0])
     for run in runs[1:]:
         given = _identity(run)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from a2c_jax.experiment.config.envs import EnvName
 from a2c_jax.experiment.figures.quantities import PlotRun, run_plot_writers
 from a2c_jax.experiment.files import json_writer, write_together
 from a2c_jax.experiment.run.folder import Run, load_run
@@ -16,8 +17,10 @@ from a2c_jax.experiment.statistics.learning import final_returns, solved_thresho
 FORMATS = ("png", "svg")
 
 
-def load_runs(folders: Sequence[Path | str]) -> dict[str, Run]:
+def load_runs(folders: Sequence[Path | str], env: EnvName | None = None) -> dict[str, Run]:
     """Loads runs under distinct names: their folders' names, with parents where needed.
+
+    ``env`` is their environment, if it is one's own.
 
     Raises:
         ValueError: if there is none, one is given twice, they are counted in different units,
@@ -33,7 +36,7 @@ def load_runs(folders: Sequence[Path | str]) -> dict[str, Run]:
     while len({path.parts[-depth:] for path in paths}) < len(paths):
         depth += 1
     names = ["/".join(path.parts[-depth:]) for path in paths]
-    runs = {name: load_run(folder) for name, folder in zip(names, folders, strict=True)}
+    runs = {name: load_run(folder, env=env) for name, folder in zip(names, folders, strict=True)}
     units = {name: run.job.unit for name, run in runs.items()}
     if len(set(units.values())) > 1:
         raise ValueError(f"runs is counted in different units, {units}; plot them separately.")

@@ -10,6 +10,7 @@ import jax
 from a2c_jax import checks, presets
 from a2c_jax.experiment.config.config import FREE, TrainConfig, marked
 from a2c_jax.experiment.config.describe import describe_machine
+from a2c_jax.experiment.config.envs import env_label
 from a2c_jax.experiment.config.settings import as_dict
 from a2c_jax.experiment.files import locked, open_folder
 from a2c_jax.experiment.run import saving
@@ -61,15 +62,15 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
         return _prepare_resumed(config, Path(config.resume), stack)
     job = make_job(config)
     check_memory(job)
-    kind = f"{config.env}-{config.algorithm or config.preset}"
+    kind = f"{env_label(config.env)}-{config.algorithm or config.preset}"
     folder = stack.enter_context(open_folder(config.out, False, kind, config.name))
     return Prepared(config, job, folder, describe_config(config, job), None, job.notices)
 
 
 def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitStack) -> Prepared:
-    read_run_config(folder, "resume")  # raises if there is no run to lock
+    read_run_config(folder, "resume", config.env)  # raises if there is no run to lock
     stack.enter_context(locked(folder, "resume"))
-    configured = read_run_config(folder, "resume")
+    configured = read_run_config(folder, "resume", config.env)
     earlier = read_about(folder, "resume")
     check_same(config, configured)
     batch_size = earlier.get("seeds_in_a_call", config.batch_size)

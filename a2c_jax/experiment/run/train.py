@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.config.envs import EnvName
 from a2c_jax.experiment.errors import WriteError, refusals
 from a2c_jax.experiment.files import json_writer, remove_files, write_together
 from a2c_jax.experiment.run import saving
@@ -47,7 +48,12 @@ def train_run(
         return carry_out(prepared, console or Console(quiet=True), interrupted)
 
 
-def resume_run(folder: Path | str, total: int | None = None, console: Console | None = None) -> Run:
+def resume_run(
+    folder: Path | str,
+    total: int | None = None,
+    console: Console | None = None,
+    env: EnvName | None = None,
+) -> Run:
     """Resumes a run to its end; the numbers are those of an uninterrupted run, bit for bit.
 
     With a greater ``total``, a learning rate that decays follows the new length from here on; only
@@ -58,12 +64,14 @@ def resume_run(folder: Path | str, total: int | None = None, console: Console | 
         total: total environment steps of each seed (episodes, for the article's loop); by
             default as configured.
         console: where progress is shown; by default nowhere.
+        env: its environment, if it is one's own.
 
     Raises:
         BadInput, WriteError, KeyboardInterrupt: as :func:`train_run`.
     """
     with refusals():
-        config = dataclasses.replace(read_run_config(Path(folder), "resume"), resume=Path(folder))
+        config = read_run_config(Path(folder), "resume", env)
+        config = dataclasses.replace(config, resume=Path(folder))
     if total is not None:
         name = length_setting(config.settings)
         config = dataclasses.replace(

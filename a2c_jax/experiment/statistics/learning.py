@@ -1,5 +1,6 @@
 """Statistics of training runs: returns, times to solve, and the summary of a run."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def recent_returns(metrics: Metrics) -> tuple[np.ndarray, np.ndarray]:
     """
     shape = np.shape(metrics.episode_count)
     counts, sums = (
-        np.asarray(field, np.float64).reshape(-1, shape[-1])
+        np.asarray(field, np.float64).reshape(math.prod(shape[:-1]), shape[-1])
         for field in (metrics.episode_count, metrics.episode_return_sum)
     )
     num_seeds, num_updates = sums.shape

@@ -9,8 +9,8 @@ import numpy as np
 
 from a2c_jax import presets
 from a2c_jax.experiment.config.config import TrainConfig, checked_name
+from a2c_jax.experiment.config.envs import resolve_env
 from a2c_jax.experiment.config.settings import SettingsT, as_dict, replace
-from a2c_jax.experiment.run.job import resolve_env
 from a2c_jax.methods import method_name
 from a2c_jax.presets import ArticlePreset, Preset
 

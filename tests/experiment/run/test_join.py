@@ -99,7 +99,7 @@ def test_runs_that_do_not_belong_together_are_refused(
     if "num_updates" in changes:
         second = second._replace(summary=second.summary | changes)
     loaded = {first.folder: first, second.folder: second}
-    monkeypatch.setattr("a2c_jax.experiment.run.join.load_run", loaded.__getitem__)
+    monkeypatch.setattr("a2c_jax.experiment.run.join.load_run", lambda one, env: loaded[one])
     words = [str(run.folder) for run in ([first] if "alone" in changes else [first, second])]
     assert cli.main(["join", *words, "--out", str(tmp_path / "joined")]) == 2
     error = capsys.readouterr().err

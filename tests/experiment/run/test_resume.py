@@ -172,7 +172,7 @@ def refusal(folder, capsys, *flags):
             ["--learning-rate", "0.1", "--seed", "4"],
             "but seed is 4 and was 0, learning_rate is 0.1 and was 0.001; leave that out, or",
         ),
-        (["--env", "Acrobot-v1"], "env is 'Acrobot-v1' and was 'CartPole-v1'; leave"),
+        (["--env", "Acrobot-v1"], "env is 'CartPole-v1', not 'Acrobot-v1'"),
         (["--num-seeds", "4"], "num_seeds is 4 and was 3; leave"),
         (["--evaluate-every", "10"], "evaluate_every is 10 and was None"),
         (["--out", "elsewhere"], "and was None; leave that out"),

@@ -1,0 +1,96 @@
+"""The environment of a configuration: a gymnax name, or one's own.
+
+One's own is an :class:`a2c_jax.Environment`, or ``"package.module:function"``, a function without
+arguments that returns one. A file never decides what is imported: whoever loads, resumes or starts
+from a file with an environment of one's own names it again.
+"""
+
+import importlib
+import inspect
+import os
+import sys
+from typing import TYPE_CHECKING, TypeAlias
+
+from a2c_jax import check_env, checks
+from a2c_jax.environments import make_env
+from a2c_jax.types import Environment
+
+EnvName: TypeAlias = str | Environment
+if not TYPE_CHECKING:  # the command line takes names only
+    EnvName = str
+
+_OWN = "own"
+
+
+def env_name(env: EnvName) -> str:
+    """What files and messages call an environment."""
+    return f"{_OWN}:{env.name}" if isinstance(env, Environment) else env
+
+
+def env_label(env: EnvName) -> str:
+    """Its name in the name of a folder."""
+    return env_name(env).rpartition(":")[2]
+
+
+def named_again(saved: str, env: EnvName | None) -> EnvName:
+    """The environment of a file, in which it is called ``saved``, for a caller who gives ``env``.
+
+    Raises:
+        ValueError: if it is one's own and not given, or another one is given.
+    """
+    if env is None and ":" in saved:
+        raise ValueError(
+            f"env is {saved!r}, an environment of one's own, which no file imports; name it again, "
+            "with env in Python or --env."
+        )
+    if env is not None and env_name(env) != saved:
+        raise ValueError(f"env is {saved!r}, not {env_name(env)!r}; give the run's own.")
+    return saved if env is None else env
+
+
+def resolve_env(env: EnvName, max_episode_steps: int | None) -> Environment:
+    """Makes the environment, with a time limit if one is given.
+
+    Raises:
+        ValueError: as :func:`a2c_jax.make_env` or :func:`a2c_jax.check_env` does, if the limit is
+            below 1, or an environment of one's own cannot be imported or has a limit of its own.
+    """
+    limit: dict[str, int] = {}
+    if max_episode_steps is not None:
+        limit["max_episode_steps"] = checks.positive_int("max_episode_steps", max_episode_steps)
+        if max_episode_steps >= 2**31:  # the environment would call it by another name
+            raise ValueError(f"max_episode_steps is {max_episode_steps}; give 2147483647 at most.")
+    if isinstance(env, Environment):
+        if limit:
+            raise ValueError(
+                f"max_episode_steps is {max_episode_steps}, but env is an Environment, whose limit "
+                f"is {env.max_episode_steps}; leave it out, or make the environment with another."
+            )
+        made = env
+    elif ":" in env:
+        made = _imported(env, limit)
+    else:
+        return make_env(env, **({"max_steps_in_episode": max_episode_steps} if limit else {}))
+    check_env(made)
+    return made
+
+
+def _imported(env: str, arguments: dict[str, int]) -> Environment:
+    module, _, function = env.partition(":")
+    if os.getcwd() not in sys.path:  # as `python -m` has it; last, so that it hides nothing
+        sys.path.append(os.getcwd())
+    try:
+        make = vars(importlib.import_module(module))[function]
+        inspect.signature(make).bind(**arguments)
+    except (ImportError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"env is {env!r}, but {type(error).__name__}: {error}; give package.module:function, "
+            "a function that can be called without arguments, or with max_episode_steps."
+        ) from error
+    made = make(**arguments)
+    if not isinstance(made, Environment):
+        raise ValueError(
+            f"env is {env!r}, which returns a {type(made).__name__}; return an "
+            "a2c_jax.Environment, such as a2c_jax.from_gymnax makes."
+        )
+    return made
