@@ -162,7 +162,7 @@ def test_observations_of_any_type_are_stored_as_they_come_and_train(dtype, shape
     )
 
 
-@pytest.mark.parametrize("hidden_sizes", [(8,), (8, 8)])
+@pytest.mark.parametrize("hidden_sizes", [(16,), (16, 16)])
 def test_an_activation_may_have_parameters(hidden_sizes):
     env = a2c.make_env("CartPole-v1")
     network = a2c.mlp_actor_critic(
