@@ -57,12 +57,12 @@ def _to_config(content: dict[str, Any], env: EnvName | None, same: bool) -> Trai
     names = {"preset": str | None, "algorithm": str | None}  # checked below, with better messages
     kinds = get_type_hints(TrainConfig) | names
     values = {key: typed(key, content[key], kinds[key]) for key in saved if key in content}
-    found = values.get("env", TrainConfig.env)
-    if same or env is None:
-        env = named_again(found, env)
-    values["env"] = env
+    if "env" in values and (same or env is None):
+        env = named_again(values["env"], env)
+    if env is not None:  # otherwise the preset's
+        values["env"] = env
     algorithm = values.pop("algorithm", None)
-    preset = values.pop("preset", None) or starting_preset(env_name(env), algorithm)
+    preset = values.pop("preset", None) or starting_preset(env and env_name(env), algorithm)
     default = default_config(preset, algorithm)
     settings = typed("settings", content.get("settings", {}), dict)
     return dataclasses.replace(default, settings=_to_settings(settings, default.settings), **values)

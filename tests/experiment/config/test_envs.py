@@ -12,6 +12,7 @@ import a2c_jax as a2c
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
 from a2c_jax.experiment.config.envs import env_label, env_name, named_again, resolve_env
+from a2c_jax.experiment.config.reading import read_config
 
 OWN = "probe_envs:observation_dependent"
 SMALL = {"num_seeds": 2, "total_steps": 400, "hidden_sizes": (8,)}
@@ -98,3 +99,9 @@ def test_what_cannot_be_an_environment_is_refused(env, limit, sentence):
 
 def test_a_limit_is_given_to_the_function():
     assert resolve_env("probe_envs:always_surviving", 7).max_episode_steps == 7
+
+
+def test_a_file_without_an_environment_has_its_preset_s(tmp_path):
+    (tmp_path / "file.json").write_text('{"preset": "acrobot"}')
+    assert read_config(tmp_path / "file.json").env == "Acrobot-v1"
+    assert read_config(tmp_path / "file.json", env="CartPole-v1").env == "CartPole-v1"
