@@ -3,7 +3,7 @@
 Every stage can be imported alone, jit-compiled, and vmapped over environments and seeds. Names are
 listed in the order in which data flows: records, environment, network, agent, rollout, returns and
 advantages, losses, algorithm, training, evaluation. Nothing here has side effects or compiles,
-except :func:`train_seeds` and :func:`train_split`, which compile.
+except :func:`train_seeds`, :func:`run_seeds` and :func:`train_split`, which compile.
 """
 
 from a2c_jax.spaces import Box as Box, Discrete as Discrete, MultiDiscrete as MultiDiscrete
@@ -95,6 +95,6 @@ from a2c_jax.algorithms.article import (
 )
 from a2c_jax.train import run as run, train as train
 from a2c_jax.evaluate import evaluate as evaluate
-from a2c_jax.parallel import train_seeds as train_seeds
+from a2c_jax.seeds import run_seeds as run_seeds, train_seeds as train_seeds
 from a2c_jax.sharding import split_network as split_network, train_split as train_split
 from a2c_jax import diagnostics as diagnostics, presets as presets

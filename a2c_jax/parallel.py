@@ -1,4 +1,4 @@
-"""Trains many seeds at once, in batches of a fixed size on each device.
+"""Runs functions over many seeds at once, in batches of a fixed size on each device.
 
 Of the core, only this module and :mod:`a2c_jax.sharding` use devices and compile. A group is one
 batch of seeds on every device. One program is compiled for a group and called for every group. It
@@ -6,7 +6,6 @@ is independent of the number of groups and, on a CPU, of the number of seeds in 
 rows are padding. So a seed's numbers do not depend on how many other seeds are trained.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,8 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from a2c_jax import checks
-from a2c_jax.train import train
-from a2c_jax.types import Algorithm, Key, TrainResult
+from a2c_jax.types import Key
 
 _SEEDS = PartitionSpec("seeds")
 _IN_FLIGHT = 3  # calls: enough that the devices never wait for the next one
@@ -63,53 +61,10 @@ class Group(NamedTuple):
     tree: Any
 
 
-def train_seeds(
-    algorithm: Algorithm,
-    keys: Key,
-    num_updates: int,
-    *,
-    batch_size: int | None = None,
-    devices: Sequence[jax.Device] | None = None,
-) -> TrainResult:
-    """Trains one seed for each key, in batches, on all local devices; compiles once.
-
-    A seed's result depends, bit for bit, only on its key, the batch size, the device and the
-    versions of the packages; not on the other seeds, their number or order. On a CPU, no other
-    batch size is faster. In a program of several processes, each process trains its own keys on
-    its own devices.
-
-    On a GPU, ``XLA_FLAGS=--xla_gpu_enable_while_loop_double_buffering=true`` saves six kernels of
-    an update, copies of what the loop carries, and compiles for longer. No other flag that was
-    tried reduces the kernels or bytes of a program for an H100. XLA already launches kernels in
-    groups, by command buffers; whether ``--xla_gpu_enable_command_buffer=+WHILE``, for whole
-    loops, is faster, only a measurement on the GPU can say.
-
-    Args:
-        algorithm: the algorithm to train; not built from traced values.
-        keys: one for each seed, ``[S]``.
-        num_updates: of each seed.
-        batch_size: seeds that one call of the program trains on a device: one after
-            another on a CPU, vmapped elsewhere. By default 8 on a CPU, and all of a
-            device's seeds elsewhere.
-        devices: all local devices by default. To make each CPU core a device, call
-            ``jax.config.update("jax_num_cpu_devices", cores)`` before JAX starts.
-
-    Returns:
-        :class:`a2c_jax.TrainResult` with leading axis ``[S]``, in the order of the keys.
-
-    Raises:
-        ValueError: if ``keys`` is not one axis of distinct keys, or a number is below 1.
-    """
-    checks.positive_int("num_updates", num_updates)
-    layout = seed_layout(check_keys(keys), batch_size, devices)
-    program = _train_program(algorithm, num_updates, layout._replace(num_seeds=0))
-    return join_groups(run_groups(program, split_groups(keys, layout)), layout)
-
-
 def seed_layout(
     num_seeds: int, batch_size: int | None = None, devices: Sequence[jax.Device] | None = None
 ) -> SeedLayout:
-    """Chooses the layout of seeds; arguments and errors as in :func:`train_seeds`."""
+    """Chooses the layout of seeds; arguments and errors as in :func:`a2c_jax.train_seeds`."""
     devices = tuple(devices if devices is not None else jax.local_devices())[:num_seeds]
     if not devices:
         raise ValueError("devices is empty; give at least one device, or None for all of them.")
@@ -217,11 +172,6 @@ def _concatenate(leaves: Sequence[jax.Array], seeds: np.ndarray) -> Any:
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaves[0]))
     # On the host, where concatenating compiles nothing.
     return np.concatenate([np.asarray(leaf) for leaf in leaves])[seeds]
-
-
-@functools.lru_cache(maxsize=16)
-def _train_program(algorithm: Algorithm, num_updates: int, layout: SeedLayout) -> Any:
-    return over_seeds(lambda key: train(algorithm, key, num_updates), layout)
 
 
 def check_keys(keys: Key) -> int:

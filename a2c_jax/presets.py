@@ -20,7 +20,9 @@ from a2c_jax.networks import (
 )
 from a2c_jax.settings import (
     ArticlePreset as ArticlePreset,
+    OwnAlgorithm as OwnAlgorithm,
     Preset as Preset,
+    Settings as Settings,
     build as build,
     make_agent as make_agent,
     make_network as make_network,

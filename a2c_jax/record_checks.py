@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from a2c_jax import checks
 from a2c_jax.spaces import Discrete
-from a2c_jax.types import Environment, Network, Timestep, Transition
+from a2c_jax.types import AgentState, Environment, Network, Params, Timestep, Transition
 
 
 def single_array(env: Environment) -> tuple[int, ...]:
@@ -148,6 +148,33 @@ def network(
             "is needed; actor_critic takes mlp_actor_critic(env), q_actor_critic takes "
             "mlp_q_actor_critic(env)."
         )
+
+
+def agent_state(params: Params | AgentState, expected: AgentState) -> AgentState:
+    """Returns an agent's state with given parameters, or raises ValueError unless they fit it.
+
+    Args:
+        params: the parameters, or the agent's whole state.
+        expected: the shapes of the agent's state.
+    """
+    if not isinstance(params, AgentState):
+        if jax.tree.leaves(expected.moments):
+            raise ValueError("params lacks the agent's moments; give its state, AgentState.")
+        params = AgentState(params, expected.moments)
+    arrays = jax.tree.map(jnp.asarray, params)
+    ours, theirs = (_by_path(_kinds(tree)) for tree in (arrays, expected))
+    for path in sorted(ours.keys() | theirs.keys()):
+        if ours.get(path) != theirs.get(path):
+            raise ValueError(
+                f"params has {ours.get(path, 'nothing')} at {path}, but the algorithm's network "
+                f"has {theirs.get(path, 'nothing')}; give parameters of the same network."
+            )
+    return arrays
+
+
+def _by_path(tree: Any) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 def _numbers(shape: tuple[int, ...]) -> str:

@@ -90,7 +90,26 @@ class ArticlePreset:
     defects: Defects = CORRECTED
 
 
-def num_updates(preset: Preset | ArticlePreset) -> int:
+@dataclasses.dataclass(frozen=True)
+class OwnAlgorithm:
+    """An algorithm of one's own in place of a preset.
+
+    Attributes:
+        total_steps: environment steps of each seed.
+        algorithm: the algorithm; its states have the fields ``agent`` and ``params``, as those of
+            :class:`a2c_jax.LearnerState`, and its metrics are :class:`a2c_jax.Metrics`.
+        network: the network or agent that it trains.
+    """
+
+    total_steps: int
+    algorithm: Algorithm
+    network: Network | Agent
+
+
+Settings = Preset | ArticlePreset | OwnAlgorithm
+
+
+def num_updates(preset: Settings) -> int:
     """The number of whole updates in ``total_steps``; a remainder of steps is not run.
 
     An update of A3C is a round, in which each worker takes one optimizer step. An update of the
@@ -111,7 +130,7 @@ def num_updates(preset: Preset | ArticlePreset) -> int:
     return total_steps // steps
 
 
-def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
+def build(preset: Settings, env: Environment) -> Algorithm:
     """Makes the algorithm of a preset for an environment.
 
     Gradients are clipped by global norm, and the learning rate decays over the steps that the
@@ -122,6 +141,8 @@ def build(preset: Preset | ArticlePreset, env: Environment) -> Algorithm:
     Raises:
         ValueError: if a setting lies outside its range.
     """
+    if isinstance(preset, OwnAlgorithm):
+        return preset.algorithm
     if isinstance(preset, ArticlePreset):
         return _build_article(preset, env)
     checks.positive("learning_rate", preset.learning_rate)
@@ -167,11 +188,13 @@ def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network:
     )
 
 
-def make_agent(preset: Preset | ArticlePreset, env: Environment) -> Agent:
+def make_agent(preset: Settings, env: Environment) -> Agent:
     """Makes the agent that :func:`build` trains, to evaluate or record its policy.
 
     Its state is the ``agent`` of a :class:`a2c_jax.LearnerState`.
     """
+    if isinstance(preset, OwnAlgorithm):
+        return as_agent(env, preset.network)
     network = make_network(preset, env)
     if isinstance(preset, Preset) and preset.method.values_actions:
         return action_values(network, record_checks.discrete(env), expected=True)
@@ -191,7 +214,9 @@ def _build_article(preset: ArticlePreset, env: Environment) -> Algorithm:
     )
 
 
-def _steps_per_update(preset: Preset) -> int:
+def _steps_per_update(preset: Preset | OwnAlgorithm) -> int:
+    if isinstance(preset, OwnAlgorithm):
+        return preset.algorithm.steps_per_update
     num_envs = checks.positive_int("num_envs", preset.num_envs)
     num_steps = checks.positive_int("num_steps", preset.num_steps)
     return preset.method.num_rollouts() * num_envs * num_steps

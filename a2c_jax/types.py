@@ -199,6 +199,12 @@ class Loss(Protocol):
     def __call__(self, unrolled: Unrolled, rollout: Rollout, /) -> tuple[jax.Array, LossTerms]: ...
 
 
+class BeginFn(Protocol):
+    """Draws the first state from a key; with ``params``, training starts from these parameters."""
+
+    def __call__(self, key: Key, params: Params | AgentState | None = None, /) -> Any: ...
+
+
 class UpdateFn(Protocol):
     """Performs one update; returns the next state, of the same types, and the metrics."""
 
@@ -209,12 +215,13 @@ class Algorithm(NamedTuple):
     """A learning method as a pair of pure functions.
 
     Attributes:
-        init: draws the first state from a key, the only source of randomness.
+        init: draws the first state from a key, the only source of randomness; parameters may be
+            given instead of drawn.
         step: performs one update.
         steps_per_update: environment steps of one update. If an update is an episode, this is an
             upper bound, and ``Metrics.steps`` has the actual number.
     """
 
-    init: InitFn
+    init: BeginFn
     step: UpdateFn
     steps_per_update: int

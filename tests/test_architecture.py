@@ -15,7 +15,7 @@ CORE = [
     "rollout", "collectors", "returns", "advantages", "losses", "metrics", "algorithms.learner",
     "algorithms.actor_critic", "algorithms.q_actor_critic", "algorithms.a3c",
     "algorithms.article", "algorithms", "methods", "settings", "presets", "train", "evaluate",
-    "diagnostics", "parallel", "sharding",
+    "diagnostics", "parallel", "seeds", "sharding",
 ]  # fmt: skip
 
 # Rooms of the upper floor, in this order: a folder, or a module on its own.

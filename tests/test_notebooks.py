@@ -26,6 +26,15 @@ SMALL = {
         "ARTICLE_STEPS": 2_560,
         "SHOWN": 2,
     },
+    "06_runs": {
+        "NUM_SEEDS": 2,
+        "NUM_UPDATES": 40,
+        "RUN_STEPS": 4_000,
+        "TUNING_STEPS": 2_000,
+        "GRID_STEPS": 800,
+        "COMPARED_SEEDS": 2,
+        "COMPARED_STEPS": 2_000,
+    },
 }
 # The critics of the measurement are fitted for longer than the whole of a small training.
 HASTE = "from a2c_jax.experiment.comparison import gradients\ngradients._CRITIC_UPDATES = 20\n"

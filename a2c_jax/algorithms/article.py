@@ -27,6 +27,7 @@ from a2c_jax.types import (
     Loss,
     LossTerms,
     Network,
+    Params,
     Rollout,
     Scalar,
     Unrolled,
@@ -110,9 +111,9 @@ def article(
     optimizer = optax.adam(3e-4) if optimizer is None else optimizer
     algorithm = learner(agent, collector._replace(collect=collect), loss, optimizer)
 
-    def init(key: Key) -> LearnerState:
+    def init(key: Key, params: Params | AgentState | None = None) -> LearnerState:
         # No environment continues into another episode, so its stream is used for the updates.
-        return algorithm.init(key)._replace(key=stream(key, Stream.ENVIRONMENTS))
+        return algorithm.init(key, params)._replace(key=stream(key, Stream.ENVIRONMENTS))
 
     return algorithm._replace(init=init)
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from a2c_jax import checks
+from a2c_jax import checks, record_checks
 from a2c_jax.keys import Stream, stream
 from a2c_jax.metrics import (
     FinishedEpisodes,
@@ -144,8 +144,12 @@ def learner(
     """
     descent_init, acting, descend = descent(agent, loss, checks.optimizer(optimizer))
 
-    def init(key: Key) -> LearnerState:
-        state = agent.init(stream(key, Stream.PARAMETERS))
+    def init(key: Key, params: Params | AgentState | None = None) -> LearnerState:
+        own_key = stream(key, Stream.PARAMETERS)
+        if params is None:
+            state = agent.init(own_key)
+        else:
+            state = record_checks.agent_state(params, jax.eval_shape(agent.init, own_key))
         opt_state = descent_init(state)
         return LearnerState(
             agent=state,

@@ -23,7 +23,7 @@ import optax
 from a2c_jax.algorithms.actor_critic import actor_critic
 from a2c_jax.environments import make_env
 from a2c_jax.networks import article_network, mlp_actor_critic
-from a2c_jax.parallel import train_seeds
+from a2c_jax.seeds import train_seeds
 from a2c_jax.types import Algorithm
 
 Record = dict[str, Any]

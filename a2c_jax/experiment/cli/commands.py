@@ -8,7 +8,7 @@ from rich.console import Console
 from a2c_jax.experiment.cli.configs import EvaluateConfig, JoinConfig, PlotConfig, ReplayConfig
 from a2c_jax.experiment.cli.flags import parse, parse_compare, parse_sweep, parse_train
 from a2c_jax.experiment.comparison.compare import compare, measure_gradients, resolve_all
-from a2c_jax.experiment.comparison.report import comparison_table, write_comparison
+from a2c_jax.experiment.comparison.report import comparison_tables, write_comparison
 from a2c_jax.experiment.config.envs import env_label
 from a2c_jax.experiment.errors import refusals, written
 from a2c_jax.experiment.files import open_folder
@@ -150,7 +150,8 @@ def compare_methods(flags: Sequence[str]) -> int:
                 result = result._replace(noise=noise)
                 write_comparison(folder, config, jobs, result)
         stopped = interrupted()
-    console.print(comparison_table(result), soft_wrap=False)
+    for table in comparison_tables(result):
+        console.print(table, soft_wrap=False)
     console.print(f"Files: {folder}")
     return EXIT + stopped if stopped else 0
 

@@ -16,6 +16,7 @@ from a2c_jax.experiment.config.config import (
     checked_name,
     with_method,
 )
+from a2c_jax.experiment.config.configure import changed
 from a2c_jax.experiment.run.chunks import train_in_chunks
 from a2c_jax.experiment.run.folder import describe_outcome
 from a2c_jax.experiment.run.job import Job, make_job
@@ -65,11 +66,15 @@ Jobs = dict[str, tuple[TrainConfig, Job]]
 """The configuration and the job of each method, by name."""
 
 
-def default_comparison(preset: str) -> CompareConfig:
-    """The configuration that a preset starts from.
+def default_comparison(preset: str = "general", **changes: Any) -> CompareConfig:
+    """The configuration that a preset starts from, with changes.
+
+    Args:
+        preset: the preset's name.
+        **changes: fields of :class:`CompareConfig`, or of its settings.
 
     Raises:
-        ValueError: if the preset is unknown or the article's own loop.
+        ValueError: if the preset is unknown or the article's own loop, or there is no such field.
     """
     settings = PRESETS[checked_name("preset", preset, PRESETS)]
     if isinstance(settings, ArticlePreset):
@@ -78,7 +83,7 @@ def default_comparison(preset: str) -> CompareConfig:
         )
     settings = dataclasses.replace(settings, normalize_advantages=False)
     env = FOUND_ON.get(preset, CompareConfig.env)
-    return CompareConfig(settings, preset=preset, env=env)
+    return changed(CompareConfig(settings, preset=preset, env=env), changes)
 
 
 def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = None) -> Jobs:
@@ -116,13 +121,17 @@ def _resolve(config: CompareConfig, name: str, settings: Preset) -> tuple[TrainC
 
 
 def compare(
-    jobs: Jobs, console: Console, should_stop: Callable[[], object] = lambda: False
+    jobs: CompareConfig | Jobs,
+    console: Console | None = None,
+    should_stop: Callable[[], object] = lambda: False,
 ) -> Comparison:
-    """Trains the jobs of :func:`resolve_all` in turn.
+    """Trains the methods of a configuration, or the jobs of :func:`resolve_all`, in turn.
 
-    ``should_stop`` is called before every chunk. Once it returns true, training ends, and the
-    methods that have finished are kept.
+    Progress is shown on the console, if there is one. ``should_stop`` is called before every chunk.
+    Once it returns true, training ends, and the methods that have finished are kept.
     """
+    jobs = resolve_all(jobs) if isinstance(jobs, CompareConfig) else jobs
+    console = console or Console(quiet=True)
     result = Comparison({}, {}, (), finished=False)
     for name, (_, job) in jobs.items():
         console.print(f"{name}: {len(job.seeds)} seeds of {job.units_per_seed:,} steps")

@@ -16,25 +16,56 @@ from a2c_jax.experiment.config.envs import env_name
 from a2c_jax.experiment.config.reading import FORMAT
 from a2c_jax.experiment.figures.curves import draw_methods
 from a2c_jax.experiment.files import Writer, json_writer, write_together
+from a2c_jax.experiment.statistics.inference import Estimate, probability_of_improvement
 from a2c_jax.experiment.statistics.learning import solved_threshold
 from a2c_jax.experiment.tables import markdown_table, text_table
 
 _ROUNDING = 1e-6  # the error of the reference's ratio to itself is smaller
 
 
-def comparison_table(result: Comparison) -> Table:
-    """The table for a terminal, in 80 columns; :func:`table_rows` has more detail."""
-    stages = [f"var {stage.name}" for stage in result.noise]
-    rows = [["method", "return", "95 %", "solved", "median", *stages]]
+def comparison_tables(result: Comparison) -> list[Table]:
+    """The tables for a terminal, in 80 columns; :func:`table_rows` has more detail."""
+    first = next(iter(result.summaries))
+    better = improvements(result)
+    rows = [["method", "return", "95 %", "solved", "median", "P(better)"]]
     for name, summary in result.summaries.items():
         value, interval = _return(summary, digits=3)
         short = interval if "-" in interval else interval.replace(" to ", "-")
-        ratios = [_short(s.ratios[name]) if name in s.ratios else "a2c's" for s in result.noise]
-        rows.append([_name(name, summary), value, short, *_solved(summary), *ratios])
-    caption = "var N%: variance of the gradient after N % of training, relative to reinforce's"
-    return text_table(
-        rows, no_wrap=True, box=None, padding=(0, 1, 0, 0), caption=caption if stages else None
-    )
+        rows.append([_name(name, summary), value, short, *_solved(summary), _better(better, name)])
+    caption = f"P(better): that a seed's return is above one of {first}, with its 95 % interval"
+    tables = [_plain_table(rows, caption if better else "")]
+    if result.noise:
+        rows = [["method", *(f"after {stage.name}" for stage in result.noise)]]
+        rows += [
+            [name, *(_ratio(stage, name) for stage in result.noise)] for name in result.summaries
+        ]
+        tables.append(_plain_table(rows, "variance of the gradient, relative to reinforce's"))
+    return tables
+
+
+def improvements(result: Comparison) -> dict[str, Estimate]:
+    """The probability that a seed of a method ends above a seed of the first method."""
+    scores = {
+        name: np.array([each for each in summary["final_returns"] if each is not None])
+        for name, summary in result.summaries.items()
+    }
+    first, *others = scores
+    return {
+        name: probability_of_improvement(scores[name], scores[first])
+        for name in others
+        if scores[name].size and scores[first].size
+    }
+
+
+def _better(better: Mapping[str, Estimate], name: str) -> str:
+    if name not in better:
+        return ""
+    value, low, high = better[name]
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _plain_table(rows: list[list[str]], caption: str) -> Table:
+    return text_table(rows, no_wrap=True, box=None, padding=(0, 1, 0, 0), caption=caption or None)
 
 
 def table_rows(result: Comparison) -> list[list[str]]:
@@ -46,9 +77,11 @@ def table_rows(result: Comparison) -> list[list[str]]:
         f"gradient variance after {stage.steps:,} steps (return {stage.mean_return:.0f})"
         for stage in result.noise
     ]
-    rows = [["method", "final return", "95 % interval", "solved", "median steps", *stages]]
+    better, first = improvements(result), next(iter(result.summaries))
+    rows = [["method", "final return", "95 % interval", "solved", "median steps"]]
+    rows[0] += [f"probability of improvement on {first}", *stages]
     for name, summary in result.summaries.items():
-        ratios = [_ratio(stage, name) for stage in result.noise]
+        ratios = [_better(better, name), *(_ratio(stage, name) for stage in result.noise)]
         rows.append([_name(name, summary), *_return(summary, digits=4), *_solved(summary), *ratios])
     return rows
 
@@ -104,6 +137,9 @@ def write_comparison(folder: Path, config: CompareConfig, jobs: Jobs, result: Co
     summary = {
         "finished": result.finished,
         "methods": result.summaries,
+        "probability_of_improvement": {
+            name: estimate._asdict() for name, estimate in improvements(result).items()
+        },
         "gradient_variance": [
             stage._asdict() | {"ratios": _finite(stage.ratios), "errors": _finite(stage.errors)}
             for stage in result.noise

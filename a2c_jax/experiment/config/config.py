@@ -19,10 +19,7 @@ from a2c_jax import presets
 from a2c_jax.experiment.config.envs import EnvName, env_name
 from a2c_jax.experiment.config.settings import (
     SettingsT as SettingsT,
-    as_dict,
     checked,
-    replace,
-    typed,
     typed_all,
 )
 from a2c_jax.methods import METHODS, method_name
@@ -36,6 +33,9 @@ MethodName: TypeAlias = str
 if not TYPE_CHECKING:  # for the command line, which offers these names
     PresetName = Literal[tuple(PRESETS)]
     MethodName = Literal[tuple(METHODS)]
+
+OWN = "own"
+"""The name, in place of a preset's, of the settings of an algorithm of one's own."""
 
 UNSAVED = "not in config.json"
 FREE = "may change when a run is resumed"
@@ -102,6 +102,9 @@ class TrainConfig(TaskConfig[SettingsT], Generic[SettingsT]):
     Attributes:
         algorithm: the method; by default the preset's own.
         seeds: the list of seeds, in place of num_seeds and seed.
+        init_from: the folder of a run whose parameters every seed starts from; by default each seed
+            draws its own.
+        init_seed: the seed of that run; by default the one with the highest final return.
         batch_size: seeds that one call of the program trains on a device; by default 8 on a
             CPU, and elsewhere all of a device's seeds.
         evaluate_every: number of updates between evaluations of the greedy policy, with one more
@@ -119,6 +122,8 @@ class TrainConfig(TaskConfig[SettingsT], Generic[SettingsT]):
 
     algorithm: MethodName | None = None
     seeds: tuple[int, ...] | None = None
+    init_from: str | None = None
+    init_seed: int | None = None
     batch_size: int | None = None
     evaluate_every: int | None = None
     evaluate_episodes: int = 20
@@ -192,37 +197,6 @@ def with_method(settings: Preset, algorithm: str) -> Preset:
     """
     method = METHODS[checked_name("algorithm", algorithm, METHODS)]
     return dataclasses.replace(settings, method=method, **SUITED.get(algorithm, {}))
-
-
-def configure(
-    preset: str | None = None, algorithm: str | None = None, **changes: Any
-) -> TrainConfig:
-    """The configuration of a preset and a method, with changes.
-
-    Args:
-        preset: the preset's name; by default that of :func:`starting_preset`.
-        algorithm: the method's name; by default the preset's own.
-        **changes: fields of :class:`TrainConfig`, or of its settings.
-
-    Raises:
-        ValueError: if there is no such preset, method or field.
-    """
-    env = changes.get("env")
-    names = {"preset": preset, "algorithm": algorithm, "env": env and env_name(env)}
-    preset, algorithm, env = (typed(name, value, str | None) for name, value in names.items())
-    preset = preset or starting_preset(env, algorithm)
-    default = default_config(preset, algorithm)
-    fields = {field.name for field in dataclasses.fields(default)}
-    fields -= {"settings", "preset", "algorithm"}
-    settings = set(as_dict(default.settings))
-    for name in changes:
-        checked_name("setting", name, sorted(fields | settings))
-    changed = replace(
-        default.settings, **{name: changes[name] for name in settings & changes.keys()}
-    )
-    return dataclasses.replace(
-        default, settings=changed, **{name: changes[name] for name in fields & changes.keys()}
-    )
 
 
 def checked_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -11,14 +11,16 @@ import jax
 
 from a2c_jax.experiment.config.settings import as_dict
 from a2c_jax.methods import method_name
-from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.presets import ArticlePreset, OwnAlgorithm, Settings
 
 _PACKAGES = ("a2c_jax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
 
 
-def describe_settings(settings: Preset | ArticlePreset) -> dict[str, Any]:
+def describe_settings(settings: Settings) -> dict[str, Any]:
     """Every setting as JSON: functions and methods by name, an infinite limit as None."""
     fields = as_dict(settings)
+    if isinstance(settings, OwnAlgorithm):
+        return fields
     if isinstance(settings, ArticlePreset):
         return {**fields, "defects": settings.defects._asdict()}
     for name in ("network", "q_network", "optimizer"):

@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 from a2c_jax.algorithms.article import Defects
 from a2c_jax.experiment.config.config import (
+    OWN,
     TrainConfig,
     checked_name,
     default_config,
@@ -17,14 +18,18 @@ from a2c_jax.experiment.config.describe import describe_settings
 from a2c_jax.experiment.config.envs import EnvName, env_name, named_again
 from a2c_jax.experiment.config.settings import replace, setting_types, typed
 from a2c_jax.experiment.files import read_json
-from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.presets import OwnAlgorithm, Settings
 
 FORMAT = 5
 _MADE_BY_NAME = ("network", "q_network", "optimizer", "method")
 
 
 def read_config(
-    path: Path, argument: str = "config", env: EnvName | None = None, same: bool = False
+    path: Path,
+    argument: str = "config",
+    env: EnvName | None = None,
+    same: bool = False,
+    own: TrainConfig | None = None,
 ) -> TrainConfig:
     """Reads a configuration; settings that are missing are those of the preset.
 
@@ -33,6 +38,7 @@ def read_config(
         argument: the argument that named the file, for error messages.
         env: environment in place of the file's, which decides the preset if the file names none.
         same: whether it has to be the file's.
+        own: the configuration of a run whose algorithm is one's own.
 
     Raises:
         ValueError: one sentence, if it is missing, damaged, of another format, or holds an
@@ -40,12 +46,14 @@ def read_config(
     """
     content = read_json(path, argument)
     try:
-        return _to_config(content, env, same)
+        return _to_config(content, env, same, own)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{argument} is {str(path)!r}, in which {error}") from error
 
 
-def _to_config(content: dict[str, Any], env: EnvName | None, same: bool) -> TrainConfig:
+def _to_config(
+    content: dict[str, Any], env: EnvName | None, same: bool, own: TrainConfig | None
+) -> TrainConfig:
     written = content.get("format", FORMAT)
     if written != FORMAT:
         raise ValueError(f"format is {written}, but this version of a2c_jax reads only {FORMAT}.")
@@ -63,14 +71,20 @@ def _to_config(content: dict[str, Any], env: EnvName | None, same: bool) -> Trai
         values["env"] = env
     algorithm = values.pop("algorithm", None)
     preset = values.pop("preset", None) or starting_preset(env and env_name(env), algorithm)
-    default = default_config(preset, algorithm)
+    if preset != OWN:
+        default = default_config(preset, algorithm)
+    elif own is not None and isinstance(own.settings, OwnAlgorithm):
+        default = own
+    else:
+        raise ValueError(
+            "the algorithm is one's own, which no file imports; give it again from Python, with "
+            "configure(algorithm=..., network=..., env=..., total_steps=...)."
+        )
     settings = typed("settings", content.get("settings", {}), dict)
     return dataclasses.replace(default, settings=_to_settings(settings, default.settings), **values)
 
 
-def _to_settings(
-    content: dict[str, Any], default: Preset | ArticlePreset
-) -> Preset | ArticlePreset:
+def _to_settings(content: dict[str, Any], default: Settings) -> Settings:
     known, kinds = describe_settings(default), setting_types(default)
     changes: dict[str, Any] = {}
     for key, value in content.items():

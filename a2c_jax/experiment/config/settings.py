@@ -1,6 +1,7 @@
 """The settings of a preset and of its method, as one flat table."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_origin, get_type_hints
 
@@ -10,18 +11,20 @@ import numpy as np
 
 from a2c_jax import checks
 from a2c_jax.methods import Method
-from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.presets import OwnAlgorithm, Preset, Settings
 
-SettingsT = TypeVar("SettingsT", bound=Preset | ArticlePreset)
+SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def as_dict(settings: Preset | ArticlePreset) -> dict[str, Any]:
+def as_dict(settings: Settings) -> dict[str, Any]:
     """Every setting by name, including the method's own settings but not the method itself."""
+    if isinstance(settings, OwnAlgorithm):
+        return {"total_steps": settings.total_steps}
     values = {**vars(settings), **vars(_method(settings))}
     return {name: value for name, value in values.items() if name != "method"}
 
 
-def setting_types(settings: Preset | ArticlePreset) -> dict[str, Any]:
+def setting_types(settings: Settings) -> dict[str, Any]:
     """The declared type of every setting."""
     return get_type_hints(type(settings)) | get_type_hints(type(_method(settings)))
 
@@ -69,7 +72,8 @@ def typed(name: str, value: Any, kind: Any) -> Any:
         ValueError: if it is of another type.
     """
     plain = value.tolist() if isinstance(value, np.ndarray | np.generic | jax.Array) else value
-    for candidate in (plain, _with_ints(plain)):
+    path = os.fspath(value) if isinstance(value, os.PathLike) else plain
+    for candidate in (plain, _with_ints(plain), path):
         try:
             return msgspec.convert(candidate, kind)
         except (msgspec.ValidationError, UnicodeError) as error:
@@ -85,5 +89,5 @@ def _with_ints(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _method(settings: Preset | ArticlePreset) -> Method:
+def _method(settings: Settings) -> Method:
     return settings.method if isinstance(settings, Preset) else Method()

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
-from a2c_jax.experiment.statistics.learning import rolling_mean
+from a2c_jax.experiment.statistics.learning import EPISODES, rolling_mean
+from a2c_jax.metrics import learning_curve
+from a2c_jax.types import Algorithm, Metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,12 +41,57 @@ def draw_learning_curve(
     title: str,
     threshold: float | None = None,
 ) -> None:
-    """Draws each seed of a run and their interquartile mean, as :func:`draw_methods` does."""
+    """Draws each seed of a run and their interquartile mean, as :func:`draw_methods` does.
+
+    The axis of steps is logarithmic if most of the learning is in the first tenth of the run.
+    """
     axes = new_axes()
     draw_seeds(axes, steps, returns, "each seed")
     mark_solved(axes.axhline, threshold)
+    if _learns_early(returns):
+        axes.set_xscale("log", subs=(2, 5))
     label_axes(axes, _STEPS, _RETURN)
     save(file, axes, title=title)
+
+
+def _learns_early(returns: np.ndarray) -> bool:
+    known = np.isfinite(returns).all(axis=0)
+    mean = interquartile_mean(returns[:, known])
+    tenth = len(mean) // 10
+    return tenth > 0 and bool(mean[tenth] - mean[0] > (mean.max() - mean[0]) / 2)
+
+
+def plot_curve(
+    metrics: Metrics,
+    algorithm: Algorithm,
+    ax: Axes | None = None,
+    *,
+    label: str = "interquartile mean over seeds, 95 % interval",
+    num_points: int = 100,
+) -> Axes:
+    """Draws the interquartile mean of the seeds' learning curves, with its 95 % interval.
+
+    Further curves on the same axes have other colours.
+
+    Args:
+        metrics: of :func:`a2c_jax.train_seeds` or of a run, ``[S, U]``.
+        algorithm: the algorithm that was trained, such as ``run.job.algorithm``.
+        ax: matplotlib axes; by default pyplot's current ones.
+        label: name in the legend.
+        num_points: largest number of points; see :func:`a2c_jax.learning_curve`.
+
+    Returns:
+        The axes, for titles and legends of one's own.
+    """
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.gca()
+    steps, returns = learning_curve(metrics, algorithm, num_points)
+    number = len(ax.get_lines())
+    draw_pooled(ax, steps, np.atleast_2d(returns), label, number, number + 1)
+    label_axes(ax, _STEPS, _RETURN)
+    return ax
 
 
 def draw_methods(
@@ -142,12 +189,14 @@ def label_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
 
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if axes.get_xscale() == "log":
+        axes.xaxis.set_minor_formatter(EngFormatter(sep=""))
 
 
 def mark_solved(draw_line: Callable[..., object], threshold: float | None) -> None:
     """Marks the return that counts as solved, if there is one, with ``axhline`` or ``axvline``."""
     if threshold is not None:
-        label = f"solved: {threshold:g}"
+        label = f"solved: mean of {EPISODES} episodes ≥ {threshold:g}"
         draw_line(threshold, color="black", linestyle="--", linewidth=0.8, label=label)
 
 

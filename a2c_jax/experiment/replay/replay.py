@@ -11,6 +11,7 @@ from a2c_jax.experiment.replay.page import replay_page
 from a2c_jax.experiment.replay.recording import Recording, record
 from a2c_jax.experiment.run.evaluate import check_episodes
 from a2c_jax.experiment.run.folder import Run, load_run
+from a2c_jax.experiment.run.job import row_of
 
 _SEEDS = 8  # more would make a page of megabytes
 
@@ -37,7 +38,7 @@ def record_run(
     check_episodes(num_episodes, seed)
     run = run if isinstance(run, Run) else load_run(run)
     seeds = checked_seeds(run, seeds)
-    rows = np.array([run.job.seeds.index(each) for each in seeds], int)
+    rows = np.array([row_of("seeds", each, run.job.seeds) for each in seeds], int)
     states = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], run.state.agent)
     key = jax.random.key(seed)
     return record(run.job.env, run.job.agent, states, seeds, key, num_episodes, greedy)
@@ -56,9 +57,8 @@ def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:
         raise ValueError("seeds is empty; name at least one seed of the run.")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds is {tuple(seeds)}; name every seed once.")
-    for each in set(seeds) - set(known):
-        some = ", ".join(map(str, known[:_SEEDS])) + ", …" * (len(known) > _SEEDS)
-        raise ValueError(f"seeds holds {each}, which the run did not train; it has {some}.")
+    for each in seeds:
+        row_of("seeds", each, known)
     return tuple(seeds)
 
 

@@ -22,6 +22,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
+import jax
 import msgspec
 import numpy as np
 
@@ -32,11 +33,12 @@ from a2c_jax.experiment.files import json_writer, read_json, write_together
 from a2c_jax.experiment.run import checkpoints, saving, series
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.evaluation import Evaluations
-from a2c_jax.experiment.run.job import Job, describe_config, make_job
+from a2c_jax.experiment.run.job import Job, describe_config, make_job, row_of
 from a2c_jax.experiment.run.log import LOG
+from a2c_jax.experiment.run.policy import Policy, make_policy
 from a2c_jax.experiment.run.progress import environment_steps
 from a2c_jax.experiment.run.result_figures import run_figures
-from a2c_jax.experiment.statistics.learning import solved_threshold, summarize
+from a2c_jax.experiment.statistics.learning import best_row, solved_threshold, summarize
 from a2c_jax.metrics import finite_seeds
 from a2c_jax.types import Metrics
 
@@ -54,6 +56,7 @@ class About(TypedDict, total=False):
     Attributes:
         versions: versions of the packages that started the run.
         device: device that started the run.
+        seeds: its seeds.
         seeds_in_a_call: seeds that one call of the program trains on a device.
         lengths: the total numbers of updates with which it was configured, in order; a schedule
             depends on them.
@@ -63,6 +66,7 @@ class About(TypedDict, total=False):
 
     versions: dict[str, Any]
     device: dict[str, Any]
+    seeds: list[int]
     seeds_in_a_call: int
     lengths: list[int]
     resumed: list[dict[str, Any]]
@@ -94,6 +98,22 @@ class Run(NamedTuple):
     signal: int = 0
 
     @property
+    def best_seed(self) -> int:
+        """The seed with the highest final return, the first of several; for :meth:`policy`."""
+        return self.job.seeds[best_row(self.metrics)]
+
+    def policy(self, seed: int | None = None) -> Policy:
+        """The newest policy of a seed, by default that of the best one.
+
+        Raises:
+            ValueError: if the run has not trained that seed, or the policy has a memory.
+        """
+        seed = self.best_seed if seed is None else seed
+        row = row_of("seed", seed, self.job.seeds)
+        state = jax.tree.map(lambda leaf: leaf[row], self.state.agent)
+        return make_policy(self.job.env, self.job.agent, state)
+
+    @property
     def position(self) -> np.ndarray:
         """Environment steps (episodes, for the article's loop) of a seed after each update."""
         return np.arange(1, self.metrics.episode_count.shape[1] + 1) * self.job.per_update
@@ -106,8 +126,8 @@ def load_run(
 
     Args:
         folder: of the run.
-        config: its configuration; needed only for a network or an optimizer that no preset has,
-            which ``config.json`` cannot express.
+        config: its configuration; needed only for what ``config.json`` cannot express: an algorithm
+            of one's own, or a network or an optimizer that no preset has.
         env: its environment, if it is one's own.
 
     Raises:
@@ -133,8 +153,10 @@ def load_run(
     )
 
 
-def read_run_config(folder: Path, argument: str, env: EnvName | None = None) -> TrainConfig:
-    """Reads the configuration of a run, whose environment is ``env`` if it is one's own.
+def read_run_config(
+    folder: Path, argument: str, env: EnvName | None = None, own: TrainConfig | None = None
+) -> TrainConfig:
+    """Reads the configuration of a run, as :func:`read_config` does.
 
     Raises:
         ValueError: if there is no run, its configuration is damaged or of another format, or its
@@ -145,7 +167,7 @@ def read_run_config(folder: Path, argument: str, env: EnvName | None = None) -> 
             f"{argument} is {str(folder)!r}, which holds no run (no {CONFIG}); give the folder of "
             "a run."
         )
-    return read_config(folder / CONFIG, argument, env, same=True)
+    return read_config(folder / CONFIG, argument, env, same=True, own=own)
 
 
 def read_about(folder: Path, argument: str) -> About:

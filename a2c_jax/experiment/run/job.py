@@ -2,6 +2,7 @@
 
 import collections
 import functools
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -13,10 +14,11 @@ from a2c_jax.experiment.config.describe import describe_machine, describe_settin
 from a2c_jax.experiment.config.envs import env_name, resolve_env
 from a2c_jax.experiment.config.reading import FORMAT
 from a2c_jax.parallel import SeedLayout, check_keys, seed_layout
-from a2c_jax.presets import ArticlePreset, Preset
-from a2c_jax.types import Agent, Algorithm, Environment, Key
+from a2c_jax.presets import ArticlePreset, OwnAlgorithm, Preset
+from a2c_jax.types import Agent, Algorithm, Environment, Key, Metrics
 
 _MOST_SEEDS = 1_000_000
+_SHOWN = 8  # seeds in a message
 # Always JAX's default generator, so that a run can be loaded where another one is configured.
 _key = functools.partial(jax.random.key, impl="threefry2x32")
 
@@ -28,7 +30,7 @@ class Job(NamedTuple):
         unit: the unit of progress: environment steps, or episodes for the article's loop, whose
             updates differ in their number of steps.
         per_update: number of these units in each update of a seed.
-        num_envs: environments that a seed steps in parallel.
+        num_envs: environments that a seed steps in parallel; 1 if it is not known.
     """
 
     env: Environment
@@ -67,7 +69,7 @@ def make_job(config: TrainConfig) -> Job:
         notices: tuple[str, ...] = ()
     else:
         per_update = algorithm.steps_per_update
-        num_envs = per_update // settings.num_steps
+        num_envs = per_update // settings.num_steps if isinstance(settings, Preset) else 1
         notices = _notices(settings.total_steps, num_updates, per_update)
     return Job(
         env=env,
@@ -128,8 +130,22 @@ def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> t
     return seeds
 
 
+def row_of(argument: str, seed: int, seeds: Sequence[int]) -> int:
+    """The row of a seed among those of a run.
+
+    Raises:
+        ValueError: if the run has not trained it.
+    """
+    if seed not in seeds:
+        some = ", ".join(map(str, seeds[:_SHOWN])) + ", …" * (len(seeds) > _SHOWN)
+        raise ValueError(f"{argument} is {seed!r}, which the run did not train; it has {some}.")
+    return list(seeds).index(seed)
+
+
 def _check_settings(config: TrainConfig) -> None:
     settings = config.settings
+    if isinstance(settings, OwnAlgorithm):
+        return _check_own(settings.algorithm)
     expected = default_config(config.preset, config.algorithm).settings
     if type(settings) is not type(expected):
         raise ValueError(
@@ -141,6 +157,20 @@ def _check_settings(config: TrainConfig) -> None:
             f"algorithm is {config.algorithm!r}, but the settings are of another method; make "
             "the configuration with default_config(preset, algorithm)."
         )
+
+
+def _check_own(algorithm: Algorithm) -> None:
+    state, metrics = jax.eval_shape(lambda: algorithm.step(algorithm.init(jax.random.key(0))))
+    if not isinstance(metrics, Metrics):
+        raise ValueError(
+            f"algorithm has metrics of {type(metrics).__name__}; return a2c_jax.Metrics."
+        )
+    for name in ("agent", "params"):
+        if not hasattr(state, name):
+            raise ValueError(
+                f"algorithm has a state of {type(state).__name__} without {name}; make it with "
+                "a2c_jax.learner, or give its state that field, as a2c_jax.LearnerState has it."
+            )
 
 
 def _notices(total_steps: int, num_updates: int, per_update: int) -> tuple[str, ...]:

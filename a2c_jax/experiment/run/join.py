@@ -122,7 +122,7 @@ def _describe(config: TrainConfig, job: Job, runs: Sequence[Run]) -> dict[str, A
         machine = {name: about.get(name) for name in ("versions", "device")}
         joined.append({"run": str(run.folder), "seeds": list(run.job.seeds), **machine})
     first = read_about(runs[0].folder, "runs")
-    description["about"] |= {**first, "joined": joined}
+    description["about"] |= {**first, "seeds": list(job.seeds), "joined": joined}
     description["about"].pop("resumed", None)
     return description
 

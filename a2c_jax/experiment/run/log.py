@@ -1,39 +1,64 @@
-"""Logs the figures of each chunk as JSON lines, to TensorBoard and to Weights & Biases."""
+"""What is logged of a run, at 100 points at least, and its log of JSON lines."""
 
+import itertools
 import json
 import math
-import secrets
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from a2c_jax.experiment.config.config import TrainConfig
-from a2c_jax.experiment.files import json_writer, read_json, write_together
+from a2c_jax.experiment.files import write_together
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.evaluation import Evaluations
 from a2c_jax.experiment.run.job import Job
+from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.metrics import finite_seeds
 
 LOG = "log.jsonl"
 
 Figures = dict[str, float | None]
+"""Figures by name: an update, its steps (or episodes) of each seed, and what was measured."""
+
+_POINTS = 100  # of a run
+_LOSSES = ("policy_loss", "value_loss", "entropy", "grad_norm", "explained_variance")
+
+
+def grouped(figures: Figures) -> dict[str, float]:
+    """The figures that are not None, by tags in groups: ``train/``, ``loss/``, ``evaluation/``."""
+    tags = {}
+    for name, value in figures.items():
+        kind, _, rest = name.partition("_")
+        tag = f"loss/{name}" if name in _LOSSES else f"train/{name}"
+        if value is not None:
+            tags[f"evaluation/{rest}" if kind == "evaluation" else tag] = value
+    return tags
+
+
+def position(figures: Figures) -> int:
+    """Environment steps, or episodes, of each seed."""
+    return int(figures.get("steps", figures.get("episodes")) or 0)
 
 
 class Logger(Protocol):
-    """Logs the figures of one chunk after another."""
+    """Logs the figures of one point after another."""
 
-    def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
-        """Logs figures after a number of environment steps, or episodes, of each seed."""
+    def log(self, figures: Figures) -> None:
+        """Logs the figures of a point."""
 
     def close(self) -> None:
         """Closes the log."""
 
 
-def chunk_figures(job: Job, outcome: Outcome, evaluations: Evaluations, since: int) -> Figures:
-    """Means over all seeds and over the updates after ``since``; None where there is none.
+def chunk_figures(
+    job: Job, outcome: Outcome, evaluations: Evaluations, since: int
+) -> list[Figures]:
+    """The points after ``since``: a hundredth of the run apart, and one at the end of the chunk.
+
+    Each has means over all seeds and over the updates since the point before, and the
+    interquartile mean over seeds of their mean returns with its 95 % interval; None where there is
+    none.
 
     Args:
         job: gives the unit of progress.
@@ -41,23 +66,38 @@ def chunk_figures(job: Job, outcome: Outcome, evaluations: Evaluations, since: i
         evaluations: the last one is included if it was made after ``since``.
         since: the number of updates logged already.
     """
-    chunk = jax.tree.map(lambda field: field[:, since:], outcome.metrics)
+    apart = max(1, job.num_updates // _POINTS)
+    inner = range(since // apart * apart + apart, outcome.num_updates, apart)
+    ends = [*inner, outcome.num_updates]
+    points = [_figures(job, outcome, *ends_of) for ends_of in itertools.pairwise([since, *ends])]
+    if len(evaluations.updates) and evaluations.updates[-1] > since:
+        points[-1]["evaluation_return"] = float(np.mean(evaluations.returns[:, -1]))
+        points[-1]["evaluation_length"] = float(np.mean(evaluations.lengths[:, -1]))
+    return points
+
+
+def _figures(job: Job, outcome: Outcome, since: int, end: int) -> Figures:
+    chunk = jax.tree.map(lambda field: field[:, since:end], outcome.metrics)
+    counts, returns = chunk.episode_count.sum(1), chunk.episode_return_sum.sum(1)
     episodes = float(np.sum(chunk.episode_count))
+    seeds = (returns / np.maximum(counts, 1))[(counts > 0) & np.isfinite(returns)]
+    interval = bootstrap_interval(seeds, resamples=200) if len(seeds) > 1 else (None, None)
+    low, high = (bound if bound is None else float(bound) for bound in interval)
     figures: Figures = {
-        "update": outcome.num_updates,
-        job.unit: outcome.num_updates * job.per_update,
+        "update": end,
+        job.unit: end * job.per_update,
         "train_seconds": outcome.train_seconds,
-        "episodes": episodes,
+        "finished_episodes": episodes,
         "diverged_seeds": float((~finite_seeds(chunk)).sum()),
         "episode_return": _mean(np.sum(chunk.episode_return_sum), episodes),
+        "episode_return_iqm": float(interquartile_mean(seeds)) if len(seeds) else None,
+        "episode_return_low": low,
+        "episode_return_high": high,
         "episode_length": _mean(np.sum(chunk.episode_length_sum), episodes),
     }
-    for name in ("policy_loss", "value_loss", "entropy", "grad_norm", "explained_variance"):
+    for name in _LOSSES:
         value = float(np.mean(np.asarray(getattr(chunk, name)), dtype=np.float64))
         figures[name] = value if np.isfinite(value) else None
-    if len(evaluations.updates) and evaluations.updates[-1] > since:
-        figures["evaluation_return"] = float(np.mean(evaluations.returns[:, -1]))
-        figures["evaluation_length"] = float(np.mean(evaluations.lengths[:, -1]))
     return figures
 
 
@@ -74,7 +114,7 @@ class JsonLines:
         write_together(path.parent, {path.name: lambda file: file.write(kept.encode())})
         self._file = path.open("a")
 
-    def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
+    def log(self, figures: Figures) -> None:
         """Writes a line, and flushes it."""
         self._file.write(json.dumps(figures, allow_nan=False) + "\n")
         self._file.flush()
@@ -97,113 +137,3 @@ def _parse(line: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
-
-
-class TensorBoard:
-    """Scalars in TensorBoard's format, in the run's folder ``tensorboard``."""
-
-    def __init__(self, folder: Path) -> None:
-        from tensorboardX import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
-
-    def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
-        """Writes every figure that is not None."""
-        for name, value in figures.items():
-            if value is not None:
-                self._writer.add_scalar(name, value, steps)
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Closes the files."""
-        self._writer.close()
-
-
-class WeightsAndBiases:
-    """Logs to Weights & Biases, as a run named like the folder, in the project ``a2c_jax``.
-
-    A resumed run continues in the same one, whose number is kept in ``wandb/id.json``.
-    """
-
-    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
-        import wandb
-
-        known = folder / "wandb" / "id.json"
-        if known.is_file():
-            number = read_json(known, "wandb")["id"]
-        else:
-            number = secrets.token_hex(8)
-            write_together(known.parent, {known.name: json_writer({"id": number})})
-        self._run = wandb.init(
-            project="a2c_jax", name=folder.name, dir=str(folder), config=dict(description),
-            id=number, resume="allow",
-        )  # fmt: skip
-
-    def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
-        """Sends every figure that is not None."""
-        self._run.log({name: value for name, value in figures.items() if value is not None})
-
-    def close(self) -> None:
-        """Ends the run."""
-        self._run.finish()
-
-
-class Guarded:
-    """A logger whose failure is reported once and never stops training."""
-
-    def __init__(
-        self, name: str, make: Callable[[], Logger], report: Callable[[str], None], extra: str = ""
-    ) -> None:
-        self._name, self._report, self._extra = name, report, extra
-        self._logger: Logger | None = None
-        self._try(lambda: setattr(self, "_logger", make()))
-
-    def log(self, steps: int, figures: Mapping[str, float | None]) -> None:
-        """Logs, if the logger still works."""
-        if (logger := self._logger) is not None:
-            self._try(lambda: logger.log(steps, figures))
-
-    def close(self) -> None:
-        """Closes the logger, if it still works."""
-        if (logger := self._logger) is not None:
-            self._try(logger.close)
-
-    def _try(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except Exception as error:  # training must not stop because of a log
-            self._logger = None
-            missing = isinstance(error, ImportError) and self._extra
-            remedy = f" (pip install -e '.[{self._extra}]')" if missing else ""
-            self._report(f"{self._name} failed: {error}{remedy}. Training continues.")
-
-
-def open_loggers(
-    config: TrainConfig,
-    folder: Path,
-    description: Mapping[str, Any],
-    num_updates: int,
-    report: Callable[[str], None],
-) -> list[Logger]:
-    """The loggers that a configuration asks for.
-
-    Args:
-        config: of the run.
-        folder: of the run.
-        description: from :func:`describe_config`.
-        num_updates: number of updates saved already.
-        report: shows a message to the user.
-
-    Raises:
-        OSError: if the JSON lines cannot be written.
-    """
-    loggers: list[Logger] = [JsonLines(folder / LOG, num_updates)]
-    if config.tensorboard:
-        loggers.append(Guarded("TensorBoard", lambda: TensorBoard(folder), report, "tensorboard"))
-    if config.wandb:
-        loggers.append(
-            Guarded(
-                "Weights & Biases", lambda: WeightsAndBiases(folder, description), report, "wandb"
-            )
-        )
-    return loggers

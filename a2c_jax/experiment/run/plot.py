@@ -11,6 +11,7 @@ from a2c_jax.experiment.config.envs import EnvName
 from a2c_jax.experiment.figures.quantities import PlotRun, run_plot_writers
 from a2c_jax.experiment.files import json_writer, write_together
 from a2c_jax.experiment.run.folder import Run, load_run
+from a2c_jax.experiment.run.result_figures import run_title
 from a2c_jax.experiment.statistics.inference import probability_of_improvement
 from a2c_jax.experiment.statistics.learning import final_returns, solved_threshold, steps_to_solve
 
@@ -65,7 +66,10 @@ def plot_runs(
     first = next(iter(runs.values())).job
     thresholds = {solved_threshold(run.job.env) for run in runs.values()}
     threshold = thresholds.pop() if len(thresholds) == 1 else None
-    plotted = [_to_plot(name, run) for name, run in runs.items()]
+    titles = runs
+    if len(runs) == 1:
+        titles = {run_title(run.config, run.job): run for run in runs.values()}
+    plotted = [_to_plot(name, run) for name, run in titles.items()]
     figures = statistics_of(runs)
     folder = Path(folder)
     writers = run_plot_writers(plotted, first.unit, threshold, format)  # type: ignore[arg-type]

@@ -15,10 +15,11 @@ from a2c_jax.experiment.config.settings import as_dict
 from a2c_jax.experiment.files import locked, open_folder
 from a2c_jax.experiment.run import saving
 from a2c_jax.experiment.run.folder import About, read_about, read_run_config
+from a2c_jax.experiment.run.initial import started_from
 from a2c_jax.experiment.run.job import Job, describe_config, make_job
 from a2c_jax.experiment.run.memory import check_memory
 from a2c_jax.experiment.run.saving import Restored
-from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.presets import ArticlePreset, Preset, Settings
 
 
 class Prepared(NamedTuple):
@@ -62,20 +63,24 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
         return _prepare_resumed(config, Path(config.resume), stack)
     job = make_job(config)
     check_memory(job)
+    if config.init_from is not None:
+        job = started_from(config, job)
     kind = f"{env_label(config.env)}-{config.algorithm or config.preset}"
     folder = stack.enter_context(open_folder(config.out, False, kind, config.name))
     return Prepared(config, job, folder, describe_config(config, job), None, job.notices)
 
 
 def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitStack) -> Prepared:
-    read_run_config(folder, "resume", config.env)  # raises if there is no run to lock
+    read_run_config(folder, "resume", config.env, config)  # raises if there is no run to lock
     stack.enter_context(locked(folder, "resume"))
-    configured = read_run_config(folder, "resume", config.env)
+    configured = read_run_config(folder, "resume", config.env, config)
     earlier = read_about(folder, "resume")
     check_same(config, configured)
     batch_size = earlier.get("seeds_in_a_call", config.batch_size)
     job = make_job(dataclasses.replace(config, batch_size=batch_size))
     check_memory(job)
+    if config.init_from is not None:
+        job = started_from(config, job)
     description = describe_config(config, job)
     restored = saving.restore(folder, job, saving.identity_of(description))
     done = restored.outcome.num_updates if restored else 0
@@ -115,6 +120,8 @@ def check_run_settings(config: TrainConfig) -> None:
             f"checkpoint_every is {config.checkpoint_every}; give a whole number of chunks, or 0 "
             "to save only at the end."
         )
+    if config.init_seed is not None and config.init_from is None:
+        raise ValueError(f"init_seed is {config.init_seed}, but init_from is missing; give a run.")
     checks.positive_int("evaluate_episodes", config.evaluate_episodes)
     if config.evaluate_every is not None and config.evaluate_every < 2:  # noqa: PLR2004
         raise ValueError(
@@ -162,7 +169,7 @@ def check_length(config: TrainConfig, job: Job, done: int) -> None:
         )
 
 
-def length_setting(settings: Preset | ArticlePreset) -> str:
+def length_setting(settings: Settings) -> str:
     """The name of the setting for the length of a run."""
     return "num_episodes" if isinstance(settings, ArticlePreset) else "total_steps"
 
@@ -182,7 +189,7 @@ def _resumed_notices(
         notices = [f"{config.resume} is finished: {position}. Raise --{flag} to continue."]
     settings = config.settings
     if (
-        not isinstance(settings, ArticlePreset)
+        isinstance(settings, Preset)
         and settings.final_learning_rate != settings.learning_rate
         and presets.num_updates(settings) != presets.num_updates(configured.settings)
     ):

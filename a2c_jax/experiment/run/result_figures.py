@@ -2,29 +2,39 @@
 
 import functools
 
-from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.config.config import OWN, TrainConfig
 from a2c_jax.experiment.figures.curves import draw_episodes, draw_learning_curve
 from a2c_jax.experiment.files import Writer
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.job import Job
 from a2c_jax.experiment.statistics.learning import solved_threshold
+from a2c_jax.methods import method_name
 from a2c_jax.metrics import learning_curve
+from a2c_jax.presets import Preset
 
 
 def run_figures(config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Writer]:
     """The files of a run's figures by name, each a function that writes it."""
     if job.unit == "episodes":
-        return _article_figures(config.preset, job, outcome)
+        return _article_figures(config, job, outcome)
     steps, returns = learning_curve(outcome.metrics, job.algorithm, num_points(job, outcome))
-    method = f", {config.algorithm}" if config.algorithm else ""
     draw = functools.partial(
         draw_learning_curve,
         steps=steps,
         returns=returns,
-        title=f"{job.env.name}, preset {config.preset}{method}",
+        title=run_title(config, job),
         threshold=solved_threshold(job.env),
     )
     return {"learning_curve.png": draw}
+
+
+def run_title(config: TrainConfig, job: Job) -> str:
+    """The environment, the method, the preset and the number of seeds of a run."""
+    settings = config.settings
+    method = method_name(settings.method) if isinstance(settings, Preset) else "the article's loop"
+    named = f"{method}, preset {config.preset}" if config.preset != OWN else "own algorithm"
+    number = len(job.seeds)
+    return f"{job.env.name}: {named}, {number} seed{'s' if number > 1 else ''}"
 
 
 def num_points(job: Job, outcome: Outcome) -> int:
@@ -37,8 +47,8 @@ def num_points(job: Job, outcome: Outcome) -> int:
     return max(20, min(100, steps // (job.env.max_episode_steps * job.num_envs)))
 
 
-def _article_figures(preset: str, job: Job, outcome: Outcome) -> dict[str, Writer]:
-    title = f"{job.env.name} with a limit of {job.env.max_episode_steps} steps, preset {preset}"
+def _article_figures(config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Writer]:
+    title = f"{run_title(config, job)}, {job.env.max_episode_steps} steps an episode"
     draw = functools.partial(draw_episodes, title=title)
     metrics = outcome.metrics
     return {

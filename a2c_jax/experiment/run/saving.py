@@ -18,7 +18,7 @@ from a2c_jax.experiment.run.memory import tree_bytes
 from a2c_jax.experiment.run.series import SeriesEnd
 from a2c_jax.parallel import gather_groups, split_groups
 
-_STATE, _EVALUATIONS = "state.", "evaluations."
+STATE, _EVALUATIONS = "state.", "evaluations."
 _ROOM = 2**26  # bytes
 
 
@@ -71,7 +71,7 @@ class Saver:
         end = series.append(self._folder, self._end, outcome.metrics)
         state = named_arrays(joined_state(outcome, self._job))
         arrays = {
-            **{_STATE + name: array for name, array in state.items()},
+            **{STATE + name: array for name, array in state.items()},
             **{_EVALUATIONS + name: array for name, array in evaluations._asdict().items()},
         }
         about = {
@@ -142,9 +142,9 @@ def _restore_one(folder: Path, number: int, job: Job, identity: dict[str, Any]) 
     )
     _check_identity(checkpoint.about["run"], identity)
     arrays = {
-        name.removeprefix(_STATE): array
+        name.removeprefix(STATE): array
         for name, array in checkpoint.arrays.items()
-        if name.startswith(_STATE)
+        if name.startswith(STATE)
     }
     state = from_arrays(arrays, template)
     end = SeriesEnd(**checkpoint.about["metrics"])

@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.config.configure import configure
 from a2c_jax.experiment.config.envs import EnvName
 from a2c_jax.experiment.errors import WriteError, refusals
 from a2c_jax.experiment.files import json_writer, remove_files, write_together
@@ -16,7 +18,8 @@ from a2c_jax.experiment.run.chunks import Outcome, train_in_chunks
 from a2c_jax.experiment.run.evaluation import Evaluator, no_evaluations
 from a2c_jax.experiment.run.folder import CONFIG, FILES, Run, read_run_config, write_results
 from a2c_jax.experiment.run.interrupts import Interrupted, deferred_interrupt
-from a2c_jax.experiment.run.log import Logger, chunk_figures, open_loggers
+from a2c_jax.experiment.run.log import Logger, chunk_figures
+from a2c_jax.experiment.run.loggers import open_loggers
 from a2c_jax.experiment.run.prepare import Prepared, length_setting, prepare
 from a2c_jax.experiment.run.progress import Reporter
 from a2c_jax.experiment.run.saving import Saver
@@ -24,7 +27,10 @@ from a2c_jax.experiment.run.series import SeriesEnd
 
 
 def train_run(
-    config: TrainConfig, console: Console | None = None, own_process: bool = False
+    config: TrainConfig | None = None,
+    console: Console | None = None,
+    own_process: bool = False,
+    **settings: Any,
 ) -> Run:
     """Trains a configuration and writes a run folder, as ``a2c-jax train`` does.
 
@@ -32,9 +38,12 @@ def train_run(
     signal ends it at once.
 
     Args:
-        config: see :func:`a2c_jax.experiment.configure`; with ``resume``, resumes that run.
+        config: see :func:`a2c_jax.experiment.configure`; with ``resume``, resumes that run. By
+            default, ``settings`` make one.
         console: where progress is shown; by default nowhere.
         own_process: whether a second signal may end the process.
+        **settings: arguments of :func:`a2c_jax.experiment.configure`, in place of ``config``:
+            ``train_run(algorithm=..., network=..., env=..., total_steps=...)``.
 
     Raises:
         BadInput: one sentence, if the configuration is bad; then nothing has been written.
@@ -43,7 +52,9 @@ def train_run(
     """
     with contextlib.ExitStack() as stack:
         with refusals():
-            prepared = prepare(config, stack)
+            if config is not None and settings:
+                raise ValueError(f"config is given, and so is {next(iter(settings))}; give one.")
+            prepared = prepare(config or configure(**settings), stack)
         interrupted = stack.enter_context(deferred_interrupt(own_process=own_process))
         return carry_out(prepared, console or Console(quiet=True), interrupted)
 
@@ -53,6 +64,7 @@ def resume_run(
     total: int | None = None,
     console: Console | None = None,
     env: EnvName | None = None,
+    config: TrainConfig | None = None,
 ) -> Run:
     """Resumes a run to its end; the numbers are those of an uninterrupted run, bit for bit.
 
@@ -65,12 +77,15 @@ def resume_run(
             default as configured.
         console: where progress is shown; by default nowhere.
         env: its environment, if it is one's own.
+        config: its configuration, if its algorithm is one's own.
 
     Raises:
         BadInput, WriteError, KeyboardInterrupt: as :func:`train_run`.
     """
     with refusals():
-        config = read_run_config(Path(folder), "resume", env)
+        config = read_run_config(
+            Path(folder), "resume", env or getattr(config, "env", None), config
+        )
         config = dataclasses.replace(config, resume=Path(folder))
     if total is not None:
         name = length_setting(config.settings)
@@ -110,9 +125,9 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
             if outcome.num_updates == reported:
                 return
             evaluator.after_chunk(outcome)
-            figures = chunk_figures(job, outcome, evaluator.found, reported)
-            for logger in loggers:
-                logger.log(outcome.num_updates * job.per_update, figures)
+            for figures in chunk_figures(job, outcome, evaluator.found, reported):
+                for logger in loggers:
+                    logger.log(figures)
             reported = outcome.num_updates
             saver.after_chunk(outcome, evaluator.found)
 

@@ -70,6 +70,12 @@ def final_returns(metrics: Metrics) -> np.ndarray:
     return recent_returns(metrics)[0][..., -1]
 
 
+def best_row(metrics: Metrics) -> int:
+    """The row of the seed with the highest final return; the first of several."""
+    returns = final_returns(metrics)
+    return int(np.argmax(np.where(np.isfinite(returns), returns, -np.inf)))
+
+
 def steps_to_solve(metrics: Metrics, steps_per_update: int, threshold: float) -> np.ndarray:
     """Environment steps after which a seed's last 100 episodes first averaged the threshold.
 

@@ -12,7 +12,7 @@ from a2c_jax.experiment.config.config import TrainConfig, checked_name
 from a2c_jax.experiment.config.envs import resolve_env
 from a2c_jax.experiment.config.settings import SettingsT, as_dict, replace
 from a2c_jax.methods import method_name
-from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.presets import Preset, Settings
 
 _EMPTY = "over is empty; name at least one setting to sweep over."
 
@@ -129,7 +129,7 @@ def _parse_axis(text: str, draw: bool) -> Range | list[float]:
     return (np.geomspace if log else np.linspace)(low, high, int(match[3])).tolist()
 
 
-def traced_settings(settings: Preset | ArticlePreset) -> list[str]:
+def traced_settings(settings: Settings) -> list[str]:
     """The settings that can be swept: numbers that the compiled program takes as inputs."""
     return [name for name, value in as_dict(settings).items() if type(value) is float]
 

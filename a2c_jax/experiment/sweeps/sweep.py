@@ -20,7 +20,7 @@ from a2c_jax.experiment.statistics.learning import final_returns, solved_thresho
 from a2c_jax.experiment.sweeps.points import Points, check_points, settings_at
 from a2c_jax.metrics import finite_seeds, learning_curve
 from a2c_jax.parallel import seed_layout
-from a2c_jax.presets import ArticlePreset, Preset
+from a2c_jax.presets import Settings
 from a2c_jax.types import Algorithm, Environment, Key, Metrics
 
 Values = dict[str, Any]
@@ -131,6 +131,11 @@ def check_sweep(config: TrainConfig, points: Points) -> Job:
     Raises:
         ValueError: as :func:`sweep` does.
     """
+    if config.init_from is not None:
+        raise ValueError(
+            f"init_from is {config.init_from!r}, but the seeds of a sweep draw their parameters; "
+            "leave it out."
+        )
     job = make_job(config)
     check_points(config, points)
     check_memory(_job_of_all(config, points, job), len(points))
@@ -150,7 +155,7 @@ def _job_of_all(config: TrainConfig, points: Points, job: Job) -> Job:
     )
 
 
-def _swept_algorithm(settings: Preset | ArticlePreset, env: Environment) -> Algorithm:
+def _swept_algorithm(settings: Settings, env: Environment) -> Algorithm:
     """An algorithm whose ``init`` takes a key and values of settings, which its state keeps.
 
     ``init((key, values)) -> (values, state)``; ``step`` builds the algorithm of the values, which

@@ -118,7 +118,7 @@ def test_a_replay_is_of_the_newest_policies(runs, capsys):
         (["plot", "RUN", "nowhere"], "which holds no run"),
         (
             ["replay", "RUN", "--seeds", "7"],
-            "seeds holds 7, which the run did not train; it has 0, 1, 2.",
+            "seeds is 7, which the run did not train; it has 0, 1, 2.",
         ),
         (["replay", "RUN", "--seeds"], "seeds is empty"),
         (["replay", "RUN", "--num-episodes", "-1"], "num_episodes is -1"),

@@ -113,9 +113,10 @@ def test_a_comparison_writes_one_table_and_one_figure(untrained, tmp_path, monke
 
     header, rows = read_table(folder)
     assert [row[0] for row in rows] == names
-    assert header[5] == "gradient variance after 6,000 steps (return 21)"
+    assert header[5] == "probability of improvement on reinforce"
+    assert header[6] == "gradient variance after 6,000 steps (return 21)"
     screen = capsys.readouterr().out
-    for name, final, interval, solved, median, *ratios in rows:
+    for name, final, interval, solved, median, _, *ratios in rows:
         one = summary["methods"][name]
         np.testing.assert_allclose(numbers(final), one["final_return_iqm"], rtol=1e-3)
         np.testing.assert_allclose(numbers(interval), one["final_return_interval_95"], rtol=1e-3)
@@ -123,6 +124,12 @@ def test_a_comparison_writes_one_table_and_one_figure(untrained, tmp_path, monke
         assert (solved, median) == ("0%", "none")
         assert f"{name}: 2 seeds of 4,000 steps" in screen
         assert ratios == ["0.5 ± 0.003"] * 3
+    better = summary["probability_of_improvement"]
+    assert [row[5].split()[0] for row in rows[1:]] == [f"{p['value']:.2f}" for p in better.values()]
+    first, *others = (np.array(summary["methods"][name]["final_returns"]) for name in names)
+    for scores, estimate in zip(others, better.values(), strict=True):
+        pairs = scores[:, None] - first
+        assert estimate["value"] == np.mean((pairs > 0) + (pairs == 0) / 2)
     assert [stage["ratios"] for stage in summary["gradient_variance"]] == [
         dict.fromkeys(METHODS, 0.5)
     ] * 3
@@ -262,7 +269,7 @@ def test_an_interrupted_comparison_keeps_the_methods_that_finished(untrained, tm
     assert list(summary["methods"]) == ["reinforce"]
     assert summary["gradient_variance"] == []
     header, rows = read_table(tmp_path)
-    assert len(header) == 5
+    assert len(header) == 6
     assert [row[0] for row in rows] == ["reinforce"]
 
 
@@ -301,6 +308,7 @@ def test_an_interrupted_measurement_keeps_the_training_and_the_stages_done(
 def summary_of(**changes):
     return {
         "num_diverged": 0,
+        "final_returns": [460.0, 480.0, 490.0, None],
         "final_return_iqm": 485.26,
         "final_return_interval_95": [460.04, 499.96],
         "solved_threshold": 475.0,
@@ -320,6 +328,7 @@ def test_the_table_in_words():
     alone = summary_of(final_return_interval_95=None)
     nothing = summary_of(final_return_iqm=None, final_return_interval_95=None)
     no_threshold = summary_of(solved_threshold=None, fraction_solved=None)
+    nothing["final_returns"], alone["final_returns"] = [None], [1000.0, 470.0, 470.0, 470.0]
     ways = (summary_of(), unsolved, alone, nothing, no_threshold)
     summaries = dict(zip(METHODS, ways, strict=False)) | {"a3c": summary_of()}
     stages = stages_of(0.01234)[:1]
@@ -328,22 +337,26 @@ def test_the_table_in_words():
     header, *rows = comparison_report.table_rows(Comparison(summaries, {}, stages, True))
     assert header == [
         "method", "final return", "95 % interval", "solved", "median steps",
+        "probability of improvement on reinforce",
         "gradient variance after 6,000 steps (return 21)",
     ]  # fmt: skip
     ratio = "0.012 ± 0.003"
+    same, q = rows[1][5], rows[2][5]
+    assert (same[:4], q[:4]) == ("0.50", "0.50")  # 3 of 9 pairs are ties; 1 + 3 / 3 of 4 are above
     assert rows == [
-        ["reinforce", "485.3", "460 to 500", "75%", "123,456", "1"],
-        ["reinforce-with-baseline", "485.3", "460 to 500", "0%", "none", ratio],
-        ["q-actor-critic", "485.3", "", "75%", "123,456", ratio],
-        ["td-actor-critic", "none", "", "75%", "123,456", ratio],
-        ["a2c", "485.3", "460 to 500", "", "", ratio],
-        ["a3c", "485.3", "460 to 500", "75%", "123,456", "as a2c"],
+        ["reinforce", "485.3", "460 to 500", "75%", "123,456", "", "1"],
+        ["reinforce-with-baseline", "485.3", "460 to 500", "0%", "none", same, ratio],
+        ["q-actor-critic", "485.3", "", "75%", "123,456", q, ratio],
+        ["td-actor-critic", "none", "", "75%", "123,456", "", ratio],
+        ["a2c", "485.3", "460 to 500", "", "", same, ratio],
+        ["a3c", "485.3", "460 to 500", "75%", "123,456", same, "as a2c"],
     ]
 
 
 def on_screen(result):
     console = Console(file=io.StringIO(), width=80)
-    console.print(comparison_report.comparison_table(result))
+    for table in comparison_report.comparison_tables(result):
+        console.print(table)
     return console.file.getvalue()
 
 
@@ -351,8 +364,10 @@ def test_the_table_on_the_screen_names_every_method_in_80_columns():
     summaries = {name: summary_of() for name in METHODS}
     screen = on_screen(Comparison(summaries, {}, stages_of(0.0123), True))
     firsts = [line.split()[0] for line in screen.splitlines() if line.strip()]
-    assert [name for name in METHODS if name in firsts] == list(METHODS)
-    assert "variance of the gradient after N % of training" in screen
+    assert [name for name in firsts if name in METHODS] == [*METHODS] * 2
+    assert "variance of the gradient, relative to reinforce's" in screen
+    assert f"above one of {next(iter(METHODS))}" in screen
+    assert max(map(len, screen.splitlines())) <= 80
 
 
 def test_returns_below_zero_and_of_thousands_can_be_read():

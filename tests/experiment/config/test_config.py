@@ -11,10 +11,10 @@ from a2c_jax.experiment.cli.flags import parse_train
 from a2c_jax.experiment.config.config import (
     TrainConfig,
     checked_name,
-    configure,
     default_config,
     with_method,
 )
+from a2c_jax.experiment.config.configure import configure
 from a2c_jax.experiment.config.describe import describe_settings
 from a2c_jax.experiment.config.settings import as_dict
 from a2c_jax.experiment.run.job import make_job

@@ -29,6 +29,7 @@ LATE = np.array(
     [[1.0, 1.0, 3.0, 4.0, 5.0], [np.nan, 2.0, 2.0, 2.0, 2.0], [1.0, 2.0, 3.0, 4.0, 9.0]]
 )
 POOLED = "interquartile mean of 4 seeds, 95 % interval"
+SOLVED = "solved: mean of 100 episodes ≥ {}"
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_each_method_has_a_line(drawn):
     picture(draw_methods, methods, title="a title", threshold=4.0)
     (axes,) = drawn[0].axes
     lost = "lost (1 without values left out)"
-    entries = ["one seed", "three seeds", "no episode (no values)", lost, "solved: 4"]
+    entries = ["one seed", "three seeds", "no episode (no values)", lost, SOLVED.format(4)]
     assert legend(drawn[0]) == entries
     # Whoever has diverged is not drawn with the last value that was finite.
     np.testing.assert_array_equal(line(axes, lost)[1], line(axes, "three seeds")[1])
@@ -132,7 +133,7 @@ def test_each_method_has_a_line(drawn):
     np.testing.assert_array_equal(steps, 2 * STEPS[1:])
     np.testing.assert_allclose(means, stats.trim_mean(LATE[:, 1:], 0.25, axis=0))
     assert len({line.get_color() for line in axes.get_lines()[:2]}) == 2
-    assert set(line(axes, "solved: 4")[1]) == {4.0}
+    assert set(line(axes, SOLVED.format(4))[1]) == {4.0}
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
@@ -171,14 +172,16 @@ def test_rewards_are_drawn_as_rewards_and_lengths_as_lengths(drawn):
     (rewards,), (lengths,) = (figure.axes for figure in drawn)
     np.testing.assert_array_equal(line(rewards, "reward")[1], metrics.episode_return_sum[0])
     np.testing.assert_array_equal(line(lengths, "length")[1], metrics.episode_length_sum[0])
-    assert rewards.get_title() == "CartPole-v1 with a limit of 200 steps, preset article"
+    assert rewards.get_title() == (
+        "CartPole-v1: the article's loop, preset article, 1 seed, 200 steps an episode"
+    )
 
 
-@pytest.mark.parametrize(("algorithm", "title"), [(None, "default"), ("gae", "default, gae")])
-def test_a_learning_curve_names_what_was_trained(drawn, algorithm, title):
+@pytest.mark.parametrize(("algorithm", "method"), [(None, "a2c"), ("gae", "gae")])
+def test_a_learning_curve_names_what_was_trained(drawn, algorithm, method):
     assert figures_of("default", algorithm)[0] == ["learning_curve.png"]
-    assert drawn[0].axes[0].get_title() == f"CartPole-v1, preset {title}"
-    assert legend(drawn[0]) == ["each seed", POOLED.replace("4", "16"), "solved: 475"]
+    assert drawn[0].axes[0].get_title() == f"CartPole-v1: {method}, preset default, 16 seeds"
+    assert legend(drawn[0]) == ["each seed", POOLED.replace("4", "16"), SOLVED.format(475)]
 
 
 @pytest.mark.parametrize(
@@ -273,7 +276,9 @@ def test_one_run_is_drawn_seed_by_seed_and_pooled(drawn, quantity):
     run = some_run()
     plot([run], quantity, threshold=90.0)
     (axes,) = drawn[0].axes
-    assert legend(drawn[0]) == ["each seed", POOLED, "solved: 90"][: 2 + (quantity == "returns")]
+    assert (
+        legend(drawn[0]) == ["each seed", POOLED, SOLVED.format(90)][: 2 + (quantity == "returns")]
+    )
     position, values = pooled_by_loop(run, quantity, 3)
     steps, means = line(axes, POOLED)
     np.testing.assert_array_equal(steps, position)
@@ -385,7 +390,7 @@ def test_the_profile_is_the_fraction_of_seeds_above(drawn):
     runs = [some_run("one", 7, seed=1), some_run("two", 9, seed=2)]
     plot(runs, "performance_profile", threshold=101.0)
     (axes,) = drawn[0].axes
-    assert legend(drawn[0]) == ["one", "two", "solved: 101"]
+    assert legend(drawn[0]) == ["one", "two", SOLVED.format(101)]
     for run in runs:
         final = final_returns(run.metrics)
         above, fractions = line(axes, run.label)
@@ -446,7 +451,7 @@ def test_any_run_can_be_drawn(drawn):
                 picture(writers[name])
             if values is nothing and len(runs) == 3:
                 picture(writers["returns.png"])
-                entries = ["short (no values)", "longer (no values)", "good", "solved: 475"]
+                entries = ["short (no values)", "longer (no values)", "good", SOLVED.format(475)]
                 assert legend(drawn[-1]) == entries
     without = [run._replace(time_to_solve=None) for run in runs]
     svgs = {name.replace("png", "svg") for name in all_names - {"solve_times.png"}}

@@ -12,7 +12,7 @@ from rich.console import Console
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
 from a2c_jax.experiment.comparison.compare import CompareConfig, resolve_all
-from a2c_jax.experiment.comparison.report import comparison_table
+from a2c_jax.experiment.comparison.report import comparison_tables
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.evaluate import describe_evaluation
 from a2c_jax.experiment.run.folder import describe_outcome
@@ -71,7 +71,7 @@ def test_a_comparison_counts_them():
     config = CompareConfig(settings, algorithms=("a2c",), num_seeds=2)
     result = experiment.compare(resolve_all(config), Console(quiet=True))
     assert result.summaries["a2c"]["num_diverged"] == 2
-    assert "a2c (2 diverged)" in text(comparison_table(result))
+    assert "a2c (2 diverged)" in text(comparison_tables(result)[0])
 
 
 def test_a_seed_that_solved_the_task_and_diverged_has_not_solved_it():

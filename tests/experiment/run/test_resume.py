@@ -68,7 +68,7 @@ def test_a_run_raised_again_and_again_is_the_whole_run_bit_for_bit(whole, tmp_pa
     assert_same_run(last._replace(evaluations=evaluations), whole)
     assert_same_run(out, last)
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    assert [line["update"] for line in lines] == [10, 20, 40, 60]
+    assert [line["update"] for line in lines] == list(range(1, 61))
     resumed = json.loads((out / "config.json").read_text())["about"]["resumed"]
     assert [one["num_updates"] for one in resumed] == [10, 20]
     with np.load(out / "evaluations.npz") as stored:
@@ -81,7 +81,7 @@ def test_evaluations_on_the_way_leave_training_as_it_is(whole, saved):
     assert whole.evaluations.updates.tolist() == [20, 40, 60]
     assert whole.evaluations.returns.shape == (3, 3)
     log = (whole.folder / "log.jsonl").read_text().splitlines()
-    told = [json.loads(line)["evaluation_return"] for line in log]
+    told = [value for line in log if (value := json.loads(line).get("evaluation_return"))]
     np.testing.assert_allclose(told, whole.evaluations.returns.mean(axis=0), rtol=1e-6)
 
 

@@ -4,7 +4,7 @@ import pytest
 from comparing import assert_identical
 
 import a2c_jax as a2c
-from a2c_jax import parallel
+from a2c_jax import parallel, seeds
 
 UPDATES = 8
 
@@ -109,3 +109,51 @@ def test_only_a_few_calls_wait_for_their_turn(monkeypatch):
     assert parallel.run_groups(program, range(10)) == begun == list(range(10))
     assert done == list(range(7))
     assert max(most) == 3
+
+
+def test_chunks_and_continued_seeds_are_the_whole_run_bit_for_bit(small_algorithm, keys, trained):
+    said = []
+    chunked = a2c.train_seeds(
+        small_algorithm, keys, UPDATES, chunk_updates=3,
+        on_chunk=lambda done, metrics: said.append((done, metrics.entropy)),
+    )  # fmt: skip
+    assert_identical(chunked, trained)
+    assert [done for done, _ in said] == [3, 6, 8]
+    np.testing.assert_array_equal(
+        np.concatenate([entropy for _, entropy in said], axis=1), trained.metrics.entropy
+    )
+    half = a2c.train_seeds(small_algorithm, keys, 4)
+    rest = a2c.run_seeds(small_algorithm, half.state, 4)
+    assert_identical(rest.state, trained.state)
+    assert_identical(rest.metrics, rows(trained.metrics, (slice(None), slice(4, None))))
+
+
+@pytest.mark.parametrize(
+    ("updates", "chunk", "lengths"),
+    [(8, 3, [3, 3, 2]), (7, 3, [3, 4]), (3, 2, [3]), (1, None, [1]), (100, None, [5] * 20)],
+)
+def test_no_chunk_is_a_single_update(updates, chunk, lengths):
+    assert seeds._chunks(updates, chunk) == lengths
+
+
+def test_training_starts_from_given_parameters(small_algorithm, keys, trained):
+    given = jax.tree.map(lambda leaf: leaf[0], trained.state.params)
+    state = jax.jit(small_algorithm.init)(keys[0], given)
+    assert_identical(state.params, given)
+    other = jax.jit(small_algorithm.init)(keys[0])
+    assert_identical(state._replace(agent=other.agent), other)
+    result = a2c.train_seeds(small_algorithm, keys, 2, params=given)
+    alone = jax.jit(lambda params: a2c.train(small_algorithm, keys[1], 2, params=params))(given)
+    assert_identical(rows(result, 1), alone)
+    from_agent = a2c.train_seeds(small_algorithm, keys, 2, params=rows(trained.state.agent, 0))
+    assert_identical(from_agent, result)
+    wider = a2c.mlp_actor_critic(a2c.make_env("CartPole-v1"), (9,)).init(keys[0])
+    for wrong in (wider, {"policy": given["policy"]}):
+        with pytest.raises(ValueError, match=r"params has .* but the algorithm's network has"):
+            a2c.train_seeds(small_algorithm, keys, 2, params=wrong)
+
+
+@pytest.mark.parametrize("chunk", [0, 1, 2.5])
+def test_a_chunk_has_at_least_two_updates(small_algorithm, keys, chunk):
+    with pytest.raises(ValueError, match=f"chunk_updates is {chunk}; give a whole number"):
+        a2c.train_seeds(small_algorithm, keys, 4, chunk_updates=chunk)

@@ -1,0 +1,61 @@
+"""The parameters of a run from which another run starts."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.run import checkpoints, saving, series
+from a2c_jax.experiment.run.folder import read_about
+from a2c_jax.experiment.run.job import Job, row_of
+from a2c_jax.experiment.run.series import SeriesEnd
+from a2c_jax.experiment.statistics.learning import best_row
+from a2c_jax.types import AgentState
+
+_AGENT = f"{saving.STATE}agent."
+
+
+def started_from(config: TrainConfig, job: Job) -> Job:
+    """The job with seeds that start from the parameters of the run ``config.init_from``.
+
+    Raises:
+        ValueError: if there is no such run or seed, or its network is another.
+    """
+    folder = Path(str(config.init_from))
+    try:
+        state = _agent_state(folder, config.init_seed, job)
+    except ValueError as error:
+        raise ValueError(
+            f"init_from is {str(folder)!r}, which cannot be used: {str(error).rstrip('.')}. Its "
+            f"network and settings are those of --config {folder}/config.json."
+        ) from error
+    init = functools.partial(_init, job.algorithm.init, state)
+    return job._replace(algorithm=job.algorithm._replace(init=init))
+
+
+def _init(init: Any, state: AgentState, key: Any, params: Any = None) -> Any:
+    return init(key, state if params is None else params)
+
+
+def _agent_state(folder: Path, seed: int | None, job: Job) -> AgentState:
+    seeds = read_about(folder, "init_from")["seeds"]
+    numbers = checkpoints.saved(folder / checkpoints.FOLDER)
+    if not numbers:
+        raise ValueError("it has no checkpoint yet")
+    checkpoint = checkpoints.load(folder / checkpoints.FOLDER, numbers[-1])
+    end = SeriesEnd(**checkpoint.about["metrics"])
+    if seed is None:
+        row = best_row(series.read(folder, end, len(seeds)))
+    else:
+        row = row_of("init_seed", seed, seeds)
+    template = jax.eval_shape(job.agent.init, job.keys[0])
+    return saving.from_arrays(
+        {
+            name.removeprefix(_AGENT): array[row]
+            for name, array in checkpoint.arrays.items()
+            if name.startswith(_AGENT)
+        },
+        template,
+    )

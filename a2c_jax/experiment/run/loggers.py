@@ -1,0 +1,127 @@
+"""The loggers of a run: JSON lines, TensorBoard and Weights & Biases."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.files import json_writer, read_json, write_together
+from a2c_jax.experiment.run.log import LOG, Figures, JsonLines, Logger, grouped, position
+
+
+class TensorBoard:
+    """Scalars in TensorBoard's format, in the run's folder ``tensorboard``."""
+
+    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+        from tensorboardX import SummaryWriter
+        from tensorboardX.summary import hparams
+
+        writer: Any = SummaryWriter(str(folder / "tensorboard"))
+        settings = {**description, **description.get("settings", {})}
+        plain = {name: v for name, v in settings.items() if isinstance(v, int | float | str)}
+        for summary in hparams(plain, {"train/episode_return_iqm": 0.0}):
+            writer.file_writer.add_summary(summary)
+        self._writer = writer
+
+    def log(self, figures: Figures) -> None:
+        """Writes every figure that is not None."""
+        for tag, value in grouped(figures).items():
+            self._writer.add_scalar(tag, value, position(figures))
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """Logs to Weights & Biases, as a run named like the folder, in the project ``a2c_jax``.
+
+    A resumed run continues in the same one, whose number is kept in ``wandb/id.json``.
+    """
+
+    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+        import wandb
+
+        known = folder / "wandb" / "id.json"
+        if known.is_file():
+            number = read_json(known, "wandb")["id"]
+        else:
+            number = secrets.token_hex(8)
+            write_together(known.parent, {known.name: json_writer({"id": number})})
+        self._run = wandb.init(
+            project="a2c_jax", name=folder.name, dir=str(folder), config=dict(description),
+            id=number, resume="allow",
+        )  # fmt: skip
+
+    def log(self, figures: Figures) -> None:
+        """Sends every figure that is not None."""
+        self._run.log(grouped(figures), step=position(figures))
+
+    def close(self) -> None:
+        """Ends the run."""
+        self._run.finish()
+
+
+class Guarded:
+    """A logger whose failure is reported once and never stops training."""
+
+    def __init__(
+        self, name: str, make: Callable[[], Logger], report: Callable[[str], None], extra: str = ""
+    ) -> None:
+        self._name, self._report, self._extra = name, report, extra
+        self._logger: Logger | None = None
+        self._try(lambda: setattr(self, "_logger", make()))
+
+    def log(self, figures: Figures) -> None:
+        """Logs, if the logger still works."""
+        if (logger := self._logger) is not None:
+            self._try(lambda: logger.log(figures))
+
+    def close(self) -> None:
+        """Closes the logger, if it still works."""
+        if (logger := self._logger) is not None:
+            self._try(logger.close)
+
+    def _try(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # training must not stop because of a log
+            self._logger = None
+            missing = isinstance(error, ImportError) and self._extra
+            remedy = f" (pip install -e '.[{self._extra}]')" if missing else ""
+            self._report(f"{self._name} failed: {error}{remedy}. Training continues.")
+
+
+def open_loggers(
+    config: TrainConfig,
+    folder: Path,
+    description: Mapping[str, Any],
+    num_updates: int,
+    report: Callable[[str], None],
+) -> list[Logger]:
+    """The loggers that a configuration asks for.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        description: from :func:`describe_config`.
+        num_updates: number of updates saved already.
+        report: shows a message to the user.
+
+    Raises:
+        OSError: if the JSON lines cannot be written.
+    """
+    loggers: list[Logger] = [JsonLines(folder / LOG, num_updates)]
+    if config.tensorboard:
+        loggers.append(
+            Guarded("TensorBoard", lambda: TensorBoard(folder, description), report, "tensorboard")
+        )
+    if config.wandb:
+        loggers.append(
+            Guarded(
+                "Weights & Biases", lambda: WeightsAndBiases(folder, description), report, "wandb"
+            )
+        )
+    return loggers

@@ -1,0 +1,187 @@
+"""Trains and continues many seeds on all devices, in one program or in chunks."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from a2c_jax import checks
+from a2c_jax.parallel import (
+    Group,
+    SeedLayout,
+    check_keys,
+    gather_groups,
+    join_groups,
+    over_seeds,
+    run_groups,
+    seed_layout,
+    split_groups,
+)
+from a2c_jax.train import run, start, train
+from a2c_jax.types import AgentState, Algorithm, Key, Metrics, Params, TrainResult
+
+OnChunk = Callable[[int, Metrics], object]
+"""``on_chunk(done, metrics)`` with the updates done, and the chunk's NumPy metrics ``[S, K]``."""
+
+
+def train_seeds(
+    algorithm: Algorithm,
+    keys: Key,
+    num_updates: int,
+    *,
+    params: Params | AgentState | None = None,
+    on_chunk: OnChunk | None = None,
+    chunk_updates: int | None = None,
+    batch_size: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> TrainResult:
+    """Trains one seed for each key, in batches, on all local devices; compiles once.
+
+    A seed's result depends, bit for bit, only on its key, the batch size, the device and the
+    versions of the packages; not on the other seeds, their number or order, nor on chunks. On a
+    CPU, no other batch size is faster. In a program of several processes, each process trains its
+    own keys on its own devices.
+
+    On a GPU, ``XLA_FLAGS=--xla_gpu_enable_while_loop_double_buffering=true`` saves six kernels of
+    an update, copies of what the loop carries, and compiles for longer. No other flag that was
+    tried reduces the kernels or bytes of a program for an H100. XLA already launches kernels in
+    groups, by command buffers; whether ``--xla_gpu_enable_command_buffer=+WHILE``, for whole
+    loops, is faster, only a measurement on the GPU can say.
+
+    Args:
+        algorithm: the algorithm to train; not built from traced values.
+        keys: one for each seed, ``[S]``.
+        num_updates: of each seed.
+        params: as in :func:`a2c_jax.train`; the same for all seeds.
+        on_chunk: ``on_chunk(done, metrics)`` is called after every chunk, with the number of
+            updates done and the chunk's metrics, NumPy arrays ``[S, chunk]``, for instance to
+            show progress.
+        chunk_updates: updates of a chunk, at least 2; by default a twentieth of all.
+        batch_size: seeds that one call of the program trains on a device: one after
+            another on a CPU, vmapped elsewhere. By default 8 on a CPU, and all of a
+            device's seeds elsewhere.
+        devices: all local devices by default. To make each CPU core a device, call
+            ``jax.config.update("jax_num_cpu_devices", cores)`` before JAX starts.
+
+    Returns:
+        :class:`a2c_jax.TrainResult` with leading axis ``[S]``, in the order of the keys.
+
+    Raises:
+        ValueError: if ``keys`` is not one axis of distinct keys, a number is too small, or
+            ``params`` are of another network.
+    """
+    checks.positive_int("num_updates", num_updates)
+    layout = seed_layout(check_keys(keys), batch_size, devices)
+    same = jax.tree.map(lambda leaf: _for_each_seed(leaf, layout.num_seeds), params)
+    starts = split_groups((keys, same), layout)
+    shared = layout._replace(num_seeds=0)
+    if on_chunk is None and chunk_updates is None:
+        program = _train_program(algorithm, num_updates, shared)
+        return join_groups(run_groups(program, starts), layout)
+    lengths = _chunks(num_updates, chunk_updates)
+    states = run_groups(_start_program(algorithm, shared), starts)
+    return _run_chunks(algorithm, states, lengths, layout, on_chunk)
+
+
+def run_seeds(
+    algorithm: Algorithm,
+    states: Any,
+    num_updates: int,
+    *,
+    on_chunk: OnChunk | None = None,
+    chunk_updates: int | None = None,
+    batch_size: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> TrainResult:
+    """Continues many seeds, as :func:`a2c_jax.run` continues one.
+
+    Two calls with k updates equal one with 2k, bit for bit, for k of at least 2.
+
+    Example:
+        >>> import optax, a2c_jax as a2c
+        >>> env = a2c.make_env("CartPole-v1")
+        >>> network = a2c.mlp_actor_critic(env, (8,))
+        >>> algorithm = a2c.actor_critic(env, network, optax.sgd(0.1), num_envs=4, num_steps=4)
+        >>> keys = jax.random.split(jax.random.key(0), 2)
+        >>> result = a2c.train_seeds(algorithm, keys, num_updates=2)
+        >>> result = a2c.run_seeds(algorithm, result.state, num_updates=2)
+        >>> result.state.update.tolist()
+        [4, 4]
+
+    Args:
+        algorithm: the algorithm that trained them.
+        states: their states, ``[S, ...]``, such as ``train_seeds(...).state``.
+        num_updates: number of further updates of each seed.
+        on_chunk: as the other arguments, see :func:`train_seeds`.
+        chunk_updates: see there.
+        batch_size: see there.
+        devices: see there.
+
+    Returns:
+        The last states and the metrics of these updates, with leading axis ``[S]``.
+
+    Raises:
+        ValueError: if a number is too small.
+    """
+    checks.positive_int("num_updates", num_updates)
+    layout = seed_layout(len(jax.tree.leaves(states)[0]), batch_size, devices)
+    alone = on_chunk is None and chunk_updates is None
+    lengths = [num_updates] if alone else _chunks(num_updates, chunk_updates)
+    return _run_chunks(algorithm, split_groups(states, layout), lengths, layout, on_chunk)
+
+
+def _run_chunks(
+    algorithm: Algorithm,
+    groups: Sequence[Group],
+    lengths: Sequence[int],
+    layout: SeedLayout,
+    on_chunk: OnChunk | None,
+) -> TrainResult:
+    parts: list[Metrics] = []
+    done = 0
+    for length in lengths:
+        program = _run_program(algorithm, length, layout._replace(num_seeds=0))
+        results = run_groups(program, groups)
+        groups = [Group(result.number, result.tree.state) for result in results]
+        fresh = [Group(result.number, result.tree.metrics) for result in results]
+        parts.append(gather_groups(fresh, layout))
+        done += length
+        if on_chunk is not None:
+            on_chunk(done, parts[-1])
+    metrics = jax.tree.map(lambda *chunks: np.concatenate(chunks, axis=1), *parts)
+    return TrainResult(join_groups(groups, layout), jax.device_put(metrics, layout.devices[0]))
+
+
+def _chunks(num_updates: int, chunk_updates: int | None) -> list[int]:
+    """Lengths of chunks. None is 1, which :func:`a2c_jax.run` may round differently."""
+    if chunk_updates is None:
+        chunk_updates = max(2, -(-num_updates // 20))
+    if checks.positive_int("chunk_updates", chunk_updates) == 1:
+        raise ValueError("chunk_updates is 1; give a whole number of at least 2.")
+    number = max(1, num_updates // chunk_updates)
+    lengths = [chunk_updates] * number
+    rest = num_updates - number * chunk_updates
+    if rest > 1:
+        return [*lengths, rest]
+    return [*lengths[:-1], lengths[-1] + rest]
+
+
+def _for_each_seed(leaf: Any, num_seeds: int) -> np.ndarray:
+    return np.broadcast_to(np.asarray(leaf), (num_seeds, *np.shape(leaf)))
+
+
+@functools.lru_cache(maxsize=16)
+def _train_program(algorithm: Algorithm, num_updates: int, layout: SeedLayout) -> Any:
+    return over_seeds(lambda seed: train(algorithm, seed[0], num_updates, params=seed[1]), layout)
+
+
+@functools.lru_cache(maxsize=16)
+def _start_program(algorithm: Algorithm, layout: SeedLayout) -> Any:
+    return over_seeds(lambda seed: start(algorithm, *seed), layout)
+
+
+@functools.lru_cache(maxsize=16)
+def _run_program(algorithm: Algorithm, num_updates: int, layout: SeedLayout) -> Any:
+    return over_seeds(lambda state: run(algorithm, state, num_updates), layout)
