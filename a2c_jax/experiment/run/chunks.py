@@ -63,6 +63,7 @@ def train_in_chunks(
     earlier: Outcome | None = None,
     chunk_updates: int | None = None,
     pause_every: int | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
     on_chunk: Callable[[Outcome], None] = lambda outcome: None,
     should_stop: Callable[[], object] = lambda: False,
 ) -> Outcome:
@@ -77,6 +78,7 @@ def train_in_chunks(
         chunk_updates: updates of a chunk; by default a second or two's worth, fewer after a
             chunk that took longer.
         pause_every: end chunks at the multiples of this number of updates, at least 2.
+        meanwhile: called in another thread while the first chunk compiles.
         on_chunk: called after compiling (with no updates done) and after every chunk.
         should_stop: called before every chunk; training ends when it returns true.
 
@@ -98,7 +100,9 @@ def train_in_chunks(
     outcome = earlier
     if outcome is None:
         first = next_length(0)
-        outcome, programs[first] = _begin_compiling(algorithm, starts, first, layout, group)
+        outcome, programs[first] = _begin_compiling(
+            algorithm, starts, first, layout, group, meanwhile
+        )
         compiling = outcome.compile_seconds
         check_program(programs[first], layout)
         on_chunk(outcome)
@@ -126,7 +130,12 @@ def train_in_chunks(
 
 
 def _begin_compiling(
-    algorithm: Algorithm, starts: Any, num_updates: int, layout: SeedLayout, group: Any
+    algorithm: Algorithm,
+    starts: Any,
+    num_updates: int,
+    layout: SeedLayout,
+    group: Any,
+    meanwhile: Callable[[], None],
 ) -> tuple[Outcome, Any]:
     """Computes the initial states, and compiles the first chunk.
 
@@ -138,6 +147,7 @@ def _begin_compiling(
         # Traced in this thread: settings of JAX may hold in one thread only.
         lowered = over_seeds(algorithm.init, layout).lower(groups[0])
         compiled = other.submit(lowered.compile)
+        other.submit(meanwhile)
         program = compile_chunk(algorithm, num_updates, layout, group)
         init = compiled.result()
     states = jax.block_until_ready(run_groups(init, groups))

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from a2c_jax.experiment.run.evaluation import Evaluations
 from a2c_jax.experiment.run.job import Job
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.metrics import finite_seeds
+from a2c_jax.types import Metrics
 
 LOG = "log.jsonl"
 
@@ -68,37 +70,61 @@ def chunk_figures(
     """
     apart = max(1, job.num_updates // _POINTS)
     inner = range(since // apart * apart + apart, outcome.num_updates, apart)
-    ends = [*inner, outcome.num_updates]
-    points = [_figures(job, outcome, *ends_of) for ends_of in itertools.pairwise([since, *ends])]
+    ends = [since, *inner, outcome.num_updates]
+    chunks = [
+        jax.tree.map(lambda field, a=a, b=b: field[:, a:b], outcome.metrics)
+        for a, b in itertools.pairwise(ends)
+    ]
+    over_seeds = _over_seeds(chunks)
+    points: list[Figures] = []
+    for end, chunk, estimate in zip(ends[1:], chunks, over_seeds, strict=True):
+        figures: Figures = {
+            "update": end,
+            job.unit: end * job.per_update,
+            "train_seconds": outcome.train_seconds,
+        }
+        points.append({**figures, **_means(chunk), **estimate})
     if len(evaluations.updates) and evaluations.updates[-1] > since:
         points[-1]["evaluation_return"] = float(np.mean(evaluations.returns[:, -1]))
         points[-1]["evaluation_length"] = float(np.mean(evaluations.lengths[:, -1]))
     return points
 
 
-def _figures(job: Job, outcome: Outcome, since: int, end: int) -> Figures:
-    chunk = jax.tree.map(lambda field: field[:, since:end], outcome.metrics)
-    counts, returns = chunk.episode_count.sum(1), chunk.episode_return_sum.sum(1)
+def _means(chunk: Metrics) -> Figures:
     episodes = float(np.sum(chunk.episode_count))
-    seeds = (returns / np.maximum(counts, 1))[(counts > 0) & np.isfinite(returns)]
-    interval = bootstrap_interval(seeds, resamples=200) if len(seeds) > 1 else (None, None)
-    low, high = (bound if bound is None else float(bound) for bound in interval)
     figures: Figures = {
-        "update": end,
-        job.unit: end * job.per_update,
-        "train_seconds": outcome.train_seconds,
         "finished_episodes": episodes,
         "diverged_seeds": float((~finite_seeds(chunk)).sum()),
         "episode_return": _mean(np.sum(chunk.episode_return_sum), episodes),
-        "episode_return_iqm": float(interquartile_mean(seeds)) if len(seeds) else None,
-        "episode_return_low": low,
-        "episode_return_high": high,
         "episode_length": _mean(np.sum(chunk.episode_length_sum), episodes),
     }
     for name in _LOSSES:
-        value = float(np.mean(np.asarray(getattr(chunk, name)), dtype=np.float64))
-        figures[name] = value if np.isfinite(value) else None
+        figures[name] = _known(np.mean(np.asarray(getattr(chunk, name)), dtype=np.float64))
     return figures
+
+
+def _over_seeds(chunks: Sequence[Metrics]) -> list[Figures]:
+    """The interquartile mean over seeds and its interval, at each point."""
+    counts, sums = (
+        np.stack([np.sum(getattr(chunk, name), axis=1) for chunk in chunks], axis=1)
+        for name in ("episode_count", "episode_return_sum")
+    )
+    with np.errstate(invalid="ignore"):  # a seed without an episode, or one that has diverged
+        means = sums / counts
+    known, estimates = np.isfinite(means), np.full((3, len(chunks)), np.nan)
+    for seeds in np.unique(known, axis=1).T:  # one bootstrap for all points of the same seeds
+        points = (known == seeds[:, None]).all(axis=0)
+        values = means[np.ix_(seeds, points)]
+        if len(values):
+            estimates[0, points] = interquartile_mean(values)
+        if len(values) > 1:
+            estimates[1:, points] = bootstrap_interval(values, resamples=200)
+    names = ("episode_return_iqm", "episode_return_low", "episode_return_high")
+    return [dict(zip(names, map(_known, each), strict=True)) for each in estimates.T]
+
+
+def _known(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _mean(total: Any, number: float) -> float | None:

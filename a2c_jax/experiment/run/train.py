@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,7 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
                 job.layout,
                 earlier=saving.go_on(restored, job) if restored else None,
                 pause_every=config.evaluate_every,
+                meanwhile=_load_modules,
                 on_chunk=on_chunk,
                 should_stop=should_stop,
             )
@@ -148,6 +150,12 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
         state = saving.joined_state(outcome, job)
         summary = write_results(folder, config, job, outcome, state, evaluator.found)
     return Run(folder, config, job, outcome.metrics, evaluator.found, state, summary, should_stop())
+
+
+def _load_modules() -> None:
+    """Imports what is needed at the end; while XLA compiles, this takes no time."""
+    for name in ("scipy.stats", "orbax.checkpoint", "matplotlib.figure"):
+        importlib.import_module(name)
 
 
 def _open_files(prepared: Prepared, console: Console, stack: contextlib.ExitStack) -> list[Logger]:
