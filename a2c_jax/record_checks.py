@@ -144,9 +144,9 @@ def network(
         )
     if given != values:
         raise ValueError(
-            f"network.value gives {_numbers(given)} for an observation, but {_numbers(values)} "
-            "is needed; actor_critic takes mlp_actor_critic(env), q_actor_critic takes "
-            "mlp_q_actor_critic(env)."
+            f"network.value returns {_shape(given)} for observations [..., *O], but "
+            f"{_shape(values)} is needed; index its result, or take mlp_actor_critic(env) for "
+            "actor_critic and mlp_q_actor_critic(env) for q_actor_critic."
         )
 
 
@@ -175,6 +175,10 @@ def agent_state(params: Params | AgentState, expected: AgentState) -> AgentState
 def _by_path(tree: Any) -> dict[str, Any]:
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"[{', '.join(['...', *map(str, shape)])}]"
 
 
 def _numbers(shape: tuple[int, ...]) -> str:

@@ -132,3 +132,14 @@ def test_the_action_drawn_is_the_action_taken_next():
     np.testing.assert_array_equal(next_actions[:-1][continues], rows.action[1:][continues])
     np.testing.assert_array_equal(rows.next_obs[:-1][continues], rows.obs[1:][continues])
     assert not np.array_equal(next_actions[:-1][~continues], rows.action[1:][~continues])
+
+
+def test_actions_steps_and_resets_draw_from_keys_of_their_own(cartpole):
+    def keys(key, shape):
+        return jax.random.split(key, shape)
+
+    noise = draw_noise(jax.random.key(0), keys, 3, 2)
+    env = cartpole._replace(reset=lambda key: (key, key))
+    starts = draw_starts(jax.random.key(0), env, 3, 2, None)[0][0]
+    drawn = [jax.random.key_data(each).reshape(6, 2) for each in (*noise[:2], starts)]
+    assert len(np.unique(np.concatenate(drawn), axis=0)) == 18

@@ -6,8 +6,14 @@
 0.001
 
 ``run = experiment.train_run(config)`` trains a run and writes it to a folder under ``runs/``.
-:func:`resume_run`, :func:`load_run`, :func:`evaluate_run`, :func:`plot_runs` and
-:func:`record_run` continue from the folder. :func:`sweep` trains at many settings at once.
+
+- Runs: ``train_run``, ``resume_run``, ``load_run``, ``join_runs``, ``evaluate_run``,
+  ``record_run`` and ``write_replay``.
+- Policies: ``run.policy(seed)``, ``make_policy``, ``save_policy`` and ``load_policy``.
+- Pictures: ``plot_curve`` on axes of your own, ``plot_runs``.
+- Many settings and methods: ``sweep``, ``default_comparison`` and ``compare``.
+- Statistics: ``final_returns``, ``steps_to_solve``, ``interquartile_mean``,
+  ``bootstrap_interval``, ``probability_of_improvement`` and others.
 """
 
 from a2c_jax.experiment.comparison.compare import (

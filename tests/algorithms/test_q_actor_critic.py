@@ -168,11 +168,11 @@ def test_it_learns_to_copy_the_coin():
 
 def test_a_network_with_the_wrong_critic_is_refused(cartpole):
     settings = {"num_envs": 2, "num_steps": 3}
-    of_states = r"^network.value gives a single number for an observation, but 2 is needed; .*\.$"
+    of_states = r"^network.value returns \[\.\.\.\] for .*, but \[\.\.\., 2\] is needed; .*\.$"
     with pytest.raises(ValueError, match=of_states):
         a2c.q_actor_critic(cartpole, a2c.mlp_actor_critic(cartpole), optax.adam(1e-3), **settings)
     q_network = a2c.mlp_q_actor_critic(cartpole)
-    of_actions = r"^network.value gives 2 for an observation, but a single number is needed; .*\.$"
+    of_actions = r"^network.value returns \[\.\.\., 2\] for .*, but \[\.\.\.\] is needed; .*\.$"
     for make in (a2c.actor_critic, lambda *a, **k: a2c.a3c(*a, **k, num_workers=2)):
         with pytest.raises(ValueError, match=of_actions):
             make(cartpole, q_network, optax.adam(1e-3), **settings)

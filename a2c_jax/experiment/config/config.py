@@ -102,8 +102,8 @@ class TrainConfig(TaskConfig[SettingsT], Generic[SettingsT]):
     Attributes:
         algorithm: the method; by default the preset's own.
         seeds: the list of seeds, in place of num_seeds and seed.
-        init_from: the folder of a run whose parameters every seed starts from; by default each seed
-            draws its own.
+        init_from: the folder of a run whose parameters every seed starts from, with the network and
+            the scales of that run; by default each seed draws its own.
         init_seed: the seed of that run; by default the one with the highest final return.
         batch_size: seeds that one call of the program trains on a device; by default 8 on a
             CPU, and elsewhere all of a device's seeds.

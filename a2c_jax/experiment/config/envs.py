@@ -39,10 +39,13 @@ def named_again(saved: str, env: EnvName | None) -> EnvName:
         ValueError: if it is one's own and not given, or another one is given.
     """
     if env is None and ":" in saved:
+        again = "package.module:function" if saved.startswith(f"{_OWN}:") else saved
         raise ValueError(
             f"env is {saved!r}, an environment of one's own, which no file imports; name it again, "
-            "with env in Python or --env."
+            f"with --env {again} or, in Python, env."
         )
+    if isinstance(env, str) and ":" in env and saved.startswith(f"{_OWN}:"):
+        env = _imported(env, {})  # trained from Python, and known by its name only
     if env is not None and env_name(env) != saved:
         raise ValueError(f"env is {saved!r}, not {env_name(env)!r}; give the run's own.")
     return saved if env is None else env

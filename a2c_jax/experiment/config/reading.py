@@ -18,7 +18,7 @@ from a2c_jax.experiment.config.describe import describe_settings
 from a2c_jax.experiment.config.envs import EnvName, env_name, named_again
 from a2c_jax.experiment.config.settings import replace, setting_types, typed
 from a2c_jax.experiment.files import read_json
-from a2c_jax.presets import OwnAlgorithm, Settings
+from a2c_jax.presets import Settings
 
 FORMAT = 5
 _MADE_BY_NAME = ("network", "q_network", "optimizer", "method")
@@ -65,21 +65,18 @@ def _to_config(
     names = {"preset": str | None, "algorithm": str | None}  # checked below, with better messages
     kinds = get_type_hints(TrainConfig) | names
     values = {key: typed(key, content[key], kinds[key]) for key in saved if key in content}
+    if values.get("preset") == OWN and (own is None or own.preset != OWN):
+        raise ValueError(
+            "the algorithm is one's own, which no file imports; give it again from Python, with "
+            "config=configure(algorithm=..., network=..., env=..., total_steps=...)."
+        )
     if "env" in values and (same or env is None):
         env = named_again(values["env"], env)
     if env is not None:  # otherwise the preset's
         values["env"] = env
     algorithm = values.pop("algorithm", None)
     preset = values.pop("preset", None) or starting_preset(env and env_name(env), algorithm)
-    if preset != OWN:
-        default = default_config(preset, algorithm)
-    elif own is not None and isinstance(own.settings, OwnAlgorithm):
-        default = own
-    else:
-        raise ValueError(
-            "the algorithm is one's own, which no file imports; give it again from Python, with "
-            "configure(algorithm=..., network=..., env=..., total_steps=...)."
-        )
+    default = own if preset == OWN and own else default_config(preset, algorithm)
     settings = typed("settings", content.get("settings", {}), dict)
     return dataclasses.replace(default, settings=_to_settings(settings, default.settings), **values)
 

@@ -1,14 +1,17 @@
 """The parameters of a run from which another run starts."""
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.config.describe import describe_settings
+from a2c_jax.experiment.files import read_json
 from a2c_jax.experiment.run import checkpoints, saving, series
-from a2c_jax.experiment.run.folder import read_about
+from a2c_jax.experiment.run.folder import CONFIG, read_about
 from a2c_jax.experiment.run.job import Job, row_of
 from a2c_jax.experiment.run.series import SeriesEnd
 from a2c_jax.experiment.statistics.learning import best_row
@@ -24,15 +27,28 @@ def started_from(config: TrainConfig, job: Job) -> Job:
         ValueError: if there is no such run or seed, or its network is another.
     """
     folder = Path(str(config.init_from))
+    _check_same_network(folder, config)
     try:
         state = _agent_state(folder, config.init_seed, job)
     except ValueError as error:
         raise ValueError(
-            f"init_from is {str(folder)!r}, which cannot be used: {str(error).rstrip('.')}. Its "
-            f"network and settings are those of --config {folder}/config.json."
+            f"init_from is {str(folder)!r}, which cannot be used: {str(error).rstrip('.')}."
         ) from error
     init = functools.partial(_init, job.algorithm.init, state)
     return job._replace(algorithm=job.algorithm._replace(init=init))
+
+
+def _check_same_network(folder: Path, config: TrainConfig) -> None:
+    """The same parameters with other scales would be another function, without an error."""
+    about = read_json(folder / CONFIG, "init_from").get("settings", {})
+    ours = json.loads(json.dumps(describe_settings(config.settings)))
+    for name in ("network", "q_network", "hidden_sizes", "observation_scale", "value_scale"):
+        if name in about and name in ours and about[name] != ours[name]:
+            raise ValueError(
+                f"init_from is {str(folder)!r}, where {name} is {about[name]!r}, and here it is "
+                f"{ours[name]!r}; give its preset and network settings, or start from them with "
+                f"--config {folder / CONFIG}."
+            )
 
 
 def _init(init: Any, state: AgentState, key: Any, params: Any = None) -> Any:

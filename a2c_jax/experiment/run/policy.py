@@ -80,8 +80,7 @@ class Policy:
         Raises:
             OSError: if it could not be written; then no file has changed.
         """
-        path = Path(path)
-        path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+        path = _npz(path)
         programs = {
             name: np.frombuffer(exported.serialize(), np.uint8)
             for name, exported in self._exported.items()
@@ -89,6 +88,11 @@ class Policy:
         arrays: Any = {_STATE + name: array for name, array in self.arrays.items()} | programs
         write_together(path.parent, {path.name: lambda file: np.savez_compressed(file, **arrays)})
         return path
+
+
+def _npz(path: Path | str) -> Path:
+    path = Path(path)
+    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
 
 def _as_batch(leaf: Any, like: Any, is_one: bool) -> np.ndarray:
@@ -152,7 +156,7 @@ def load_policy(path: Path | str) -> Policy:
         ValueError: if there is no such file, or it is damaged.
     """
     try:
-        with Path(path).open("rb") as file:
+        with _npz(path).open("rb") as file:
             content = dict(np.load(file, allow_pickle=False))
         greedy, sampled = (
             jax.export.deserialize(bytearray(content.pop(name).tobytes()))

@@ -23,6 +23,7 @@ from a2c_jax.experiment.run.log import Logger, chunk_figures
 from a2c_jax.experiment.run.loggers import open_loggers
 from a2c_jax.experiment.run.prepare import Prepared, length_setting, prepare
 from a2c_jax.experiment.run.progress import Reporter
+from a2c_jax.experiment.run.result_figures import run_title
 from a2c_jax.experiment.run.saving import Saver
 from a2c_jax.experiment.run.series import SeriesEnd
 
@@ -109,8 +110,8 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
         KeyboardInterrupt: if it stopped before anything was trained; its files are removed.
     """
     config, job, folder, description, restored, notices = prepared
-    for notice in notices:
-        console.print(notice)
+    for line in (run_title(config, job), *notices):
+        console.print(line)
     end = restored.series_end if restored else SeriesEnd(0, 0)
     found = restored.evaluations if restored else no_evaluations(len(job.seeds))
     evaluator = Evaluator(job, config.evaluate_every, config.evaluate_episodes, found)

@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+from scipy import stats
 from test_metrics import some_metrics
 
 from a2c_jax import experiment
@@ -53,6 +54,27 @@ def test_a_run_of_any_length_has_a_hundred_points_wherever_its_chunks_end():
     assert updates == sorted({*range(10, 1_051, 10), 3, 507})
     assert sum(line["finished_episodes"] for line in lines) == counts.sum()
     assert {line["episode_return"] for line in lines} <= {7.0, None}
+
+
+def test_seeds_without_an_episode_are_left_out_of_their_points_only():
+    rng, shape = np.random.default_rng(0), (6, 40)
+    counts = rng.poisson(0.3, shape).astype(np.float32)
+    sums = counts * rng.normal(50, 10, shape).astype(np.float32)
+    sums[5, 20:] = np.nan  # diverged
+    job = make_job(CONFIG)._replace(num_updates=40)
+    result = Outcome([], some_metrics(counts, sums), 0.0, 0.0)
+    points = chunk_figures(job, result, no_evaluations(), since=0)
+    assert len(points) == 40
+    for point, number, total in zip(points, counts.T, sums.T, strict=True):
+        known = [t / n for n, t in zip(number, total, strict=True) if n and np.isfinite(t)]
+        names = ("episode_return_low", "episode_return_iqm", "episode_return_high")
+        low, mean, high = (point[name] for name in names)
+        if not known:
+            assert low is mean is high is None
+            continue
+        np.testing.assert_allclose(mean, stats.trim_mean(known, 0.25), rtol=1e-6)
+        assert (low is None) == (len(known) == 1)
+        assert low is None or min(known) - 1e-4 <= low <= mean <= high <= max(known) + 1e-4
 
 
 def test_an_evaluation_is_told_once():

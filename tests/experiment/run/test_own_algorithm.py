@@ -102,7 +102,8 @@ def source(tmp_path_factory):
 def test_a_run_starts_from_another_runs_parameters_and_resumes(source, tmp_path):
     config = experiment.configure(**SMALL, seed=5, init_from=source.folder, out=tmp_path / "run")
     start = jax.jit(started_from(config, make_job(config)).algorithm.init)(jax.random.key(1))
-    row = source.job.seeds.index(source.best_seed)
+    row = int(np.argmax(source.summary["final_returns"]))
+    assert source.best_seed == source.job.seeds[row]
     assert_identical(start.params, jax.tree.map(lambda leaf: leaf[row], source.state.params))
     other = dataclasses.replace(config, init_seed=source.job.seeds[1 - row])
     start = jax.jit(started_from(other, make_job(other)).algorithm.init)(jax.random.key(1))
@@ -133,8 +134,11 @@ def test_a_run_that_cannot_be_started_from_is_named(source, tmp_path, capsys):
         return capsys.readouterr().err
 
     folder = str(source.folder)
-    assert "which cannot be used: it is of another network" in refused("--init-from", folder)
-    assert f"--config {folder}/config.json" in refused("--init-from", folder)
+    other = refused("--init-from", folder)
+    assert "where hidden_sizes is [8], and here it is [64, 64]; give its preset" in other
+    assert f"--config {folder}/config.json" in other
+    scaled = refused("--init-from", folder, "--hidden-sizes", "8", "--value-scale", "2")
+    assert "where value_scale is 1.0, and here it is 2.0" in scaled, "the same parameters"
     missing = refused("--init-from", folder, "--hidden-sizes", "8", "--init-seed", "9")
     assert "init_seed is 9, which the run did not train; it has 0, 1." in missing
     assert "which cannot be read" in refused("--init-from", str(tmp_path / "none"))

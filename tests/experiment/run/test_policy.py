@@ -48,7 +48,7 @@ def test_a_loaded_policy_acts_as_its_network(case, tmp_path):
     env, network, params, obs = CASES[case]
     path = experiment.save_policy(tmp_path / "a.b", env, network, params)
     assert path == tmp_path / "a.b.npz"
-    policy = experiment.load_policy(path)
+    policy = experiment.load_policy(tmp_path / "a.b")
     distribution = a2c.distribution_for(env.action_space)
     outputs = network.policy(params, jax.tree.map(lambda leaf: leaf[None], obs))
     np.testing.assert_array_equal(policy(obs), distribution.mode(outputs)[0])
