@@ -159,15 +159,17 @@ def agent_state(params: Params | AgentState, expected: AgentState) -> AgentState
     """
     if not isinstance(params, AgentState):
         if jax.tree.leaves(expected.moments):
-            raise ValueError("params lacks the agent's moments; give its state, AgentState.")
+            raise ValueError(
+                "params lacks the agent's moments; give its whole state, as result.state.agent is."
+            )
         params = AgentState(params, expected.moments)
     arrays = jax.tree.map(jnp.asarray, params)
     ours, theirs = (_by_path(_kinds(tree)) for tree in (arrays, expected))
     for path in sorted(ours.keys() | theirs.keys()):
         if ours.get(path) != theirs.get(path):
             raise ValueError(
-                f"params has {ours.get(path, 'nothing')} at {path}, but the algorithm's network "
-                f"has {theirs.get(path, 'nothing')}; give parameters of the same network."
+                f"params has {ours.get(path, 'nothing')} at {path}, but the network has "
+                f"{theirs.get(path, 'nothing')}; give parameters of the same network."
             )
     return arrays
 

@@ -37,7 +37,7 @@ def train_seeds(
     batch_size: int | None = None,
     devices: Sequence[jax.Device] | None = None,
 ) -> TrainResult:
-    """Trains one seed for each key, in batches, on all local devices; compiles once.
+    """Trains one seed for each key, in batches, on all local devices; compiles one program.
 
     A seed's result depends, bit for bit, only on its key, the batch size, the device and the
     versions of the packages; not on the other seeds, their number or order, nor on chunks. On a
@@ -57,7 +57,8 @@ def train_seeds(
         params: as in :func:`a2c_jax.train`; the same for all seeds.
         on_chunk: ``on_chunk(done, metrics)`` is called after every chunk, with the number of
             updates done and the chunk's metrics, NumPy arrays ``[S, chunk]``, for instance to
-            show progress.
+            show progress. Chunks need a program for the first states, and one for each of at most
+            two lengths.
         chunk_updates: updates of a chunk, at least 2; by default a twentieth of all.
         batch_size: seeds that one call of the program trains on a device: one after
             another on a CPU, vmapped elsewhere. By default 8 on a CPU, and all of a
@@ -114,19 +115,25 @@ def run_seeds(
         algorithm: the algorithm that trained them.
         states: their states, ``[S, ...]``, such as ``train_seeds(...).state``.
         num_updates: number of further updates of each seed.
-        on_chunk: as the other arguments, see :func:`train_seeds`.
-        chunk_updates: see there.
-        batch_size: see there.
-        devices: see there.
+        on_chunk: as in :func:`train_seeds`, and so are the following.
+        chunk_updates: updates of a chunk.
+        batch_size: seeds that one call of the program trains on a device.
+        devices: all local devices by default.
 
     Returns:
         The last states and the metrics of these updates, with leading axis ``[S]``.
 
     Raises:
-        ValueError: if a number is too small.
+        ValueError: if a number is too small, or ``states`` lack an axis of seeds.
     """
     checks.positive_int("num_updates", num_updates)
-    layout = seed_layout(len(jax.tree.leaves(states)[0]), batch_size, devices)
+    lengths_of_axes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(states)}
+    if len(lengths_of_axes) != 1 or () in lengths_of_axes:
+        raise ValueError(
+            f"states has the leading axes {sorted(lengths_of_axes)}; give [S, ...] in every array, "
+            "such as train_seeds(...).state."
+        )
+    layout = seed_layout(lengths_of_axes.pop()[0], batch_size, devices)
     alone = on_chunk is None and chunk_updates is None
     lengths = [num_updates] if alone else _chunks(num_updates, chunk_updates)
     return _run_chunks(algorithm, split_groups(states, layout), lengths, layout, on_chunk)
@@ -151,7 +158,8 @@ def _run_chunks(
         if on_chunk is not None:
             on_chunk(done, parts[-1])
     metrics = jax.tree.map(lambda *chunks: np.concatenate(chunks, axis=1), *parts)
-    return TrainResult(join_groups(groups, layout), jax.device_put(metrics, layout.devices[0]))
+    state = join_groups(groups, layout)
+    return TrainResult(state, jax.device_put(metrics, jax.tree.leaves(state)[0].sharding))
 
 
 def _chunks(num_updates: int, chunk_updates: int | None) -> list[int]:

@@ -95,7 +95,7 @@ class OwnAlgorithm:
     """An algorithm of one's own in place of a preset.
 
     Attributes:
-        total_steps: environment steps of each seed.
+        total_steps: environment steps of each seed, or its upper bound where updates are episodes.
         algorithm: the algorithm; its states have the fields ``agent`` and ``params``, as those of
             :class:`a2c_jax.LearnerState`, and its metrics are :class:`a2c_jax.Metrics`.
         network: the network or agent that it trains.

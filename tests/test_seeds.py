@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from comparing import assert_identical
@@ -118,6 +119,7 @@ def test_chunks_and_continued_seeds_are_the_whole_run_bit_for_bit(small_algorith
         on_chunk=lambda done, metrics: said.append((done, metrics.entropy)),
     )  # fmt: skip
     assert_identical(chunked, trained)
+    jax.jit(lambda result: jax.tree.map(jnp.sum, result.metrics))(chunked)  # on the same devices
     assert [done for done, _ in said] == [3, 6, 8]
     np.testing.assert_array_equal(
         np.concatenate([entropy for _, entropy in said], axis=1), trained.metrics.entropy
@@ -149,8 +151,14 @@ def test_training_starts_from_given_parameters(small_algorithm, keys, trained):
     assert_identical(from_agent, result)
     wider = a2c.mlp_actor_critic(a2c.make_env("CartPole-v1"), (9,)).init(keys[0])
     for wrong in (wider, {"policy": given["policy"]}):
-        with pytest.raises(ValueError, match=r"params has .* but the algorithm's network has"):
+        with pytest.raises(ValueError, match=r"params has .* but the network has"):
             a2c.train_seeds(small_algorithm, keys, 2, params=wrong)
+
+
+def test_continued_seeds_have_an_axis(small_algorithm, keys, trained):
+    for wrong in (rows(trained.state, 0), (), (np.ones(2), np.ones(3))):
+        with pytest.raises(ValueError, match="states has the leading axes"):
+            a2c.run_seeds(small_algorithm, wrong, 2)
 
 
 @pytest.mark.parametrize("chunk", [0, 1, 2.5])

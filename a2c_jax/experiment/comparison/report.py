@@ -25,14 +25,13 @@ _ROUNDING = 1e-6  # the error of the reference's ratio to itself is smaller
 
 def comparison_tables(result: Comparison) -> list[Table]:
     """The tables for a terminal, in 80 columns; :func:`table_rows` has more detail."""
-    first = next(iter(result.summaries))
-    better = improvements(result)
+    first, better = next(iter(result.summaries), ""), improvements(result)
     rows = [["method", "return", "95 %", "solved", "median", "P(better)"]]
     for name, summary in result.summaries.items():
         value, interval = _return(summary, digits=3)
         short = interval if "-" in interval else interval.replace(" to ", "-")
         rows.append([_name(name, summary), value, short, *_solved(summary), _better(better, name)])
-    caption = f"P(better): that a seed's return is above one of {first}, with its 95 % interval"
+    caption = f"P(better): a seed ends above a seed of {first}, with a 95 % interval"
     tables = [_plain_table(rows, caption if better else "")]
     if result.noise:
         rows = [["method", *(f"after {stage.name}" for stage in result.noise)]]
@@ -49,11 +48,11 @@ def improvements(result: Comparison) -> dict[str, Estimate]:
         name: np.array([each for each in summary["final_returns"] if each is not None])
         for name, summary in result.summaries.items()
     }
-    first, *others = scores
+    first = next(iter(scores), "")
     return {
         name: probability_of_improvement(scores[name], scores[first])
-        for name in others
-        if scores[name].size and scores[first].size
+        for name in scores
+        if name != first and scores[name].size and scores[first].size
     }
 
 
@@ -77,7 +76,7 @@ def table_rows(result: Comparison) -> list[list[str]]:
         f"gradient variance after {stage.steps:,} steps (return {stage.mean_return:.0f})"
         for stage in result.noise
     ]
-    better, first = improvements(result), next(iter(result.summaries))
+    better, first = improvements(result), next(iter(result.summaries), "")
     rows = [["method", "final return", "95 % interval", "solved", "median steps"]]
     rows[0] += [f"probability of improvement on {first}", *stages]
     for name, summary in result.summaries.items():

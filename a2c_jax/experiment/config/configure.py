@@ -64,7 +64,7 @@ def changed(config: ConfigT, changes: Mapping[str, Any]) -> ConfigT:
 def _configure_own(algorithm: Algorithm, preset: str | None, fields: dict[str, Any]) -> TrainConfig:
     own = {"network", "total_steps"}
     known = {field.name for field in dataclasses.fields(TrainConfig)} | own
-    known -= {"settings", "preset", "algorithm"}
+    known -= {"settings", "preset", "algorithm", "max_episode_steps"}  # the algorithm has them
     for name in [*(["preset"] if preset else []), *fields]:
         checked_name("setting of an algorithm of one's own", name, sorted(known))
     for name in ("env", *sorted(own)):

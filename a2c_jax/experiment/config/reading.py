@@ -67,7 +67,7 @@ def _to_config(
     values = {key: typed(key, content[key], kinds[key]) for key in saved if key in content}
     if values.get("preset") == OWN and (own is None or own.preset != OWN):
         raise ValueError(
-            "the algorithm is one's own, which no file imports; give it again from Python, with "
+            "the algorithm is one's own, which no file imports; give load_run or resume_run "
             "config=configure(algorithm=..., network=..., env=..., total_steps=...)."
         )
     if "env" in values and (same or env is None):

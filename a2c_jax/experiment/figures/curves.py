@@ -55,10 +55,14 @@ def draw_learning_curve(
 
 
 def _learns_early(returns: np.ndarray) -> bool:
-    known = np.isfinite(returns).all(axis=0)
-    mean = interquartile_mean(returns[:, known])
-    tenth = len(mean) // 10
-    return tenth > 0 and bool(mean[tenth] - mean[0] > (mean.max() - mean[0]) / 2)
+    healthy = returns[np.isfinite(returns[:, -1])]
+    known: np.ndarray = np.isfinite(healthy).all(axis=0)
+    tenth = returns.shape[1] // 10
+    if not len(healthy) or not known[:tenth].any():
+        return False
+    mean = interquartile_mean(healthy[:, known])
+    after = min(int(known[:tenth].sum()), len(mean) - 1)
+    return bool(mean[after] - mean[0] > (mean.max() - mean[0]) / 2)
 
 
 def plot_curve(

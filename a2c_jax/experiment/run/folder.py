@@ -5,7 +5,7 @@
 ``checkpoints/``
     the last two, named by number of updates; ``--resume`` reads them.
 ``log.jsonl``
-    a line for each chunk of a second or two.
+    a line for each hundredth of the run, or for each update of a run of fewer than 100.
 ``metrics.npy``
     :class:`a2c_jax.Metrics` of every update so far, a structured array ``[U, S]``; the seeds are
     in ``config.json``.
@@ -99,8 +99,9 @@ class Run(NamedTuple):
 
     @property
     def best_seed(self) -> int:
-        """The seed with the highest final return, the first of several; for :meth:`policy`."""
-        return self.job.seeds[best_row(self.metrics)]
+        """The seed with the highest final return, the first of several, unless it diverged."""
+        finite = np.asarray(finite_seeds((self.metrics, self.state.params)))
+        return self.job.seeds[best_row(self.metrics, finite)]
 
     def policy(self, seed: int | None = None) -> Policy:
         """The newest policy of a seed, by default that of the best one.

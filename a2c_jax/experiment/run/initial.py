@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from a2c_jax.experiment.config.config import TrainConfig
 from a2c_jax.experiment.config.describe import describe_settings
@@ -15,6 +16,7 @@ from a2c_jax.experiment.run.folder import CONFIG, read_about
 from a2c_jax.experiment.run.job import Job, row_of
 from a2c_jax.experiment.run.series import SeriesEnd
 from a2c_jax.experiment.statistics.learning import best_row
+from a2c_jax.metrics import finite_seeds
 from a2c_jax.types import AgentState
 
 _AGENT = f"{saving.STATE}agent."
@@ -35,6 +37,13 @@ def started_from(config: TrainConfig, job: Job) -> Job:
             f"init_from is {str(folder)!r}, which cannot be used: {str(error).rstrip('.')}."
         ) from error
     init = functools.partial(_init, job.algorithm.init, state)
+    try:
+        jax.eval_shape(init, job.keys[0])
+    except TypeError as error:
+        raise ValueError(
+            "init_from is given, but the init of the algorithm takes only a key; give it a second "
+            "argument, params=None."
+        ) from error
     return job._replace(algorithm=job.algorithm._replace(init=init))
 
 
@@ -56,22 +65,23 @@ def _init(init: Any, state: AgentState, key: Any, params: Any = None) -> Any:
 
 
 def _agent_state(folder: Path, seed: int | None, job: Job) -> AgentState:
-    seeds = read_about(folder, "init_from")["seeds"]
+    seeds = read_about(folder, "init_from").get("seeds", [])
     numbers = checkpoints.saved(folder / checkpoints.FOLDER)
     if not numbers:
         raise ValueError("it has no checkpoint yet")
     checkpoint = checkpoints.load(folder / checkpoints.FOLDER, numbers[-1])
     end = SeriesEnd(**checkpoint.about["metrics"])
+    arrays = {
+        name.removeprefix(_AGENT): array
+        for name, array in checkpoint.arrays.items()
+        if name.startswith(_AGENT)
+    }
+    finite = np.asarray(finite_seeds(arrays))
     if seed is None:
-        row = best_row(series.read(folder, end, len(seeds)))
+        row = best_row(series.read(folder, end, len(seeds)), finite)
     else:
         row = row_of("init_seed", seed, seeds)
+    if not finite[row]:
+        raise ValueError(f"the parameters of its seed {seeds[row]} have diverged")
     template = jax.eval_shape(job.agent.init, job.keys[0])
-    return saving.from_arrays(
-        {
-            name.removeprefix(_AGENT): array[row]
-            for name, array in checkpoint.arrays.items()
-            if name.startswith(_AGENT)
-        },
-        template,
-    )
+    return saving.from_arrays({name: array[row] for name, array in arrays.items()}, template)

@@ -145,7 +145,7 @@ def row_of(argument: str, seed: int, seeds: Sequence[int]) -> int:
 def _check_settings(config: TrainConfig) -> None:
     settings = config.settings
     if isinstance(settings, OwnAlgorithm):
-        return _check_own(settings.algorithm)
+        return _check_own(settings, resolve_env(config.env, None))
     expected = default_config(config.preset, config.algorithm).settings
     if type(settings) is not type(expected):
         raise ValueError(
@@ -159,7 +159,8 @@ def _check_settings(config: TrainConfig) -> None:
         )
 
 
-def _check_own(algorithm: Algorithm) -> None:
+def _check_own(settings: OwnAlgorithm, env: Environment) -> None:
+    algorithm = settings.algorithm
     state, metrics = jax.eval_shape(lambda: algorithm.step(algorithm.init(jax.random.key(0))))
     if not isinstance(metrics, Metrics):
         raise ValueError(
@@ -171,6 +172,16 @@ def _check_own(algorithm: Algorithm) -> None:
                 f"algorithm has a state of {type(state).__name__} without {name}; make it with "
                 "a2c_jax.learner, or give its state that field, as a2c_jax.LearnerState has it."
             )
+    agent = jax.eval_shape(presets.make_agent(settings, env).init, jax.random.key(0))
+    ours, theirs = (
+        (str(jax.tree.structure(tree)), [(x.shape, x.dtype) for x in jax.tree.leaves(tree)])
+        for tree in (agent, state.agent)
+    )
+    if ours != theirs:
+        raise ValueError(
+            "network has other parameters than those that algorithm trains; give the network or "
+            "the agent that the algorithm was made of."
+        )
 
 
 def _notices(total_steps: int, num_updates: int, per_update: int) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Trained policies as functions of observations, which can be saved and loaded anywhere.
 
-A policy is saved as an exported program of XLA, together with its parameters. Whoever loads it
-needs neither the network nor the environment, and no code is imported or unpickled.
+A policy is saved as an exported program of XLA for CPU, CUDA and TPU, together with its parameters.
+Whoever loads it needs neither the network nor the environment; no code is imported or unpickled.
+JAX reads exported programs for at least six months after the version that wrote them. Observations
+that are trees may consist of dictionaries, lists and tuples.
 """
 
 import functools
@@ -11,8 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from a2c_jax import record_checks
-from a2c_jax.agents import as_agent, as_state
+from a2c_jax import checks, record_checks
+from a2c_jax.agents import as_agent
 from a2c_jax.experiment.files import write_together
 from a2c_jax.experiment.run.saving import named_arrays
 from a2c_jax.types import Agent, AgentState, Environment, Network, Params
@@ -40,7 +42,7 @@ class Policy:
 
     @functools.cached_property
     def params(self) -> Any:
-        """The parameters as nested dictionaries, as flax has them."""
+        """The parameters as nested dictionaries, as flax has them; lists become dictionaries."""
         tree: dict[str, Any] = {}
         for path, array in self.arrays.items():
             *parents, name = path.split(".")
@@ -65,6 +67,7 @@ class Policy:
         if key is None:
             actions = self._greedy(self.arrays, batch)
         else:
+            checks.key("key", key)
             actions = self._sampled(self.arrays, batch, jax.random.key_data(key))
         return np.asarray(actions[0] if is_one else actions)
 
@@ -120,7 +123,7 @@ def make_policy(env: Environment, network: Network | Agent, params: Params | Age
     if jax.tree.leaves(jax.eval_shape(lambda: agent.memory(1))):
         raise ValueError("network is an agent with a memory, which a Policy lacks; call its act.")
     template = jax.eval_shape(agent.init, jax.random.key(0))
-    state = record_checks.agent_state(as_state(network, params), template)
+    state = record_checks.agent_state(params, template)
     arrays, tree = named_arrays(state), jax.tree.structure(state)
 
     def act(arrays: dict[str, Any], obs: Any, key: Any = None) -> Any:
@@ -167,5 +170,8 @@ def load_policy(path: Path | str) -> Policy:
             f"path is {str(path)!r}, which holds no policy ({type(error).__name__}: {error}); give "
             "a file of save_policy."
         ) from error
+    (shapes, _), _ = jax.tree.unflatten(greedy.in_tree, greedy.in_avals)
     arrays = {name.removeprefix(_STATE): array for name, array in content.items()}
+    # NumPy stores types that it does not know, such as bfloat16, as raw bytes.
+    arrays = {name: array.view(shapes[name].dtype) for name, array in arrays.items()}
     return Policy(arrays, greedy, sampled)

@@ -65,6 +65,7 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
     check_memory(job)
     if config.init_from is not None:
         job = started_from(config, job)
+        config = dataclasses.replace(config, init_from=str(Path(config.init_from).absolute()))
     kind = f"{env_label(config.env)}-{config.algorithm or config.preset}"
     folder = stack.enter_context(open_folder(config.out, False, kind, config.name))
     return Prepared(config, job, folder, describe_config(config, job), None, job.notices)
@@ -79,10 +80,10 @@ def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitSt
     batch_size = earlier.get("seeds_in_a_call", config.batch_size)
     job = make_job(dataclasses.replace(config, batch_size=batch_size))
     check_memory(job)
-    if config.init_from is not None:
-        job = started_from(config, job)
     description = describe_config(config, job)
     restored = saving.restore(folder, job, saving.identity_of(description))
+    if config.init_from is not None and restored is None:
+        job = started_from(config, job)
     done = restored.outcome.num_updates if restored else 0
     check_length(config, job, done)
     notices = [

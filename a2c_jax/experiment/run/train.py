@@ -79,7 +79,8 @@ def resume_run(
             default as configured.
         console: where progress is shown; by default nowhere.
         env: its environment, if it is one's own.
-        config: its configuration, if its algorithm is one's own.
+        config: its configuration, if its algorithm is one's own; of this, only the algorithm, the
+            network and the environment are used. Whether they are those of the run is not checked.
 
     Raises:
         BadInput, WriteError, KeyboardInterrupt: as :func:`train_run`.

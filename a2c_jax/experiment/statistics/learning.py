@@ -70,10 +70,13 @@ def final_returns(metrics: Metrics) -> np.ndarray:
     return recent_returns(metrics)[0][..., -1]
 
 
-def best_row(metrics: Metrics) -> int:
-    """The row of the seed with the highest final return; the first of several."""
+def best_row(metrics: Metrics, finite: np.ndarray) -> int:
+    """The row of the seed with the highest final return, the first of several.
+
+    Seeds that are not ``finite [S]``, or have finished no episode, come last.
+    """
     returns = final_returns(metrics)
-    return int(np.argmax(np.where(np.isfinite(returns), returns, -np.inf)))
+    return int(np.argmax(np.where(finite & np.isfinite(returns), returns, -np.inf)))
 
 
 def steps_to_solve(metrics: Metrics, steps_per_update: int, threshold: float) -> np.ndarray:

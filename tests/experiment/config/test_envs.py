@@ -105,3 +105,12 @@ def test_a_file_without_an_environment_has_its_preset_s(tmp_path):
     (tmp_path / "file.json").write_text('{"preset": "acrobot"}')
     assert read_config(tmp_path / "file.json").env == "Acrobot-v1"
     assert read_config(tmp_path / "file.json", env="CartPole-v1").env == "CartPole-v1"
+
+
+def test_a_run_trained_from_python_is_loaded_by_a_name(tmp_path, capsys):
+    env = probe_envs.observation_dependent()
+    run = experiment.train_run(env=env, **SMALL, out=tmp_path / "run")
+    assert_same_run(experiment.load_run(run.folder, env=OWN), run)
+    assert cli.main(["evaluate", str(run.folder), "--env", OWN]) == 0
+    assert cli.main(["evaluate", str(run.folder), "--env", "probe_envs:delayed"]) == 2
+    assert "env is 'own:observation dependent', not 'own:delayed'" in capsys.readouterr().err

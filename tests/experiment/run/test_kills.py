@@ -121,6 +121,7 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path):
     folder = tmp_path / "run"
     flags = ["--total-steps", "40000000", "--num-seeds", "64", "--out", str(folder)]
     process = subprocess.Popen([*COMMAND, *flags], stdout=subprocess.PIPE)
+    assert b"a2c, preset default, 64 seeds" in process.stdout.readline()
     assert b"Compiled" in process.stdout.readline()
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)

@@ -66,6 +66,8 @@ def test_whoever_loads_it_gives_the_algorithm_again(own, capsys):
         ({"total_steps": None}, "total_steps is missing"),
         ({"total_steps": 19}, "less than the 20 of a single update"),
         ({"learning_rate": 1e-3}, "no setting of an algorithm of one's own 'learning_rate'"),
+        ({"max_episode_steps": 5}, "no setting of an algorithm of one's own 'max_episode_steps'"),
+        ({"network": a2c.mlp_actor_critic(ENV, (9,))}, "network has other parameters than those"),
         ({"preset": "general"}, "no setting of an algorithm of one's own 'preset'"),
         (
             {"algorithm": ALGORITHM._replace(step=lambda state: (state, 0.0))},
@@ -88,6 +90,13 @@ def test_what_is_wrong_is_named_before_anything_is_written(changes, message, tmp
     with pytest.raises(experiment.BadInput, match=message):
         experiment.train_run(**given)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_best_seed_has_not_diverged(own):
+    broken = own.metrics.entropy.copy()
+    broken[own.job.seeds.index(own.best_seed), -1] = np.nan
+    other = own._replace(metrics=own.metrics._replace(entropy=broken))
+    assert {own.best_seed, other.best_seed} == {0, 1}
 
 
 SMALL = {"preset": "general", "hidden_sizes": (8,), "num_seeds": 2, "total_steps": 400}
@@ -115,8 +124,10 @@ def test_a_run_starts_from_another_runs_parameters_and_resumes(source, tmp_path)
     )  # fmt: skip
     np.testing.assert_array_equal(run.metrics.entropy, alone.metrics.entropy)
     assert json.loads((run.folder / "config.json").read_text())["init_from"] == str(source.folder)
+    moved = source.folder.rename(source.folder.parent / "moved")
     longer = ["--total-steps", "800"]
-    assert cli.main(["train", "--resume", str(run.folder), *longer]) == 0
+    assert cli.main(["train", "--resume", str(run.folder), *longer]) == 0, "not read again"
+    moved.rename(source.folder)
     flags = ["--preset", "general", "--hidden-sizes", "8", "--num-seeds", "2", "--seed", "5"]
     again = ["--init-from", str(source.folder), "--out", str(tmp_path / "again")]
     assert cli.main(["train", *flags, *again, "--total-steps", "800"]) == 0

@@ -66,6 +66,16 @@ def test_a_loaded_policy_acts_as_its_network(case, tmp_path):
     np.testing.assert_allclose(drawn.mean(axis=0), np.mean(expected, axis=0), atol=0.07)
 
 
+def test_narrow_parameters_are_saved_too(tmp_path):
+    env, network, params, obs = CASES["discrete"]
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+    network = network._replace(init=lambda key: narrow)
+    policy = experiment.make_policy(env, network, narrow)
+    loaded = experiment.load_policy(policy.save(tmp_path / "narrow"))
+    assert loaded(obs) == policy(obs)
+    jax.tree.map(np.testing.assert_array_equal, loaded.params, narrow)
+
+
 def test_parameters_come_back_as_nested_dictionaries(tmp_path):
     env, network, params, _ = CASES["discrete"]
     loaded = experiment.load_policy(experiment.save_policy(tmp_path / "p", env, network, params))
