@@ -36,7 +36,8 @@ def configure(
     if isinstance(algorithm, Algorithm):
         return _configure_own(algorithm, preset, changes)
     env = changes.get("env")
-    names = {"preset": preset, "algorithm": algorithm, "env": env and env_name(env)}
+    env = None if env is None else env_name(env)
+    names = {"preset": preset, "algorithm": algorithm, "env": env}
     preset, method, env = (typed(name, value, str | None) for name, value in names.items())
     preset = preset or starting_preset(env, method)
     return changed(default_config(preset, method), changes)
