@@ -145,11 +145,7 @@ def learner(
     descent_init, acting, descend = descent(agent, loss, checks.optimizer(optimizer))
 
     def init(key: Key, params: Params | AgentState | None = None) -> LearnerState:
-        own_key = stream(key, Stream.PARAMETERS)
-        if params is None:
-            state = agent.init(own_key)
-        else:
-            state = record_checks.agent_state(params, jax.eval_shape(agent.init, own_key))
+        state = _first_state(agent, stream(key, Stream.PARAMETERS), params)
         opt_state = descent_init(state)
         return LearnerState(
             agent=state,
@@ -178,6 +174,12 @@ def learner(
         return state, metrics
 
     return Algorithm(init, step, steps_per_update=collector.num_envs * collector.num_steps)
+
+
+def _first_state(agent: Agent, key: Key, params: Params | AgentState | None) -> AgentState:
+    if params is None:
+        return agent.init(key)
+    return record_checks.agent_state(params, jax.eval_shape(agent.init, key))
 
 
 def gradient(

@@ -56,13 +56,9 @@ def draw_learning_curve(
 
 def _learns_early(returns: np.ndarray) -> bool:
     healthy = returns[np.isfinite(returns[:, -1])]
-    known: np.ndarray = np.isfinite(healthy).all(axis=0)
-    tenth = returns.shape[1] // 10
-    if not len(healthy) or not known[:tenth].any():
-        return False
-    mean = interquartile_mean(healthy[:, known])
-    after = min(int(known[:tenth].sum()), len(mean) - 1)
-    return bool(mean[after] - mean[0] > (mean.max() - mean[0]) / 2)
+    mean = interquartile_mean(healthy) if len(healthy) else returns[0]
+    known = mean[np.isfinite(mean)]
+    return known.size > 0 and bool(mean[len(mean) // 10] > (known.min() + known.max()) / 2)
 
 
 def plot_curve(
@@ -75,12 +71,10 @@ def plot_curve(
 ) -> Axes:
     """Draws the interquartile mean of the seeds' learning curves, with its 95 % interval.
 
-    Further curves on the same axes have other colours.
-
     Args:
         metrics: of :func:`a2c_jax.train_seeds` or of a run, ``[S, U]``.
         algorithm: the algorithm that was trained, such as ``run.job.algorithm``.
-        ax: matplotlib axes; by default pyplot's current ones.
+        ax: matplotlib axes, by default pyplot's current ones; each curve has another colour.
         label: name in the legend.
         num_points: largest number of points; see :func:`a2c_jax.learning_curve`.
 
@@ -195,6 +189,7 @@ def label_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if axes.get_xscale() == "log":
         axes.xaxis.set_minor_formatter(EngFormatter(sep=""))
+        axes.tick_params(axis="x", which="minor", length=3.5, pad=3.5)  # as the major ones
 
 
 def mark_solved(draw_line: Callable[..., object], threshold: float | None) -> None:

@@ -100,7 +100,7 @@ class Run(NamedTuple):
     @property
     def best_seed(self) -> int:
         """The seed with the highest final return, the first of several, unless it diverged."""
-        finite = np.asarray(finite_seeds((self.metrics, self.state.params)))
+        finite = ~np.isin(self.job.seeds, self.summary["diverged_seeds"])
         return self.job.seeds[best_row(self.metrics, finite)]
 
     def policy(self, seed: int | None = None) -> Policy:

@@ -62,6 +62,8 @@ def make_job(config: TrainConfig) -> Job:
     env = resolve_env(config.env, config.max_episode_steps)
     keys = jax.vmap(_key)(np.asarray(seeds, np.uint32))
     settings = config.settings
+    if isinstance(settings, OwnAlgorithm):
+        _check_own(settings, env)
     num_updates = presets.num_updates(settings)
     algorithm = presets.build(settings, env)
     if isinstance(settings, ArticlePreset):
@@ -145,7 +147,7 @@ def row_of(argument: str, seed: int, seeds: Sequence[int]) -> int:
 def _check_settings(config: TrainConfig) -> None:
     settings = config.settings
     if isinstance(settings, OwnAlgorithm):
-        return _check_own(settings, resolve_env(config.env, None))
+        return
     expected = default_config(config.preset, config.algorithm).settings
     if type(settings) is not type(expected):
         raise ValueError(

@@ -118,7 +118,8 @@ def _over_seeds(chunks: Sequence[Metrics]) -> list[Figures]:
         if len(values):
             estimates[0, points] = interquartile_mean(values)
         if len(values) > 1:
-            resamples = max(40, min(200, 200_000 // len(values)))  # so that it takes no time
+            # Always 200 would take 11 s in a run of 16,384 seeds.
+            resamples = max(40, min(200, 200_000 // len(values)))
             estimates[1:, points] = bootstrap_interval(values, resamples=resamples)
     names = ("episode_return_iqm", "episode_return_low", "episode_return_high")
     return [dict(zip(names, map(_known, each), strict=True)) for each in estimates.T]

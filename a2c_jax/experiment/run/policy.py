@@ -162,16 +162,18 @@ def load_policy(path: Path | str) -> Policy:
         with _npz(path).open("rb") as file:
             content = dict(np.load(file, allow_pickle=False))
         greedy, sampled = (
-            jax.export.deserialize(bytearray(content.pop(name).tobytes()))
+            jax.export.deserialize(bytearray(content[name].tobytes()))
             for name in (_GREEDY, _SAMPLED)
         )
+        (shapes, _), _ = jax.tree.unflatten(greedy.in_tree, greedy.in_avals)
+        # NumPy stores types that it does not know, such as bfloat16, as raw bytes.
+        arrays = {
+            name: content[_STATE + name].view(like.dtype).reshape(like.shape)
+            for name, like in shapes.items()
+        }
     except Exception as error:  # a damaged file can cause any error
         raise ValueError(
             f"path is {str(path)!r}, which holds no policy ({type(error).__name__}: {error}); give "
             "a file of save_policy."
         ) from error
-    (shapes, _), _ = jax.tree.unflatten(greedy.in_tree, greedy.in_avals)
-    arrays = {name.removeprefix(_STATE): array for name, array in content.items()}
-    # NumPy stores types that it does not know, such as bfloat16, as raw bytes.
-    arrays = {name: array.view(shapes[name].dtype) for name, array in arrays.items()}
     return Policy(arrays, greedy, sampled)

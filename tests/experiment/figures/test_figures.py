@@ -11,6 +11,7 @@ from scipy import stats
 from test_metrics import some_metrics
 
 import a2c_jax as a2c
+from a2c_jax import experiment
 from a2c_jax.experiment.config.config import default_config
 from a2c_jax.experiment.figures import curves, heat_maps, quantities
 from a2c_jax.experiment.figures.curves import draw_episodes, draw_learning_curve, draw_methods
@@ -540,3 +541,28 @@ def test_random_draws_are_points_and_the_best_is_marked(drawn):
 )  # fmt: skip
 def test_numbers_are_short(value, text):
     assert heat_maps.short_number(value) == text
+
+
+def test_steps_are_logarithmic_where_learning_is_early(drawn):
+    early, late = np.minimum(np.arange(100.0), 4.0), np.arange(100.0)
+    begun = np.stack([early] * 4)
+    begun[0, :3] = np.nan  # its first episode is not finished
+    for values, scale in (
+        (early[None], "log"), (-500 + 100 * early[None], "log"), (begun, "log"),
+        (late[None], "linear"), (np.full((2, 100), 9.0), "linear"),
+    ):  # fmt: skip
+        picture(draw_learning_curve, np.arange(1, 101) * 10, values, title="a title")
+        assert drawn[-1].axes[0].get_xscale() == scale
+
+
+def test_curves_are_drawn_on_axes_of_ones_own():
+    metrics = some_metrics(np.ones((3, 40)), np.arange(120.0).reshape(3, 40))
+    axes = Figure().add_subplot()
+    algorithm = a2c.Algorithm(None, None, 5)
+    for label in ("one", "other"):
+        assert experiment.plot_curve(metrics, algorithm, ax=axes, label=label) is axes
+    steps, means = line(axes, "one")
+    np.testing.assert_array_equal(steps, np.arange(1, 41) * 5)
+    np.testing.assert_allclose(means, stats.trim_mean(metrics.episode_return_sum, 0.25))
+    assert len({each.get_color() for each in axes.get_lines()}) == 2
+    assert len(axes.collections) == 2
