@@ -18,8 +18,10 @@ from a2c_jax.types import (
     EpisodeStats as EpisodeStats,
     Estimator as Estimator,
     LossTerms as LossTerms,
+    MaskedObservation as MaskedObservation,
     Metrics as Metrics,
     Network as Network,
+    RecurrentNetwork as RecurrentNetwork,
     Rollout as Rollout,
     Timestep as Timestep,
     TrainResult as TrainResult,
@@ -28,6 +30,13 @@ from a2c_jax.types import (
 )
 from a2c_jax.record_checks import check_env as check_env
 from a2c_jax.environments import from_gymnax as from_gymnax, make_env as make_env
+from a2c_jax.environments.wrappers import (
+    flatten_observation as flatten_observation,
+    scale_rewards as scale_rewards,
+    stack_frames as stack_frames,
+    sticky_actions as sticky_actions,
+    time_limit as time_limit,
+)
 from a2c_jax.distributions import (
     Distribution as Distribution,
     categorical as categorical,
@@ -36,6 +45,8 @@ from a2c_jax.distributions import (
     multi_categorical as multi_categorical,
 )
 from a2c_jax.layers import (
+    Convolution as Convolution,
+    Perceptron as Perceptron,
     LayerInit as LayerInit,
     orthogonal as orthogonal,
     uniform_fan_in as uniform_fan_in,
@@ -47,8 +58,19 @@ from a2c_jax.networks import (
     mlp_q_actor_critic as mlp_q_actor_critic,
     scaled as scaled,
 )
-from a2c_jax.agents import feed_forward as feed_forward
+from a2c_jax.torsos import (
+    conv_actor_critic as conv_actor_critic,
+    gru_actor_critic as gru_actor_critic,
+    torso_actor_critic as torso_actor_critic,
+)
+from a2c_jax.masking import masked as masked, unmasked as unmasked
 from a2c_jax.rollout import reset_envs as reset_envs, rollout as rollout
+from a2c_jax.agents import (
+    as_agent as as_agent,
+    feed_forward as feed_forward,
+    recurrent as recurrent,
+)
+from a2c_jax.normalization import normalized as normalized, scaled_rewards as scaled_rewards
 from a2c_jax.collectors import episodes as episodes, rollouts as rollouts
 from a2c_jax.returns import (
     discounted_returns as discounted_returns,

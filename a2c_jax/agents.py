@@ -1,17 +1,19 @@
 """Agents, made from a network and an action distribution.
 
-To add a memory, a normalisation of observations or an action mask, write a function here that makes
-or wraps an :class:`a2c_jax.Agent`.
+To add another kind of agent, write a function that makes or wraps an :class:`a2c_jax.Agent`, as
+those here and in :mod:`a2c_jax.normalization` do.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from a2c_jax import record_checks
-from a2c_jax._devices import shortcut
+from a2c_jax._devices import scan, shortcut
 from a2c_jax.distributions import Distribution, distribution_for
+from a2c_jax.rollout import select
 from a2c_jax.types import (
     Agent,
     AgentState,
@@ -21,24 +23,30 @@ from a2c_jax.types import (
     Noise,
     Observation,
     Params,
+    RecurrentNetwork,
     Rollout,
     Transition,
     Unrolled,
 )
 
+AnyNetwork = Network | RecurrentNetwork | Agent
 
-def as_agent(env: Environment, network: Network | Agent) -> Agent:
-    """Makes a feed-forward agent from a network; returns an agent unchanged.
+
+def as_agent(env: Environment, network: AnyNetwork) -> Agent:
+    """Makes a feed-forward or a recurrent agent from a network; returns an agent unchanged.
 
     Raises:
         ValueError: if no distribution supports the action space.
     """
     if isinstance(network, Agent):
         return network
-    return feed_forward(network, distribution_for(env.action_space))
+    distribution = distribution_for(env.action_space)
+    if isinstance(network, RecurrentNetwork):
+        return recurrent(network, distribution)
+    return feed_forward(network, distribution)
 
 
-def checked_agent(env: Environment, network: Network | Agent, num_envs: int) -> Agent:
+def checked_agent(env: Environment, network: AnyNetwork, num_envs: int) -> Agent:
     """As :func:`as_agent`, but first checks a network against the environment.
 
     Raises:
@@ -50,7 +58,7 @@ def checked_agent(env: Environment, network: Network | Agent, num_envs: int) -> 
     return as_agent(env, network)
 
 
-def as_state(network: Network | Agent, params: Params | AgentState) -> AgentState:
+def as_state(network: AnyNetwork, params: Params | AgentState) -> AgentState:
     """The state of :func:`as_agent`, from a network's parameters or from the agent's state."""
     return params if isinstance(network, Agent) else AgentState(params)
 
@@ -63,15 +71,8 @@ class Critic(Protocol):
     ) -> tuple[jax.Array, jax.Array]: ...
 
 
-def state_values(network: Network, params: Params, rollout: Rollout) -> tuple[jax.Array, jax.Array]:
-    """Values of states; no gradient flows through the successors' values."""
-    values = network.value(params, rollout.transitions.obs)
-    fixed = jax.lax.stop_gradient((params, values))
-    return values, _next_values(*fixed, network, rollout.transitions)
-
-
 def feed_forward(
-    network: Network, distribution: Distribution, critic: Critic = state_values
+    network: Network, distribution: Distribution, critic: Critic | None = None
 ) -> Agent:
     """An agent without memory: each action depends only on the current observation.
 
@@ -84,18 +85,18 @@ def feed_forward(
     def act(
         state: AgentState, memory: Memory, obs: Observation, noise: Noise | None
     ) -> tuple[Memory, jax.Array]:
-        outputs = network.policy(state.params, obs)
-        distribution.check(outputs)
-        if noise is None:
-            return memory, distribution.mode(outputs)
-        return memory, distribution.sample(outputs, noise)
+        return memory, _actions(distribution, network.policy(state.params, obs), noise)
 
     def unroll(state: AgentState, rollout: Rollout) -> Unrolled:
-        outputs = network.policy(state.params, rollout.transitions.obs)
-        distribution.check(outputs)
-        log_probs = distribution.log_prob(outputs, rollout.transitions.action)
-        values = critic(network, state.params, rollout)
-        return Unrolled(outputs, log_probs, distribution.entropy(outputs), *values)
+        rows, params = rollout.transitions, state.params
+        if critic is None:
+            outputs, values = network.outputs_and_values(params, rows.obs)
+            fixed = jax.lax.stop_gradient((params, values))  # no gradient through successors
+            next_values = _next_values(network, *fixed, rows)
+        else:
+            outputs = network.policy(params, rows.obs)
+            values, next_values = critic(network, params, rollout)
+        return _unrolled(distribution, rows, outputs, values, next_values)
 
     return Agent(
         init=lambda key: AgentState(network.init(key)),
@@ -107,16 +108,105 @@ def feed_forward(
     )
 
 
+def recurrent(network: RecurrentNetwork, distribution: Distribution) -> Agent:
+    """An agent with a memory of the episode so far.
+
+    The memory is reset where an episode begins. A rollout stores it before the first row; an update
+    computes it again from there on with the current parameters, so that gradients flow through the
+    T rows of a rollout (truncated backpropagation through time) and not further.
+
+    Args:
+        network: such as that of :func:`a2c_jax.gru_actor_critic`.
+        distribution: turns the policy's outputs into actions.
+
+    Source: Hausknecht & Stone (2015); Mnih et al. (2016), "A3C LSTM".
+    """
+
+    def act(
+        state: AgentState, memory: Memory, obs: Observation, noise: Noise | None
+    ) -> tuple[Memory, jax.Array]:
+        params = state.params
+        memory = network.remember(params, memory, network.encode(params, obs))
+        return memory, _actions(distribution, network.policy(params, memory, obs), noise)
+
+    def unroll(state: AgentState, rollout: Rollout) -> Unrolled:
+        rows, params = rollout.transitions, state.params
+        memories = _memories(network, params, rollout)
+        outputs = network.policy(params, memories, rows.obs)
+        values = network.value(params, memories, rows.obs)
+        fixed = jax.lax.stop_gradient((params, values, memories))
+        return _unrolled(distribution, rows, outputs, values, _next_recalled(network, *fixed, rows))
+
+    return Agent(
+        init=lambda key: AgentState(network.init(key)),
+        memory=network.memory,
+        noise=distribution.noise,
+        act=act,
+        unroll=unroll,
+        observe=lambda state, rollout: state,
+    )
+
+
+def _memories(network: RecurrentNetwork, params: Params, rollout: Rollout) -> Memory:
+    """The memories ``[T, N, ...]`` after each observation of a rollout."""
+    rows = rollout.transitions
+    ended = rows.terminated | rows.truncated
+    fresh = network.memory(ended.shape[1])
+
+    def body(memory: Memory, row: tuple[Any, jax.Array]) -> tuple[Memory, Memory]:
+        inputs, ended = row
+        after = network.remember(params, memory, inputs)
+        return select(ended, fresh, after), after
+
+    return scan(body, rollout.memory, (network.encode(params, rows.obs), ended))[1]
+
+
+def _actions(distribution: Distribution, outputs: jax.Array, noise: Noise | None) -> jax.Array:
+    distribution.check(outputs)
+    return distribution.mode(outputs) if noise is None else distribution.sample(outputs, noise)
+
+
+def _unrolled(
+    distribution: Distribution,
+    rows: Transition,
+    outputs: jax.Array,
+    values: jax.Array,
+    next_values: jax.Array,
+) -> Unrolled:
+    distribution.check(outputs)
+    log_probs = distribution.log_prob(outputs, rows.action)
+    return Unrolled(outputs, log_probs, distribution.entropy(outputs), values, next_values)
+
+
 def _next_values(
-    params: Params, values: jax.Array, network: Network, transitions: Transition
+    network: Network, params: Params, values: jax.Array, rows: Transition
+) -> jax.Array:
+    """Values of the true successors."""
+    return _of_successors(lambda obs: network.value(params, obs), values, rows)
+
+
+def _next_recalled(
+    network: RecurrentNetwork, params: Params, values: jax.Array, memories: Memory, rows: Transition
+) -> jax.Array:
+    """As :func:`_next_values`, where each row's memory also sees the true successor."""
+
+    def value(obs: Observation, memories: Memory) -> jax.Array:
+        after = network.remember(params, memories, network.encode(params, obs))
+        return network.value(params, after, obs)
+
+    return _of_successors(value, values, rows, memories)
+
+
+def _of_successors(
+    value: Callable[..., jax.Array], values: jax.Array, rows: Transition, *others: Any
 ) -> jax.Array:
     # Unless a time limit cut an episode off, which is rare, a step's successor is the next row,
     # whose value is known; after a termination the value is not used. Saves 7 % of the time on a
     # CPU.
-    last = jax.tree.map(lambda x: x[-1:], transitions.next_obs)
-    cut_off = transitions.truncated[:-1] & ~transitions.terminated[:-1]
+    last = jax.tree.map(lambda x: x[-1:], (rows.next_obs, *others))
+    cut_off = rows.truncated[:-1] & ~rows.terminated[:-1]
     return shortcut(
-        lambda: jnp.concatenate([values[1:], network.value(params, last)]),
-        lambda: network.value(params, transitions.next_obs),
+        lambda: jnp.concatenate([values[1:], value(*last)]),
+        lambda: value(rows.next_obs, *others),
         unless=jnp.any(cut_off),
     )

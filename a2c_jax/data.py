@@ -8,10 +8,23 @@ from typing import Any, NamedTuple
 
 import jax
 
+Key = jax.Array
 Params = Any
 EnvState = Any
 Observation = Any
 Memory = Any
+
+
+class MaskedObservation(NamedTuple):
+    """An observation together with the actions that are legal in it; see :func:`a2c_jax.masked`.
+
+    Attributes:
+        obs: what the network takes.
+        action_mask: bool ``[P]``, a flag for each logit: True where the action is legal.
+    """
+
+    obs: Observation
+    action_mask: jax.Array
 
 
 class Timestep(NamedTuple):
@@ -87,6 +100,8 @@ class Unrolled(NamedTuple):
         values: the critic at the observations, ``[T, N]``.
         next_values: the critic at the true successors, ``[T, N]``; arbitrary but finite where
             the step terminated.
+        rewards: the rewards to learn from, ``[T, N]``, if they differ from the rollout's; see
+            :func:`a2c_jax.scaled_rewards`.
     """
 
     outputs: jax.Array
@@ -94,6 +109,7 @@ class Unrolled(NamedTuple):
     entropy: jax.Array
     values: jax.Array
     next_values: jax.Array
+    rewards: jax.Array | None = None
 
 
 class Actors(NamedTuple):

@@ -13,13 +13,12 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from a2c_jax import checks
-from a2c_jax.agents import as_agent, as_state
+from a2c_jax.agents import AnyNetwork, as_agent, as_state
 from a2c_jax.algorithms.q_actor_critic import of_action
 from a2c_jax.collectors import episodes
 from a2c_jax.losses import estimate
 from a2c_jax.metrics import explained_variance as explained_variance
 from a2c_jax.types import (
-    Agent,
     AgentState,
     Environment,
     Estimator,
@@ -54,7 +53,7 @@ class GradientNoise(NamedTuple):
 
 def state_value_weights(
     env: Environment,
-    network: Network | Agent,
+    network: AnyNetwork,
     params: Params | AgentState,
     estimator: Estimator,
     discount: Scalar,
@@ -105,7 +104,7 @@ def action_value_weights(network: Network, params: Params) -> Weights:
 def policy_gradients(
     key: Key,
     env: Environment,
-    network: Network | Agent,
+    network: AnyNetwork,
     params: Params | AgentState,
     weights: Mapping[str, Weights],
     num_episodes: int,

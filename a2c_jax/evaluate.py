@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 
 from a2c_jax import checks
-from a2c_jax.agents import as_agent, as_state
+from a2c_jax.agents import AnyNetwork, as_agent, as_state
 from a2c_jax.rollout import play, until_end
-from a2c_jax.types import Agent, AgentState, Environment, EpisodeStats, Key, Network, Params
+from a2c_jax.types import AgentState, Environment, EpisodeStats, Key, Params
 
 
 def evaluate(
     env: Environment,
-    network: Network | Agent,
+    network: AnyNetwork,
     params: Params | AgentState,
     key: Key,
     num_episodes: int,

@@ -76,6 +76,29 @@ class Linear(nn.Module):
         return self.param("kernel", lambda key: stored(self.layer_init.kernel(key, shape))), bias
 
 
+class Dense(nn.Module):
+    """A linear layer ``y = x W + b``, then an activation.
+
+    Attributes:
+        features: size of the output.
+        activation: applied to the sums.
+        layer_norm: normalise the sums before the activation (Ba et al. 2016).
+        layer_init: see :class:`LayerInit`.
+    """
+
+    features: int
+    activation: Activation
+    layer_norm: bool
+    layer_init: LayerInit
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``[B, in]`` to ``[B, features]``."""
+        weights = Linear(self.features, self.layer_init)(x.shape[-1])
+        sums = perceptron(x, [weights], self.activation)
+        return self.activation(nn.LayerNorm()(sums) if self.layer_norm else sums)
+
+
 class MLP(nn.Module):
     """Hidden layers with an activation, then a linear head."""
 
@@ -93,3 +116,60 @@ class MLP(nn.Module):
         inputs = (x.shape[-1], *self.hidden_sizes)
         weights = [layer(size) for layer, size in zip(layers, inputs, strict=True)]
         return perceptron(x, weights, self.activation)
+
+
+class Perceptron(nn.Module):
+    """Linear layers, each with an activation, on flattened observations.
+
+    Attributes:
+        hidden_sizes: units of each layer.
+        activation: after each layer.
+        layer_norm: normalise the sums of each layer before its activation (Ba et al. 2016).
+        layer_init: initialises the layers.
+    """
+
+    hidden_sizes: Sequence[int] = (64, 64)
+    activation: Activation = nn.tanh
+    layer_norm: bool = False
+    layer_init: LayerInit = orthogonal()
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        """Maps ``[B, *O]`` to ``[B, hidden_sizes[-1]]``."""
+        x = jnp.asarray(obs, jnp.float32).reshape((obs.shape[0], -1))
+        for size in self.hidden_sizes:
+            x = Dense(size, self.activation, self.layer_norm, self.layer_init)(x)
+        return x
+
+
+class Convolution(nn.Module):
+    """A convolution of images without padding, with stride 1, and its activation.
+
+    Attributes:
+        features: number of filters.
+        size: K, the height and width of a filter.
+        activation: after the convolution.
+        layer_norm: normalise the filters' sums at each place before the activation.
+        layer_init: initialises the kernel ``[K K C, features]``.
+    """
+
+    features: int = 16
+    size: int = 3
+    activation: Activation = nn.relu
+    layer_norm: bool = False
+    layer_init: LayerInit = orthogonal()
+
+    @nn.compact
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """Maps ``[B, H, W, C]`` to ``[B, H - K + 1, W - K + 1, features]``."""
+        batch, height, width, channels = image.shape
+        rows, columns = height - self.size + 1, width - self.size + 1
+        image = jnp.asarray(image, jnp.float32)
+        patches = [
+            image[:, i : i + rows, j : j + columns]
+            for i in range(self.size)
+            for j in range(self.size)
+        ]
+        x = jnp.concatenate(patches, axis=-1).reshape((-1, self.size**2 * channels))
+        x = Dense(self.features, self.activation, self.layer_norm, self.layer_init)(x)
+        return x.reshape((batch, rows, columns, self.features))

@@ -179,7 +179,7 @@ def estimate(
     terminated = transitions.terminated.astype(jnp.float32)
     ended = (transitions.terminated | transitions.truncated).astype(jnp.float32)
     estimated = estimator(
-        transitions.reward,
+        transitions.reward if unrolled.rewards is None else unrolled.rewards,
         discount * (1.0 - terminated),
         1.0 - ended,
         unrolled.values,

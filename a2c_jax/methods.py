@@ -12,10 +12,11 @@ from a2c_jax.advantages import (
     sarsa,
     td_actor_critic,
 )
+from a2c_jax.agents import AnyNetwork, checked_agent
 from a2c_jax.algorithms.a3c import a3c, random_order, round_robin
 from a2c_jax.algorithms.actor_critic import actor_critic
-from a2c_jax.algorithms.q_actor_critic import q_actor_critic
-from a2c_jax.types import Algorithm, Estimator
+from a2c_jax.algorithms.q_actor_critic import checked_action_values, q_actor_critic
+from a2c_jax.types import Agent, Algorithm, Environment, Estimator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +37,14 @@ class Method:
         """Makes the estimator."""
         return self.advantages
 
+    def agent(
+        self, env: Environment, network: AnyNetwork, num_envs: int, *, training: bool
+    ) -> Agent:
+        """Makes the agent of a network, to train or to act, after a check that it fits."""
+        return checked_agent(env, network, num_envs)
+
     def algorithm(self, *parts: Any, **shared: Any) -> Algorithm:
-        """Makes the algorithm from environment, network, optimizer and shared settings."""
+        """Makes the algorithm from environment, agent, optimizer and shared settings."""
         return actor_critic(*parts, **shared)
 
     def num_rollouts(self) -> int:
@@ -99,9 +106,16 @@ class QActorCritic(Method):
     advantages = staticmethod(sarsa)
     values_actions = True
 
+    def agent(
+        self, env: Environment, network: AnyNetwork, num_envs: int, *, training: bool
+    ) -> Agent:
+        """Makes the agent, whose critic values actions; to act, no next action is known."""
+        expected = self.expected or not training
+        return checked_action_values(env, network, num_envs, expected=expected)
+
     def algorithm(self, *parts: Any, **shared: Any) -> Algorithm:
         """Makes the algorithm."""
-        return q_actor_critic(*parts, expected=self.expected, **shared)
+        return q_actor_critic(*parts, **shared)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,16 @@ from a2c_jax._devices import fast_random
 from a2c_jax.distributions import distribution_for
 from a2c_jax.layers import MLP, Activation, LayerInit, orthogonal, uniform_fan_in
 from a2c_jax.spaces import Box
-from a2c_jax.types import Environment, InitFn, Key, Network, Params, Scalar
+from a2c_jax.types import (
+    Environment,
+    InitFn,
+    Key,
+    Network,
+    NetworkT,
+    Params,
+    RecurrentNetwork,
+    Scalar,
+)
 
 
 def mlp_actor_critic(
@@ -48,9 +57,7 @@ def mlp_actor_critic(
             space, or a size is below 1.
     """
     hidden = (hidden_sizes, activation, hidden_init)
-    init_value, values = _perceptron(env, (*hidden, value_init), 1)
-    critic = init_value, lambda params, obs: values(params, obs)[..., 0]
-    return _join(_actor(env, (*hidden, policy_init), log_std), critic)
+    return _join(actor(env, (*hidden, policy_init), log_std), critic(env, (*hidden, value_init)))
 
 
 def mlp_q_actor_critic(
@@ -70,8 +77,8 @@ def mlp_q_actor_critic(
     """
     num_actions = record_checks.discrete(env)
     hidden = (hidden_sizes, activation, hidden_init)
-    critic = _perceptron(env, (*hidden, value_init), num_actions)
-    return _join(_perceptron(env, (*hidden, policy_init), num_actions), critic)
+    action_values = _perceptron(env, (*hidden, value_init), num_actions)
+    return _join(_perceptron(env, (*hidden, policy_init), num_actions), action_values)
 
 
 def article_network(env: Environment, hidden_sizes: Sequence[int] = (256,)) -> Network:
@@ -97,12 +104,12 @@ def article_q_network(env: Environment, hidden_sizes: Sequence[int] = (256,)) ->
 
 
 def scaled(
-    network: Network,
+    network: NetworkT,
     env: Environment,
     *,
     observation_scale: Sequence[float] = (),
     value_scale: Scalar = 1.0,
-) -> Network:
+) -> NetworkT:
     """Changes the units of a network: ``policy(x * obs)`` and ``y * value(x * obs)``.
 
     Networks learn faster if features have similar sizes and values are about 1. With
@@ -140,19 +147,32 @@ def scaled(
         obs = jnp.asarray(obs, jnp.float32)
         return obs * jax.lax.broadcast_to_rank(jnp.asarray(factors), obs.ndim)
 
+    if isinstance(network, RecurrentNetwork):
+        of = network
+        return network._replace(
+            encode=lambda params, obs: of.encode(params, scale(obs)),
+            policy=lambda params, memory, obs: of.policy(params, memory, scale(obs)),
+            value=lambda params, memory, obs: value_scale * of.value(params, memory, scale(obs)),
+        )
+
+    def both(params: Params, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        outputs, values = network.outputs_and_values(params, scale(obs))
+        return outputs, value_scale * values
+
     return Network(
         network.init,
         lambda params, obs: network.policy(params, scale(obs)),
         lambda params, obs: value_scale * network.value(params, scale(obs)),
+        both if network.both is not None else None,
     )
 
 
-_Half = tuple[InitFn, Any]  # an initialiser, and a function of its parameters and observations
-_Layers = tuple[Any, ...]  # the arguments of an MLP except its outputs
+Half = tuple[InitFn, Any]  # an initialiser, and a function of its parameters and observations
+Layers = tuple[Any, ...]  # the arguments of an MLP except its outputs
 
 
-def _join(actor: _Half, critic: _Half) -> Network:
-    (init_policy, policy), (init_value, value) = actor, critic
+def _join(policy_half: Half, value_half: Half) -> Network:
+    (init_policy, policy), (init_value, value) = policy_half, value_half
 
     @fast_random
     def init(key: Key) -> Params:
@@ -166,7 +186,8 @@ def _join(actor: _Half, critic: _Half) -> Network:
     )
 
 
-def _actor(env: Environment, layers: _Layers, log_std: float | None) -> _Half:
+def actor(env: Environment, layers: Layers, log_std: float | None) -> Half:
+    """A policy made of a perceptron; see :func:`mlp_actor_critic`."""
     num_outputs = distribution_for(env.action_space).num_outputs
     if log_std is None or not isinstance(env.action_space, Box):
         return _perceptron(env, layers, num_outputs)
@@ -182,7 +203,13 @@ def _actor(env: Environment, layers: _Layers, log_std: float | None) -> _Half:
     return init, policy
 
 
-def _perceptron(env: Environment, layers: _Layers, features: int) -> _Half:
+def critic(env: Environment, layers: Layers) -> Half:
+    """A value function made of a perceptron: ``[...]``."""
+    init, values = _perceptron(env, layers, 1)
+    return init, lambda params, obs: values(params, obs)[..., 0]
+
+
+def _perceptron(env: Environment, layers: Layers, features: int) -> Half:
     shape = record_checks.single_array(env)
     hidden_sizes, *rest = layers
     sizes = tuple(checks.positive_int("hidden_sizes", size) for size in hidden_sizes)

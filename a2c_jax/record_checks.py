@@ -10,7 +10,19 @@ import jax.numpy as jnp
 
 from a2c_jax import checks
 from a2c_jax.spaces import Discrete
-from a2c_jax.types import AgentState, Environment, Network, Params, Timestep, Transition
+from a2c_jax.types import (
+    Agent,
+    AgentState,
+    ApplyFn,
+    Environment,
+    Network,
+    Observation,
+    Params,
+    RecallFn,
+    RecurrentNetwork,
+    Timestep,
+    Transition,
+)
 
 
 def single_array(env: Environment) -> tuple[int, ...]:
@@ -108,7 +120,7 @@ def observation(env: Environment, obs: Any, leading: tuple[int, ...] = ()) -> No
 
 def network(
     env: Environment,
-    network: Network,
+    network: Network | RecurrentNetwork,
     num_envs: int,
     num_outputs: int,
     values: tuple[int, ...] = (),
@@ -117,6 +129,8 @@ def network(
 
     The policy must have ``num_outputs`` outputs; the value must have the shape ``values``.
     """
+    if isinstance(network, RecurrentNetwork):
+        network = _after_first(network)
     if not isinstance(network, Network):
         raise ValueError(
             f"network is a {type(network).__name__}; give a Network(init, policy, value), such as "
@@ -148,6 +162,37 @@ def network(
             f"{_shape(values)} is needed; index its result, or take mlp_actor_critic(env) for "
             "actor_critic and mlp_q_actor_critic(env) for q_actor_critic."
         )
+
+
+def no_memory(network: Any, user: str) -> None:
+    """Raises ValueError if a network or an agent has a memory, which ``user`` does not unroll."""
+    may_remember = isinstance(network, RecurrentNetwork | Agent)
+    if may_remember and jax.tree.leaves(jax.eval_shape(lambda: network.memory(1))):
+        raise ValueError(
+            f"network is recurrent, but {user} cannot unroll a memory; use actor_critic or a3c, or "
+            "give a network without a memory."
+        )
+
+
+def _after_first(network: RecurrentNetwork) -> Network:
+    """The network at the first observation of an episode."""
+
+    def at_first(function: RecallFn) -> ApplyFn:
+        def apply(params: Params, obs: Observation) -> jax.Array:
+            inputs = network.encode(params, obs)
+            fresh = network.memory(jax.tree.leaves(obs)[0].shape[1])
+            fresh = jax.tree.map(lambda x: x[None], fresh)
+            memory = network.remember(params, fresh, inputs)
+            if _kinds(memory) != _kinds(fresh):
+                raise ValueError(
+                    f"remember of the network returns {_kinds(memory)} for {_kinds(fresh)}; make "
+                    "both the same."
+                )
+            return function(params, memory, obs)
+
+        return apply
+
+    return Network(network.init, at_first(network.policy), at_first(network.value))
 
 
 def agent_state(params: Params | AgentState, expected: AgentState) -> AgentState:

@@ -2,17 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import optax
 
-from a2c_jax import checks, record_checks
+from a2c_jax import checks
 from a2c_jax.advantages import normalized_advantages
-from a2c_jax.agents import as_agent
+from a2c_jax.agents import AnyNetwork, as_agent
 from a2c_jax.algorithms.article import CORRECTED, Defects, article
-from a2c_jax.algorithms.q_actor_critic import action_values
+from a2c_jax.architectures import Architecture
+from a2c_jax.masking import is_masked, masked, unmasked
 from a2c_jax.methods import A2C, Method
 from a2c_jax.networks import article_network, scaled
-from a2c_jax.types import Agent, Algorithm, Environment, Network
+from a2c_jax.normalization import normalized, scaled_rewards
+from a2c_jax.types import Agent, Algorithm, Environment, Network, RecurrentNetwork
 
 OptimizerMaker = Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]
 
@@ -45,6 +48,9 @@ class Preset:
         value_scale: unit of values: the critic's layers output values divided by it. Divide
             ``value_coef`` by its square.
         method: the method, with its own settings.
+        architecture: the kind of network, with its own settings.
+        normalize_observations: shift and scale observations to a mean of 0 and a variance of 1.
+        normalize_rewards: learn from rewards divided by the deviation of the discounted return.
     """
 
     total_steps: int
@@ -65,6 +71,9 @@ class Preset:
     observation_scale: tuple[float, ...] = ()
     value_scale: float = 1.0
     method: Method = dataclasses.field(default_factory=A2C)
+    architecture: Architecture = dataclasses.field(default_factory=Architecture)
+    normalize_observations: bool = False
+    normalize_rewards: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +112,7 @@ class OwnAlgorithm:
 
     total_steps: int
     algorithm: Algorithm
-    network: Network | Agent
+    network: AnyNetwork
 
 
 Settings = Preset | ArticlePreset | OwnAlgorithm
@@ -164,7 +173,7 @@ def build(preset: Settings, env: Environment) -> Algorithm:
         estimator = normalized_advantages(estimator)
     return preset.method.algorithm(
         env,
-        make_network(preset, env),
+        make_agent(preset, env, training=True),
         optax.chain(_clip(preset.max_grad_norm), preset.optimizer(rate)),
         num_envs=preset.num_envs,
         num_steps=preset.num_steps,
@@ -175,37 +184,47 @@ def build(preset: Settings, env: Environment) -> Algorithm:
     )
 
 
-def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network:
-    """Makes the network that :func:`build` trains."""
+def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network | RecurrentNetwork:
+    """Makes the network that :func:`build` trains; it heeds the environment's action masks."""
+    inner = unmasked(env)
     if isinstance(preset, ArticlePreset):
-        return article_network(env, preset.hidden_sizes)
-    make = preset.q_network if preset.method.values_actions else preset.network
-    return scaled(
-        make(env, preset.hidden_sizes),
-        env,
-        observation_scale=preset.observation_scale,
-        value_scale=preset.value_scale,
-    )
+        network: Any = article_network(inner, preset.hidden_sizes)
+    else:
+        make = preset.q_network if preset.method.values_actions else preset.network
+        made: Any = preset.architecture.network(inner, preset.hidden_sizes, make)
+        network = scaled(
+            made,
+            inner,
+            observation_scale=preset.observation_scale,
+            value_scale=preset.value_scale,
+        )
+    return masked(network) if is_masked(env) else network
 
 
-def make_agent(preset: Settings, env: Environment) -> Agent:
-    """Makes the agent that :func:`build` trains, to evaluate or record its policy.
+def make_agent(preset: Settings, env: Environment, *, training: bool = False) -> Agent:
+    """Makes the agent that :func:`build` trains, by default to evaluate or record its policy.
 
     Its state is the ``agent`` of a :class:`a2c_jax.LearnerState`.
     """
     if isinstance(preset, OwnAlgorithm):
         return as_agent(env, preset.network)
     network = make_network(preset, env)
-    if isinstance(preset, Preset) and preset.method.values_actions:
-        return action_values(network, record_checks.discrete(env), expected=True)
-    return as_agent(env, network)
+    if isinstance(preset, ArticlePreset):
+        return as_agent(env, network)
+    num_envs = preset.method.num_rollouts() * preset.num_envs
+    agent = preset.method.agent(env, network, num_envs, training=training)
+    if preset.normalize_observations:
+        agent = normalized(agent, env)
+    if preset.normalize_rewards:
+        agent = scaled_rewards(agent, num_envs, preset.discount)
+    return agent
 
 
 def _build_article(preset: ArticlePreset, env: Environment) -> Algorithm:
     checks.positive("learning_rate", preset.learning_rate)
     return article(
         env,
-        article_network(env, preset.hidden_sizes),
+        make_agent(preset, env),
         optax.adam(preset.learning_rate),
         discount=preset.discount,
         value_coef=preset.value_coef,

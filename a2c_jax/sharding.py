@@ -36,7 +36,7 @@ def split_network(
     """
     mesh = mesh_of(devices)
 
-    def split(function: Callable[[Params, Any], jax.Array]) -> Any:
+    def split(function: Callable[[Params, Any], Any]) -> Any:
         def apply(params: Params, obs: Any) -> jax.Array:
             first, like = jax.tree.leaves(obs)[0], jax.tree.leaves(env.observation)[0]
             before = first.ndim - like.ndim - 1
@@ -48,7 +48,8 @@ def split_network(
 
         return apply
 
-    return Network(network.init, split(network.policy), split(network.value))
+    both = None if network.both is None else split(network.both)
+    return Network(network.init, split(network.policy), split(network.value), both)
 
 
 def train_split(

@@ -3,7 +3,8 @@
 Every part of the library is a record of pure functions. An :class:`Environment` and an
 :class:`Agent` make a :class:`Collector`; a collector, an agent, a loss and an optimizer make an
 :class:`Algorithm` (:func:`a2c_jax.learner`). The records of arrays that they pass on are those of
-:mod:`a2c_jax.data`, which are names of this module too.
+:mod:`a2c_jax.data`, and networks are those of :mod:`a2c_jax.network_types`; both are names of this
+module too.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -16,7 +17,9 @@ from a2c_jax.data import (
     AgentState as AgentState,
     EnvState as EnvState,
     EpisodeStats as EpisodeStats,
+    Key as Key,
     LossTerms as LossTerms,
+    MaskedObservation as MaskedObservation,
     Memory as Memory,
     Metrics as Metrics,
     Observation as Observation,
@@ -27,9 +30,17 @@ from a2c_jax.data import (
     Transition as Transition,
     Unrolled as Unrolled,
 )
+from a2c_jax.network_types import (
+    ApplyFn as ApplyFn,
+    InitFn as InitFn,
+    MemoryFn as MemoryFn,
+    Network as Network,
+    NetworkT as NetworkT,
+    RecallFn as RecallFn,
+    RecurrentNetwork as RecurrentNetwork,
+)
 from a2c_jax.spaces import Space
 
-Key = jax.Array
 Noise = Any
 Scalar = float | jax.Array
 
@@ -66,40 +77,6 @@ class Environment(NamedTuple):
     observation: Any
     action_space: Space
     max_episode_steps: int
-
-
-class InitFn(Protocol):
-    """Draws an initial tree, such as the parameters of a network."""
-
-    def __call__(self, key: Key, /) -> Any: ...
-
-
-class ApplyFn(Protocol):
-    """Maps observations ``[..., *O]`` to outputs ``[..., P]`` or values ``[...]``."""
-
-    def __call__(self, params: Params, obs: Observation, /) -> jax.Array: ...
-
-
-class Network(NamedTuple):
-    """A policy and a value function over one parameter tree.
-
-    Attributes:
-        init: draws the parameters.
-        policy: outputs ``[..., P]``, the parameters of the action distribution; logits for
-            discrete actions.
-        value: values ``[...]``, or one for each action, ``[..., A]``, for
-            :func:`a2c_jax.q_actor_critic`.
-    """
-
-    init: InitFn
-    policy: ApplyFn
-    value: ApplyFn
-
-
-class MemoryFn(Protocol):
-    """Makes the memory at the start of N episodes, ``[N, ...]``; ``()`` if there is none."""
-
-    def __call__(self, num_envs: int, /) -> Memory: ...
 
 
 class NoiseFn(Protocol):

@@ -72,3 +72,35 @@ def action_dependent():
         lambda time: time >= 1,
         5,
     )
+
+
+def remembered(num_steps=4):
+    """Reward 1 if the last of the actions is the coin, seen only at first: with a memory V = 1."""
+    return _environment(
+        "remembered",
+        lambda coin, time: jnp.stack([
+            jnp.where(time == 0, 2.0 * coin - 1.0, 0.0), time / num_steps
+        ]).astype(jnp.float32),
+        lambda coin, time, action: (time == num_steps - 1) & (action == coin),
+        lambda time: time >= num_steps,
+        num_steps + 1,
+    )  # fmt: skip
+
+
+def partly_legal(num_actions=8):
+    """One step; a random third of the actions is legal, and the highest legal one is right."""
+
+    def reset(key):
+        legal = jax.random.uniform(key, (num_actions,)) < 0.4
+        legal = legal | (jnp.arange(num_actions) == jax.random.randint(key, (), 0, num_actions))
+        return legal, a2c.MaskedObservation(legal.astype(jnp.float32), legal)
+
+    def step(key, legal, action):
+        right = num_actions - 1 - jnp.argmax(legal[::-1])
+        reward = jnp.where(legal[action], jnp.where(action == right, 1.0, 0.0), -1.0)
+        none = jnp.zeros_like(legal)
+        obs = a2c.MaskedObservation(none.astype(jnp.float32), none)
+        return a2c.Timestep(none, obs, reward, jnp.array(True), jnp.array(False))
+
+    _, observation = jax.eval_shape(reset, jax.random.key(0))
+    return a2c.Environment("partly legal", reset, step, observation, a2c.Discrete(num_actions), 5)

@@ -8,20 +8,22 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
-    "spaces", "data", "types", "checks", "record_checks", "keys", "_devices.loops",
-    "_devices.threefry", "_devices.cpu_products", "_devices.fused_products", "_devices.products",
-    "_devices",
-    "environments.gymnax", "environments", "distributions", "layers", "networks", "agents",
-    "rollout", "collectors", "returns", "advantages", "losses", "metrics", "algorithms.learner",
-    "algorithms.actor_critic", "algorithms.q_actor_critic", "algorithms.a3c",
-    "algorithms.article", "algorithms", "methods", "settings", "presets", "train", "evaluate",
-    "diagnostics", "parallel", "seeds", "sharding",
+    "spaces", "data", "network_types", "types", "checks", "record_checks", "keys",
+    "_devices.loops", "_devices.threefry", "_devices.cpu_products", "_devices.fused_products",
+    "_devices.products", "_devices", "environments._common", "environments.wrappers",
+    "environments.gymnax", "environments.brax", "environments.craftax", "environments.jumanji",
+    "environments.navix", "environments", "distributions", "layers", "networks", "masking",
+    "torsos", "rollout", "agents", "normalization", "collectors", "returns", "advantages",
+    "losses", "metrics", "algorithms.learner", "algorithms.actor_critic",
+    "algorithms.q_actor_critic", "algorithms.a3c", "algorithms.article", "algorithms", "methods",
+    "architectures", "settings", "presets", "train", "evaluate", "diagnostics", "parallel",
+    "seeds", "sharding",
 ]  # fmt: skip
 
 # Rooms of the upper floor, in this order: a folder, or a module on its own.
 ROOMS = [
-    "errors", "files", "config", "statistics", "tables", "figures", "run", "sweeps", "comparison",
-    "replay", "cli",
+    "errors", "files", "config", "statistics", "tables", "figures", "run", "sweeps", "population",
+    "comparison", "replay", "cli",
 ]  # fmt: skip
 
 

@@ -23,6 +23,22 @@ MODES = {
 OPTIMIZER = optax.chain(optax.clip_by_global_norm(0.5), optax.sgd(1e-3, momentum=0.9))
 
 
+def with_mask(env):
+    def masked(obs):
+        return a2c.MaskedObservation(obs, jnp.ones(2, bool))
+
+    def reset(key):
+        state, obs = env.reset(key)
+        return state, masked(obs)
+
+    def step(key, state, action):
+        timestep = env.step(key, state, action)
+        return timestep._replace(obs=masked(timestep.obs))
+
+    observation = jax.eval_shape(reset, jax.random.key(0))[1]
+    return env._replace(reset=reset, step=step, observation=observation)
+
+
 def algorithms():
     env = always_surviving(6)
     network = a2c.mlp_actor_critic(env, (8,))
@@ -35,6 +51,9 @@ def algorithms():
         action_space=a2c.MultiDiscrete((2, 3)),
         step=lambda key, state, action: env.step(key, state, action[0]),
     )
+    recurrent = a2c.as_agent(env, a2c.gru_actor_critic(env, (4,), memory_size=3))
+    recurrent = a2c.scaled_rewards(a2c.normalized(recurrent, env), num_envs=2)
+    masks = with_mask(env)
     sizes = {"num_envs": 2, "num_steps": 4, "entropy_coef": 0.1}
     estimator = a2c.normalized_advantages(a2c.gae(0.9))
     return [
@@ -47,6 +66,8 @@ def algorithms():
         ),
         a2c.a3c(env, network, OPTIMIZER, num_workers=2, order=a2c.random_order, **sizes),
         a2c.article(env, network, OPTIMIZER, defects=a2c.AS_PRINTED),
+        a2c.actor_critic(env, recurrent, OPTIMIZER, **sizes),
+        a2c.actor_critic(masks, a2c.masked(network), OPTIMIZER, **sizes),
     ]
 
 

@@ -17,7 +17,7 @@ import optax
 
 from a2c_jax import checks
 from a2c_jax.advantages import n_step
-from a2c_jax.agents import checked_agent
+from a2c_jax.agents import AnyNetwork, checked_agent
 from a2c_jax.algorithms.learner import (
     Descent,
     DescentFn,
@@ -41,7 +41,6 @@ from a2c_jax.types import (
     LossTerms,
     Memory,
     Metrics,
-    Network,
     Noise,
     Observation,
     Params,
@@ -65,7 +64,7 @@ def random_order(key: Key, num_workers: int) -> jax.Array:
 
 def a3c(
     env: Environment,
-    network: Network | Agent,
+    network: AnyNetwork,
     optimizer: optax.GradientTransformation,
     *,
     num_workers: int,

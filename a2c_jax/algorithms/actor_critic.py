@@ -3,16 +3,16 @@
 import optax
 
 from a2c_jax.advantages import n_step
-from a2c_jax.agents import checked_agent
+from a2c_jax.agents import AnyNetwork, checked_agent
 from a2c_jax.algorithms.learner import learner
 from a2c_jax.collectors import rollouts
 from a2c_jax.losses import combined_loss
-from a2c_jax.types import Agent, Algorithm, Environment, Estimator, Network, Scalar
+from a2c_jax.types import Algorithm, Environment, Estimator, Scalar
 
 
 def actor_critic(
     env: Environment,
-    network: Network | Agent,
+    network: AnyNetwork,
     optimizer: optax.GradientTransformation,
     *,
     num_envs: int,

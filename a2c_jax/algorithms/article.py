@@ -13,7 +13,7 @@ import optax
 
 from a2c_jax import checks
 from a2c_jax.advantages import n_step
-from a2c_jax.agents import checked_agent
+from a2c_jax.agents import AnyNetwork, checked_agent
 from a2c_jax.algorithms.learner import LearnerState, learner
 from a2c_jax.collectors import episodes
 from a2c_jax.keys import Stream, stream
@@ -26,7 +26,6 @@ from a2c_jax.types import (
     Key,
     Loss,
     LossTerms,
-    Network,
     Params,
     Rollout,
     Scalar,
@@ -69,7 +68,7 @@ AS_PRINTED = Defects(*[True] * len(Defects._fields))
 
 def article(
     env: Environment,
-    network: Network | None = None,
+    network: AnyNetwork | None = None,
     optimizer: optax.GradientTransformation | None = None,
     *,
     discount: Scalar = 0.99,

@@ -1,12 +1,14 @@
 """Q actor-critic: the article's Algorithm 1, with a critic that values actions."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from a2c_jax import record_checks
 from a2c_jax.advantages import sarsa
-from a2c_jax.agents import feed_forward
+from a2c_jax.agents import AnyNetwork, feed_forward
 from a2c_jax.algorithms.learner import learner
 from a2c_jax.collectors import rollouts
 from a2c_jax.distributions import categorical
@@ -32,7 +34,7 @@ from a2c_jax.types import (
 
 def q_actor_critic(
     env: Environment,
-    network: Network,
+    network: AnyNetwork,
     optimizer: optax.GradientTransformation,
     *,
     num_envs: int,
@@ -56,19 +58,36 @@ def q_actor_critic(
 
     Args:
         env: an environment with discrete actions.
-        network: policy and action values, such as :func:`a2c_jax.mlp_q_actor_critic`.
+        network: policy and action values, such as :func:`a2c_jax.mlp_q_actor_critic`, or an agent
+            of :func:`action_values`, without a memory.
         optimizer: any optax transformation.
         expected: bootstrap from the expectation over the policy, ``Σ_a π(a|s'ₜ) Q(s'ₜ, a)``,
             instead of one action. It has the same mean and less variance (expected SARSA).
 
     Source: the article, "Algorithm 1 Q Actor Critic"; van Seijen et al. (2009) for expected.
     """
-    num_actions = record_checks.discrete(env)
-    record_checks.network(env, network, num_envs, num_actions, values=(num_actions,))
-    agent = action_values(network, num_actions, expected=expected)
+    agent = checked_action_values(env, network, num_envs, expected=expected)
     collector = sarsa_rollouts(env, agent, num_envs, num_steps, num_resets)
     loss = combined_loss(discount, estimator, value_coef=value_coef, entropy_coef=entropy_coef)
     return learner(agent, collector, loss, optimizer)
+
+
+def checked_action_values(
+    env: Environment, network: AnyNetwork, num_envs: int, *, expected: bool
+) -> Agent:
+    """As :func:`action_values`, but checks the network first; returns an agent unchanged.
+
+    Raises:
+        ValueError: if actions are not discrete, the network's outputs have the wrong shape, or it
+            has a memory.
+    """
+    record_checks.no_memory(network, "q_actor_critic")
+    if isinstance(network, Agent):
+        return network
+    num_actions = record_checks.discrete(env)
+    record_checks.network(env, network, num_envs, num_actions, values=(num_actions,))
+    plain: Any = network
+    return action_values(plain, num_actions, expected=expected)
 
 
 def action_values(network: Network, num_actions: int, *, expected: bool = False) -> Agent:

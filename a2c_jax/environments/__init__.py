@@ -1,32 +1,57 @@
-"""Environments of other packages as records of pure functions; each suite is one file here."""
+"""Environments of other packages as records of pure functions; each suite is one file here.
 
+Suites are optional: each is an extra of this package, and is imported when an environment of it is
+made. :mod:`a2c_jax.environments.wrappers` makes environments from other environments.
+"""
+
+import importlib
 from typing import Any
 
+from a2c_jax.environments import _common
 from a2c_jax.types import Environment
+
+SUITES = ("brax", "craftax", "jumanji", "navix")  # extras, and files here
 
 
 def make_env(name: str, **settings: Any) -> Environment:
-    """Makes a gymnax environment.
+    """Makes an environment by name.
 
-    ``step`` returns the true successor and never resets, unlike gymnax's own;
+    ``step`` returns the true successor and never resets, unlike that of most suites;
     :func:`a2c_jax.rollout` resets.
 
     Args:
-        name: a gymnax name, such as ``"CartPole-v1"``.
-        **settings: fields of the environment's parameters to change, such as
-            ``max_steps_in_episode=200`` for the article's CartPole-v0, and arguments of its
+        name: a gymnax name, such as ``"CartPole-v1"``, or a suite and a name in it:
+            ``"brax/ant"``, ``"craftax/Craftax-Classic-Symbolic-v1"``, ``"jumanji/Snake-v1"``,
+            ``"navix/Navix-Empty-5x5-v0"``.
+        **settings: ``max_steps_in_episode``, the time limit in steps, such as 200 for the
+            article's CartPole-v0; fields of the environment's parameters; and arguments of its
             constructor, such as ``size=20`` for ``"DeepSea-bsuite"``.
 
     Raises:
-        ValueError: if there is no environment or parameter of that name, if the observation is
-            not one array, if the action space is not supported, or if the time limit is below
-            one step.
+        ValueError: if there is no suite, environment or parameter of that name, if the suite is
+            not installed, if the observation or the action space is not supported, if the suite
+            refuses the settings, or if the time limit is below one step.
     """
-    # Imported here, since importing gymnax takes seconds and starts JAX's back end, after which
-    # settings such as jax_num_cpu_devices can no longer be changed.
-    from a2c_jax.environments.gymnax import make_gymnax
+    suite, slash, task = str(name).partition("/")
+    if not slash:
+        # Imported here, since importing gymnax takes seconds and starts JAX's back end, after
+        # which settings such as jax_num_cpu_devices can no longer be changed.
+        from a2c_jax.environments.gymnax import make_gymnax
 
-    return make_gymnax(name, settings)
+        return make_gymnax(name, settings)
+    if suite not in SUITES:
+        raise ValueError(
+            f"There is no suite {suite!r}; choose one of {', '.join(SUITES)}, or a gymnax name "
+            "without a slash."
+        )
+    try:
+        with _common.quiet():
+            return importlib.import_module(f"{__name__}.{suite}").make(name, task, settings)
+    except ImportError as error:
+        raise ValueError(
+            f"The suite {suite} cannot be imported ({error}); install it with "
+            f"pip install 'a2c_jax[{suite}]'."
+        ) from error
 
 
 def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Environment:

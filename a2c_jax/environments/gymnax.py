@@ -1,7 +1,6 @@
 """gymnax environments without their automatic resets."""
 
 import dataclasses
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +12,12 @@ from gymnax.environments import spaces as gymnax_spaces
 from gymnax.environments.environment import Environment as GymnaxEnvironment
 from gymnax.wrappers.purerl import GymnaxWrapper
 
-from a2c_jax import checks
 from a2c_jax._devices import fast_random
+from a2c_jax.environments import _common
 from a2c_jax.spaces import Box, Discrete, Space
 from a2c_jax.types import Environment, EnvState, Key, Timestep
 
 _FINAL = "final_observation"
-_MAX_INT32 = 2**31 - 1  # environments count their steps in int32
 
 
 def make_gymnax(name: str, settings: dict[str, Any]) -> Environment:
@@ -46,20 +44,18 @@ def make_from_gymnax(gym_env: Any, params: Any, name: str | None) -> Environment
 
 
 def _environment(name: str, gym_env: Any, params: Any, start: Any, follow: Any) -> Environment:
-    limit = checks.positive_int("max_steps_in_episode", params.max_steps_in_episode)
-    if limit > _MAX_INT32:
-        raise ValueError(f"max_steps_in_episode is {limit}; give {_MAX_INT32} at most.")
+    limit = _common.episode_limit(params.max_steps_in_episode)
 
     @fast_random
     def reset(key: Key) -> tuple[EnvState, jax.Array]:
         obs, env_state = start(key, params)
-        return _strongly_typed(env_state), jnp.asarray(obs, jnp.float32)
+        return _common.strongly_typed(env_state), jnp.asarray(obs, jnp.float32)
 
     @fast_random
     def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
         obs, env_state, reward, terminated, truncated = follow(key, env_state, action, params)
         return Timestep(
-            env_state=_strongly_typed(env_state),
+            env_state=_common.strongly_typed(env_state),
             obs=jnp.asarray(obs, jnp.float32),
             reward=jnp.asarray(reward, jnp.float32),
             terminated=jnp.asarray(terminated, jnp.bool_),
@@ -102,10 +98,7 @@ def _with_final_observation(gym_env: Any) -> Callable[..., tuple]:
 
 
 def _make(name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
-    if name not in gymnax.registered_envs:
-        near = difflib.get_close_matches(str(name), gymnax.registered_envs, n=3, cutoff=0.3)
-        known = ", ".join(near or gymnax.registered_envs)
-        raise ValueError(f"There is no environment {name!r}; the nearest names are: {known}.")
+    _common.known_name(name, gymnax.registered_envs)
     try:
         gym_env, params = gymnax.make(name)
     except OSError as error:  # MNISTBandit-bsuite downloads its data
@@ -115,10 +108,7 @@ def _make(name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
         ) from error
     fields = [field.name for field in dataclasses.fields(params)]
     arguments = [one for one in inspect.signature(type(gym_env)).parameters if one not in fields]
-    for setting in settings:
-        if setting not in (*fields, *arguments):
-            known = ", ".join((*fields, *arguments))
-            raise ValueError(f"{name} has no parameter {setting!r}; it has these: {known}.")
+    _common.known_settings(name, settings, (*fields, *arguments))
     constructed = {one: settings[one] for one in arguments if one in settings}
     if constructed:
         gym_env, params = _constructed(name, constructed)
@@ -156,9 +146,3 @@ def _observation(name: str, start: Any, params: Any) -> jax.ShapeDtypeStruct:
             "is one array."
         )
     return jax.ShapeDtypeStruct(obs.shape, jnp.float32)
-
-
-def _strongly_typed(tree: Any) -> Any:
-    # Some reset states hold Python numbers. Weakly typed, they would differ from the states that
-    # a step returns, and a scan refuses a carry whose type changes.
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), tree)

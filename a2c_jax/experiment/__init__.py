@@ -30,6 +30,10 @@ from a2c_jax.experiment.errors import (
     WriteError as WriteError,
 )
 from a2c_jax.experiment.figures.curves import plot_curve as plot_curve
+from a2c_jax.experiment.population.population import (
+    Population as Population,
+    population as population,
+)
 from a2c_jax.experiment.replay.replay import (
     record_run as record_run,
     write_replay as write_replay,

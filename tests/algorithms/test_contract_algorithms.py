@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 from comparing import assert_identical
-from probe_agents import remembering
+from probe_envs import partly_legal
 
 import a2c_jax as a2c
 from a2c_jax.experiment.run import checkpoints
@@ -95,9 +95,18 @@ def of_a_tree(rate, discount):
 
 
 def remembering_of(make, rate, discount, **settings):
+    """A recurrent agent with running statistics of observations and rewards."""
     env = cartpole(5)
-    agent = remembering(env)
+    agent = a2c.as_agent(env, a2c.gru_actor_critic(env, (8,), memory_size=4))
+    num_envs = SHARED["num_envs"] * settings.get("num_workers", 1)
+    agent = a2c.scaled_rewards(a2c.normalized(agent, env), num_envs, discount)
     return make(env, agent, optax.adam(rate), discount=discount, **SHARED, **settings)
+
+
+def masked_of(rate, discount):
+    env = partly_legal(3)
+    network = a2c.masked(small(a2c.unmasked(env), a2c.gru_actor_critic))
+    return a2c.actor_critic(env, network, optax.adam(rate), discount=discount, **SHARED)
 
 
 # Each makes an algorithm of a rate and a discount, which may be traced.
@@ -110,6 +119,7 @@ ALGORITHMS = {
     "several actions, a tree of observations": of_a_tree,
     "an agent that remembers": functools.partial(remembering_of, a2c.actor_critic),
     "a3c of agents that remember": functools.partial(remembering_of, a2c.a3c, num_workers=2),
+    "masked actions": masked_of,
     "whole episodes": whole_episodes_of,
     "q_actor_critic": q_of,
     "expected q_actor_critic, a pool of resets": functools.partial(

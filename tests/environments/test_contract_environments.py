@@ -1,6 +1,7 @@
 """What every environment must do; a new one is an entry in ``ENVIRONMENTS``."""
 
 import functools
+import importlib.util
 
 import gymnax
 import jax
@@ -21,23 +22,48 @@ def limited(limit):
     return CartPole().default_params.replace(max_steps_in_episode=limit)
 
 
+def named(name):
+    """Makes an environment by its name, with a time limit."""
+    return lambda limit: a2c.make_env(name, max_steps_in_episode=limit)
+
+
+def wrapped(wrapper, name, *arguments):
+    """Wraps an environment, made by its name with a time limit."""
+    return lambda limit: wrapper(named(name)(limit), *arguments)
+
+
 DOWNLOADS = "MNISTBandit-bsuite"  # its data, when it is made
 # Each makes an environment of a time limit.
 ENVIRONMENTS = {
-    **{
-        name: lambda limit, name=name: a2c.make_env(name, max_steps_in_episode=limit)
-        for name in gymnax.registered_envs
-        if name != DOWNLOADS
-    },
+    **{name: named(name) for name in gymnax.registered_envs if name != DOWNLOADS},
     "written by hand": always_surviving,
     "an instance": lambda limit: a2c.from_gymnax(CartPole(), limited(limit)),
     "a wrapped instance": lambda limit: a2c.from_gymnax(
         FlattenObservationWrapper(StickyActionWrapper(CartPole(), 0.25)), limited(limit)
     ),
+    "time_limit": lambda limit: a2c.time_limit(named("Acrobot-v1")(2000), limit),
+    "sticky_actions": wrapped(a2c.sticky_actions, "CartPole-v1", 0.25),
+    "sticky_actions of a Box": wrapped(a2c.sticky_actions, "Pendulum-v1", 0.25),
+    "scale_rewards": wrapped(a2c.scale_rewards, "Pendulum-v1", 0.1),
+    "flatten_observation": wrapped(a2c.flatten_observation, "Breakout-MinAtar"),
+    "stack_frames": wrapped(a2c.stack_frames, "Breakout-MinAtar", 4),
+    # Suites that are extras.
+    "brax/inverted_pendulum": named("brax/inverted_pendulum"),
+    "craftax/Craftax-Classic-Symbolic-v1": named("craftax/Craftax-Classic-Symbolic-v1"),
+    "jumanji/Snake-v1": named("jumanji/Snake-v1"),
+    "jumanji/Minesweeper-v0": named("jumanji/Minesweeper-v0"),
+    "jumanji/Cleaner-v0": named("jumanji/Cleaner-v0"),
+    "jumanji/Cleaner-v0, stacked": wrapped(a2c.stack_frames, "jumanji/Cleaner-v0", 2),
+    "navix/Navix-Empty-5x5-v0": named("navix/Navix-Empty-5x5-v0"),
 }
-CONTINUOUS = [
-    "Pendulum-v1", "MountainCarContinuous-v0", "PointRobot-misc", "Reacher-misc", "Swimmer-misc",
-]  # fmt: skip
+SPACES = {  # those that are not Discrete
+    **dict.fromkeys(
+        ["Pendulum-v1", "MountainCarContinuous-v0", "PointRobot-misc", "Reacher-misc",
+         "Swimmer-misc", "brax/inverted_pendulum"], a2c.Box
+    ),
+    "jumanji/Cleaner-v0": a2c.MultiDiscrete,
+}  # fmt: skip
+SLOW = {"craftax/Craftax-Classic-Symbolic-v1"}
 LIMIT = 5
 SEES_ITS_LIMIT = "DiscountingChain-bsuite"  # observes the share of its time that has passed
 
@@ -77,7 +103,7 @@ def check(make):
     """Raises AssertionError unless an environment keeps its contract."""
     env, unlimited = make(LIMIT), make(1000)
     assert env.max_episode_steps == LIMIT
-    assert isinstance(env.action_space, a2c.Box if env.name in CONTINUOUS else a2c.Discrete)
+    assert isinstance(env.action_space, SPACES.get(env.name, a2c.Discrete))
     start = jax.eval_shape(env.reset, jax.random.key(0))
     record_checks.observation(env, start[1])
     distribution = a2c.distribution_for(env.action_space)
@@ -95,9 +121,11 @@ def check(make):
     time = np.arange(LIMIT + 1)[:, None]
     counts = alive & (time < LIMIT)
     for name in ("obs", "reward", "terminated")[env.name == SEES_ITS_LIMIT :]:
-        ours, theirs = (np.asarray(getattr(steps, name))[counts] for steps in (limited, free))
-        np.testing.assert_array_equal(ours, theirs, err_msg=name)
-        assert np.isfinite(ours).all(), name
+        ours, theirs = (
+            jax.tree.map(lambda x: x[counts], getattr(steps, name)) for steps in (limited, free)
+        )
+        assert_identical(ours, theirs)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(ours)), name
     goes_on = counts & ~free.terminated & (time < LIMIT - 1)
     assert_identical(*(
         jax.tree.map(lambda x: x[goes_on], steps.env_state) for steps in (limited, free)
@@ -106,8 +134,14 @@ def check(make):
     np.testing.assert_array_equal(limited.truncated[counts], at_limit[counts])
 
 
-@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in ENVIRONMENTS],
+)
 def test_it_keeps_its_contract_under_vmap_and_scan(name):
+    suite, slash, _ = name.partition("/")
+    if slash and importlib.util.find_spec(suite) is None:
+        pytest.skip(f"{suite} is not installed")
     check(ENVIRONMENTS[name])
 
 

@@ -36,6 +36,8 @@ EXAMPLES = {
 }
 """An example of each command."""
 
+_STARTS = ("--preset", "--algorithm", "--network", "--env", "--config")
+
 
 @refusals()
 def parse_train(flags: Sequence[str]) -> TrainConfig:
@@ -48,9 +50,7 @@ def parse_train(flags: Sequence[str]) -> TrainConfig:
         BadInput: if there is no such preset, algorithm, file or run.
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
-    default = _starting_from(
-        given(flags, "--preset", "--algorithm", "--env", "--config", "--resume")
-    )
+    default = _starting_from(given(flags, *_STARTS, "--resume"))
     if default.resume is None and _names_seeds(flags):
         default = dataclasses.replace(default, seeds=None)
     return parse(TrainConfig[type(default.settings)], "train", flags, default)  # type: ignore[misc]
@@ -63,7 +63,9 @@ def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
     Raises:
         BadInput, SystemExit: as :func:`parse_train`.
     """
-    start = _starting_from(given(flags, "--preset", "--algorithm", "--env", "--config"))
+    start = _starting_from(
+        given(flags, "--preset", "--algorithm", "--network", "--env", "--config")
+    )
     if _names_seeds(flags):
         start = dataclasses.replace(start, seeds=None)
     shared = {
@@ -92,8 +94,8 @@ def _starting_from(names: dict[str, str | None]) -> TrainConfig:
         return dataclasses.replace(read_run_config(path, "resume", names["env"]), resume=path)
     if names["config"] is None:
         preset = names["preset"] or starting_preset(names["env"], names["algorithm"])
-        return default_config(preset, names["algorithm"])
-    for name in ("preset", "algorithm"):
+        return default_config(preset, names["algorithm"], names["network"])
+    for name in ("preset", "algorithm", "network"):
         if names[name] is not None:
             raise ValueError(
                 f"{name} is {names[name]!r}, but config {names['config']!r} is given too, which "
@@ -114,7 +116,8 @@ def parse_compare(flags: Sequence[str]) -> tuple[CompareConfig, dict[str, Preset
         BadInput: if there is no such preset or method.
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
-    default = default_comparison(given(flags, "--preset")["preset"] or "general")
+    names = given(flags, "--preset", "--network")
+    default = default_comparison(names["preset"] or "general", names["network"])
     config, _ = _parse_known(CompareConfig, "compare", flags, default)
     suited, unknown = {}, []
     for name in config.algorithms:

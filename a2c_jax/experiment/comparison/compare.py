@@ -8,12 +8,14 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from a2c_jax.architectures import Architecture
 from a2c_jax.experiment.comparison.gradients import StageNoise, measure_stages
 from a2c_jax.experiment.config.config import (
     PresetName,
     TaskConfig,
     TrainConfig,
     checked_name,
+    with_architecture,
     with_method,
 )
 from a2c_jax.experiment.config.configure import changed
@@ -66,15 +68,19 @@ Jobs = dict[str, tuple[TrainConfig, Job]]
 """The configuration and the job of each method, by name."""
 
 
-def default_comparison(preset: str = "general", **changes: Any) -> CompareConfig:
+def default_comparison(
+    preset: str = "general", architecture: str | None = None, **changes: Any
+) -> CompareConfig:
     """The configuration that a preset starts from, with changes.
 
     Args:
         preset: the preset's name.
+        architecture: the name of the kind of network; by default the preset's own.
         **changes: fields of :class:`CompareConfig`, or of its settings.
 
     Raises:
-        ValueError: if the preset is unknown or the article's own loop, or there is no such field.
+        ValueError: if a name is unknown, the preset is the article's own loop, or there is no such
+            field.
     """
     settings = PRESETS[checked_name("preset", preset, PRESETS)]
     if isinstance(settings, ArticlePreset):
@@ -82,8 +88,10 @@ def default_comparison(preset: str = "general", **changes: Any) -> CompareConfig
             f"preset is {preset!r}, an algorithm of its own; give --preset article_rollouts."
         )
     settings = dataclasses.replace(settings, normalize_advantages=False)
+    if architecture is not None:
+        settings = with_architecture(settings, architecture)
     env = FOUND_ON.get(preset, CompareConfig.env)
-    return changed(CompareConfig(settings, preset=preset, env=env), changes)
+    return changed(CompareConfig(settings, preset, architecture, env), changes)
 
 
 def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = None) -> Jobs:
@@ -106,13 +114,20 @@ def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = Non
             f"gradient_episodes is {config.gradient_episodes}; give at least {_FEWEST_EPISODES}, "
             "or 0 to skip the measurement."
         )
+    of = config.settings
+    plain = type(of.architecture) is Architecture and not of.normalize_observations
+    if config.gradient_episodes and not plain:
+        raise ValueError(
+            f"gradient_episodes is {config.gradient_episodes}, but gradients are measured only of "
+            "perceptrons (--network mlp) on observations as they are; give 0."
+        )
     if suited is None:
         suited = {name: with_method(config.settings, name) for name in config.algorithms}
     return {name: _resolve(config, name, suited[name]) for name in config.algorithms}
 
 
 def _resolve(config: CompareConfig, name: str, settings: Preset) -> tuple[TrainConfig, Job]:
-    shared = ("preset", "env", "max_episode_steps", "num_seeds", "seed")
+    shared = ("preset", "architecture", "env", "max_episode_steps", "num_seeds", "seed")
     one = TrainConfig(settings, algorithm=name, **{each: getattr(config, each) for each in shared})
     try:
         return one, make_job(one)

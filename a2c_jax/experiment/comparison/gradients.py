@@ -125,7 +125,7 @@ def _measure(
 ) -> tuple[dict[str, GradientNoise], jax.Array]:
     """The noise of each method's gradient at a policy, and the policy's mean return."""
     value_key, q_key, gradient_key, return_key = jax.random.split(key, 4)
-    network = presets.make_network(preset, env)
+    network: Any = presets.make_network(preset, env)
     critic = actor_critic(env, network, estimator=gae(0.95), **_critic_training(preset))
     value_params = _fit(critic, value_key, params)
 
@@ -155,7 +155,7 @@ def _measure(
 
 def _action_weights(key: Key, params: Params, env: Environment, preset: Preset) -> Weights:
     q_preset = dataclasses.replace(preset, method=METHODS["q-actor-critic"])
-    network = presets.make_network(q_preset, env)
+    network: Any = presets.make_network(q_preset, env)
     critic = q_actor_critic(env, network, expected=True, **_critic_training(preset))
     start = {"policy": params["policy"], "value": critic.init(key).params["value"]}
     return diagnostics.action_value_weights(network, _fit(critic, key, start))

@@ -15,7 +15,10 @@ from typing import (
     get_type_hints,
 )
 
+from tyro.conf import arg
+
 from a2c_jax import presets
+from a2c_jax.architectures import ARCHITECTURES
 from a2c_jax.experiment.config.envs import EnvName, env_name
 from a2c_jax.experiment.config.settings import (
     SettingsT as SettingsT,
@@ -30,13 +33,16 @@ ConfigT = TypeVar("ConfigT", bound="TaskConfig")
 
 PresetName: TypeAlias = str
 MethodName: TypeAlias = str
+NetworkName: TypeAlias = str
 if not TYPE_CHECKING:  # for the command line, which offers these names
     PresetName = Literal[tuple(PRESETS)]
     MethodName = Literal[tuple(METHODS)]
+    NetworkName = Literal[tuple(ARCHITECTURES)]
 
 OWN = "own"
 """The name, in place of a preset's, of the settings of an algorithm of one's own."""
 
+_NAMES = {"preset", "algorithm", "architecture"}
 UNSAVED = "not in config.json"
 FREE = "may change when a run is resumed"
 
@@ -62,6 +68,7 @@ class TaskConfig(Generic[SettingsT]):
         preset: the settings to start from, which are the defaults of the flags below; list them
             with --preset NAME --help. By default the preset tuned on the environment, if there
             is one and it uses the algorithm, and otherwise general.
+        architecture: the kind of network; by default the preset's own, of perceptrons.
         env: name of a gymnax environment, or package.module:function, which returns an
             a2c_jax.Environment; by default the preset's. In Python, also an Environment.
         max_episode_steps: time limit in steps; by default the environment's own, or 200 for the
@@ -74,6 +81,7 @@ class TaskConfig(Generic[SettingsT]):
 
     settings: SettingsT = presets.default  # type: ignore[assignment]
     preset: PresetName = "default"
+    architecture: Annotated[NetworkName | None, arg(name="network")] = None
     env: EnvName = "CartPole-v1"
     max_episode_steps: int | None = None
     num_seeds: int = 16
@@ -84,7 +92,7 @@ class TaskConfig(Generic[SettingsT]):
     def __post_init__(self) -> None:
         """Converts numbers to Python's own, so that whatever trains can be saved and loaded."""
         kinds = get_type_hints(type(self))
-        plain = set(saved_fields(type(self))) - {"preset", "algorithm"}  # checked by their names
+        plain = set(saved_fields(type(self))) - _NAMES  # checked by their names
         plain -= {"env"} if isinstance(self.env, Environment) else set()
         values = typed_all({name: getattr(self, name) for name in plain}, kinds)
         for name, value in {**values, "settings": checked(self.settings)}.items():
@@ -156,6 +164,12 @@ SUITED: dict[str, dict[str, Any]] = {
 """Settings that suit a method on CartPole-v1; they replace the preset's."""
 
 
+_SUITED_NETWORKS: dict[str, dict[str, Any]] = {
+    "conv": {"hidden_sizes": (128,)},
+    "gru": {"hidden_sizes": (64,)},
+}
+
+
 def starting_preset(env: str | None, algorithm: str | None) -> PresetName:
     """The default preset for an environment and a method.
 
@@ -169,24 +183,29 @@ def starting_preset(env: str | None, algorithm: str | None) -> PresetName:
     return found
 
 
-def default_config(preset: str, algorithm: str | None) -> TrainConfig:
-    """The default configuration of a preset and a method.
+def default_config(
+    preset: str, algorithm: str | None, architecture: str | None = None
+) -> TrainConfig:
+    """The default configuration of a preset, a method and a kind of network.
 
     Raises:
-        ValueError: if there is no preset or method of that name, or they exclude each other.
+        ValueError: if there is none of that name, or they exclude each other.
     """
     settings = PRESETS[checked_name("preset", preset, PRESETS)]
     if isinstance(settings, ArticlePreset):
-        if algorithm is not None:
-            raise ValueError(
-                f"algorithm is {algorithm!r}, but preset {preset!r} is an algorithm of its own; "
-                "leave --algorithm out, or give --preset article_rollouts."
-            )
+        for name, value in (("algorithm", algorithm), ("network architecture", architecture)):
+            if value is not None:
+                raise ValueError(
+                    f"{name} is {value!r}, but preset {preset!r} is an algorithm of its own; "
+                    f"leave --{name.split()[0]} out, or give --preset article_rollouts."
+                )
         return TrainConfig(settings, preset=preset, max_episode_steps=200, num_seeds=1)
     if algorithm is not None:
         settings = with_method(settings, algorithm)
+    if architecture is not None:
+        settings = with_architecture(settings, architecture)
     env = FOUND_ON.get(preset, TrainConfig.env)
-    return TrainConfig(settings, preset=preset, algorithm=algorithm, env=env)
+    return TrainConfig(settings, preset, architecture, env, algorithm=algorithm)
 
 
 def with_method(settings: Preset, algorithm: str) -> Preset:
@@ -197,6 +216,18 @@ def with_method(settings: Preset, algorithm: str) -> Preset:
     """
     method = METHODS[checked_name("algorithm", algorithm, METHODS)]
     return dataclasses.replace(settings, method=method, **SUITED.get(algorithm, {}))
+
+
+def with_architecture(settings: Preset, architecture: str) -> Preset:
+    """The settings with another kind of network, and with the settings that suit it.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    kind = ARCHITECTURES[checked_name("network architecture", architecture, ARCHITECTURES)]
+    return dataclasses.replace(
+        settings, architecture=kind, **_SUITED_NETWORKS.get(architecture, {})
+    )
 
 
 def checked_name(kind: str, name: str, known: Iterable[str]) -> str:

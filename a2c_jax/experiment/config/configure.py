@@ -28,19 +28,21 @@ def configure(
         algorithm: the method's name; by default the preset's own. Or an algorithm, which needs the
             fields ``env``, ``network`` and ``total_steps`` and takes those of
             :class:`TrainConfig`. No file imports it: to load or resume the run, configure it again.
-        **changes: fields of :class:`TrainConfig`, or of its settings.
+        **changes: fields of :class:`TrainConfig`, or of its settings; the ``architecture``, by
+            its name, is applied before them.
 
     Raises:
-        ValueError: if there is no such preset, method or field.
+        ValueError: if there is no such preset, method, kind of network or field.
     """
     if isinstance(algorithm, Algorithm):
         return _configure_own(algorithm, preset, changes)
     env = changes.get("env")
     env = None if env is None else env_name(env)
-    names = {"preset": preset, "algorithm": algorithm, "env": env}
-    preset, method, env = (typed(name, value, str | None) for name, value in names.items())
+    kind = changes.pop("architecture", None)
+    names = {"preset": preset, "algorithm": algorithm, "architecture": kind, "env": env}
+    preset, method, kind, env = (typed(name, value, str | None) for name, value in names.items())
     preset = preset or starting_preset(env, method)
-    return changed(default_config(preset, method), changes)
+    return changed(default_config(preset, method, kind), changes)
 
 
 def changed(config: ConfigT, changes: Mapping[str, Any]) -> ConfigT:
@@ -50,7 +52,7 @@ def changed(config: ConfigT, changes: Mapping[str, Any]) -> ConfigT:
         ValueError: if there is no such field.
     """
     fields = {field.name for field in dataclasses.fields(config)}
-    fields -= {"settings", "preset", "algorithm"}
+    fields -= {"settings", "preset", "algorithm", "architecture"}
     settings = set(as_dict(config.settings))
     for name in changes:
         checked_name("setting", name, sorted(fields | settings))
@@ -65,7 +67,7 @@ def changed(config: ConfigT, changes: Mapping[str, Any]) -> ConfigT:
 def _configure_own(algorithm: Algorithm, preset: str | None, fields: dict[str, Any]) -> TrainConfig:
     own = {"network", "total_steps"}
     known = {field.name for field in dataclasses.fields(TrainConfig)} | own
-    known -= {"settings", "preset", "algorithm", "max_episode_steps"}  # the algorithm has them
+    known -= {"settings", "preset", "algorithm", "architecture", "max_episode_steps"}
     for name in [*(["preset"] if preset else []), *fields]:
         checked_name("setting of an algorithm of one's own", name, sorted(known))
     for name in ("env", *sorted(own)):

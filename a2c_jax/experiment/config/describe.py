@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from a2c_jax.architectures import architecture_name
 from a2c_jax.experiment.config.settings import as_dict
 from a2c_jax.methods import method_name
 from a2c_jax.presets import ArticlePreset, OwnAlgorithm, Settings
@@ -28,6 +29,7 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
     if math.isinf(settings.max_grad_norm):
         fields["max_grad_norm"] = None
     fields["method"] = method_name(settings.method)
+    fields["architecture"] = architecture_name(settings.architecture)
     return fields
 
 

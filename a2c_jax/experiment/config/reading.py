@@ -21,7 +21,7 @@ from a2c_jax.experiment.files import read_json
 from a2c_jax.presets import Settings
 
 FORMAT = 5
-_MADE_BY_NAME = ("network", "q_network", "optimizer", "method")
+_MADE_BY_NAME = ("network", "q_network", "optimizer", "method", "architecture")
 
 
 def read_config(
@@ -62,7 +62,8 @@ def _to_config(
     saved = saved_fields(TrainConfig)
     for key in content:
         checked_name("setting", key, (*saved, "settings", "format", "about"))
-    names = {"preset": str | None, "algorithm": str | None}  # checked below, with better messages
+    # Checked below, with better messages.
+    names = dict.fromkeys(("preset", "algorithm", "architecture"), str | None)
     kinds = get_type_hints(TrainConfig) | names
     values = {key: typed(key, content[key], kinds[key]) for key in saved if key in content}
     if values.get("preset") == OWN and (own is None or own.preset != OWN):
@@ -74,9 +75,9 @@ def _to_config(
         env = named_again(values["env"], env)
     if env is not None:  # otherwise the preset's
         values["env"] = env
-    algorithm = values.pop("algorithm", None)
+    algorithm, kind = (values.pop(name, None) for name in ("algorithm", "architecture"))
     preset = values.pop("preset", None) or starting_preset(env and env_name(env), algorithm)
-    default = own if preset == OWN and own else default_config(preset, algorithm)
+    default = own if preset == OWN and own else default_config(preset, algorithm, kind)
     settings = typed("settings", content.get("settings", {}), dict)
     return dataclasses.replace(default, settings=_to_settings(settings, default.settings), **values)
 

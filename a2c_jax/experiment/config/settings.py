@@ -1,6 +1,8 @@
 """The settings of a preset and of its method, as one flat table."""
 
 import dataclasses
+import functools
+import operator
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_origin, get_type_hints
@@ -10,39 +12,42 @@ import msgspec
 import numpy as np
 
 from a2c_jax import checks
-from a2c_jax.methods import Method
 from a2c_jax.presets import OwnAlgorithm, Preset, Settings
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 def as_dict(settings: Settings) -> dict[str, Any]:
-    """Every setting by name, including the method's own settings but not the method itself."""
+    """Every setting by name: also those of the method and the architecture, but not these two."""
     if isinstance(settings, OwnAlgorithm):
         return {"total_steps": settings.total_steps}
-    values = {**vars(settings), **vars(_method(settings))}
-    return {name: value for name, value in values.items() if name != "method"}
+    values = functools.reduce(operator.or_, map(vars, _parts(settings).values()), vars(settings))
+    return {name: value for name, value in values.items() if name not in _PARTS}
 
 
 def setting_types(settings: Settings) -> dict[str, Any]:
     """The declared type of every setting."""
-    return get_type_hints(type(settings)) | get_type_hints(type(_method(settings)))
+    each = (settings, *_parts(settings).values())
+    return functools.reduce(operator.or_, (get_type_hints(type(one)) for one in each))
 
 
 def replace(settings: SettingsT, **changes: Any) -> SettingsT:
-    """As ``dataclasses.replace``, but changes may include the method's own settings.
+    """As ``dataclasses.replace``, but changes may be settings of the method or the architecture.
 
-    A new ``method`` is applied before its settings.
+    A new ``method`` or ``architecture`` is applied before its settings.
 
     Raises:
         TypeError: if there is no setting of that name.
     """
     own = {name: changes.pop(name) for name in list(changes) if name in vars(settings)}
     settings = dataclasses.replace(settings, **own)
-    if not changes:
-        return settings
-    method = dataclasses.replace(_method(settings), **changes)
-    return dataclasses.replace(settings, method=method)  # type: ignore[arg-type]
+    for name, part in _parts(settings).items():
+        inner = {key: changes.pop(key) for key in list(changes) if key in vars(part)}
+        if inner:
+            settings = dataclasses.replace(settings, **{name: dataclasses.replace(part, **inner)})
+    if changes:
+        raise TypeError(f"there is no setting {sorted(changes)[0]!r}")
+    return settings
 
 
 def checked(settings: SettingsT) -> SettingsT:
@@ -89,5 +94,11 @@ def _with_ints(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _method(settings: Settings) -> Method:
-    return settings.method if isinstance(settings, Preset) else Method()
+_PARTS = ("method", "architecture")
+
+
+def _parts(settings: Settings) -> dict[str, Any]:
+    """The parts of a preset that have settings of their own."""
+    if not isinstance(settings, Preset):
+        return {}
+    return {name: getattr(settings, name) for name in _PARTS}

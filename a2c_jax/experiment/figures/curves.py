@@ -26,6 +26,7 @@ Format = Literal["png", "svg"]
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 BLUE, ORANGE = COLORS[:2]
 _STEPS, _RETURN = "environment steps of each seed", "mean episode return"
+POOLED = "interquartile mean over seeds, 95 % interval"
 _DASHES = ("-", "--", ":", "-.")
 _WIDTH, _HEIGHT = 7.0, 4.2  # inches
 _MAX_CHARACTERS = 80  # of a line of the title or of a legend entry
@@ -66,7 +67,7 @@ def plot_curve(
     algorithm: Algorithm,
     ax: Axes | None = None,
     *,
-    label: str = "interquartile mean over seeds, 95 % interval",
+    label: str = POOLED,
     num_points: int = 100,
 ) -> Axes:
     """Draws the interquartile mean of the seeds' learning curves, with its 95 % interval.
@@ -111,7 +112,8 @@ def draw_methods(
         draw_pooled(axes, steps, returns, name, index, len(curves))
     mark_solved(axes.axhline, threshold)
     label_axes(axes, xlabel, ylabel)
-    save(file, axes, title=title)
+    several = any(len(returns) > 1 for _, returns in curves.values())
+    save(file, axes, title=title, heading=POOLED if several else "")
 
 
 def draw_episodes(file: BinaryIO, values: np.ndarray, *, title: str, label: str) -> None:
@@ -169,8 +171,11 @@ def save(
             ncols=max(1, min(4, len(entries), 98 // (longest + 5))), loc="outside lower center",
             frameon=False, fontsize="small", title_fontsize="small",
         )  # fmt: skip
-    for text in figure.findobj(mpl.text.Text):
-        text.set_parse_math(False)  # a name may hold $ signs
+    # A name may hold $ signs, which would start a formula. The numbers of a logarithmic axis are
+    # formulas.
+    ticks = [(tick.label1, tick.label2) for tick in figure.findobj(mpl.axis.Tick)]
+    for text in set(figure.findobj(mpl.text.Text)).difference(*ticks):
+        text.set_parse_math(False)
     # An SVG keeps text as text, which is small and searchable. By default it would hold random
     # names and the date.
     svg: Any = {"svg.fonttype": "none", "svg.hashsalt": "a2c_jax"}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from a2c_jax.experiment.figures.curves import ORANGE, new_axes, save
+from a2c_jax.experiment.figures.curves import BLUE, ORANGE, new_axes, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,24 +69,29 @@ def draw_scatter(
     """Draws random draws ``[D]`` of two settings as points, coloured by their scores z, as a PNG.
 
     Draws without a finite score are crosses, and a ring marks the best. An axis is logarithmic
-    where its values are positive and span more than a factor of 30.
+    where its values are positive and span more than a factor of 30. Where y is the score itself,
+    its axis is linear, all points have one colour, and crosses are on the axis of x.
     """
-    axes = new_axes()
+    axes, single = new_axes(), labels.y == labels.colors
     known = np.isfinite(z)
     if not known.all():
-        axes.plot(x[~known], y[~known], "x", color="0.6", markersize=5, label="no score")
+        cross: dict[str, Any] = {"color": "0.6", "markersize": 5, "label": "no score"}
+        if single:
+            cross |= {"transform": axes.get_xaxis_transform(), "clip_on": False}
+        axes.plot(x[~known], np.zeros((~known).sum()) if single else y[~known], "x", **cross)
     order = np.argsort(z)[: known.sum()]  # the best on top; NaN sorts last
     style: dict[str, Any] = {"s": 28, "edgecolors": "white", "linewidths": 0.4}
-    points = axes.scatter(x[order], y[order], c=z[order], cmap=_COLORS, **style)
+    style |= {"color": BLUE} if single else {"c": z[order], "cmap": _COLORS}
+    points = axes.scatter(x[order], y[order], **style)
     if best is not None:
         score, *at = map(short_number, (z[best], x[best], y[best]))
         ring: dict[str, Any] = {"fillstyle": "none", "markersize": 10, "markeredgewidth": 2.0}
-        label = f"best: {score} at ({', '.join(at)})"
+        label = f"best: {score} at " + (at[0] if single else f"({', '.join(at)})")
         axes.plot(x[best], y[best], "o", c=ORANGE, label=label, **ring)
-    for values, set_scale in ((x, axes.set_xscale), (y, axes.set_yscale)):
+    for values, set_scale in [(x, axes.set_xscale), (y, axes.set_yscale)][: 1 if single else 2]:
         if values.min() > 0.0 and values.max() > _LOG_SPAN * values.min():
             set_scale("log")
-    _finish(file, axes, points, labels)
+    _finish(file, axes, None if single else points, labels)
 
 
 def short_number(value: float, digits: int = 3) -> str:
@@ -110,5 +115,6 @@ def _set_ticks(axis: Axis, values: np.ndarray, characters: int) -> None:
 
 def _finish(file: BinaryIO, axes: Axes, colors: Any, labels: Labels) -> None:
     axes.set(xlabel=labels.x, ylabel=labels.y)
-    axes.figure.colorbar(colors, label=labels.colors)
+    if colors is not None:
+        axes.figure.colorbar(colors, label=labels.colors)
     save(file, axes, title=labels.title)

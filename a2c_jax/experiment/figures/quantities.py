@@ -103,7 +103,7 @@ def _draw_quantity(
     if quantity == "returns":
         curves.mark_solved(axes.axhline, threshold)
     _label_times(axes, runs, unit, label)
-    return "interquartile mean over seeds, 95 % interval"
+    return curves.POOLED
 
 
 def pool_updates(run: PlotRun, quantity: str) -> tuple[np.ndarray, np.ndarray]:
@@ -155,9 +155,11 @@ def _draw_solve_times(runs: Sequence[PlotRun], unit: Unit, axes: Axes) -> str:
         _draw_steps(axes, runs, index, times, Profile(fractions, *band), label)
         if numbers[-1] < size:
             color = curves.line_style(index)["color"]
-            axes.plot(times[-1:], fractions[-1:], "x", color=color, clip_on=False)
+            end = "" if len(runs) > 1 else "end of the run, with unsolved seeds"
+            axes.plot(times[-1:], fractions[-1:], "x", color=color, label=end, clip_on=False)
     _label_times(axes, runs, unit, "seeds that have solved the task")
-    return "seeds that solved it; a cross marks the end of a run with unsolved seeds"
+    interval = ", 95 % interval" if axes.collections else ""
+    return f"seeds that solved it{interval}; a cross marks the end of a run with unsolved seeds"
 
 
 def _draw_performance_profile(runs: Sequence[PlotRun], threshold: float | None, axes: Axes) -> str:

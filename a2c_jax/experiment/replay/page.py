@@ -117,6 +117,7 @@ def _policy(episode: Recording) -> dict[str, Any]:
     """The actions, and the policy: probabilities, or the numbers that it controls."""
     if isinstance(episode.action_space, Discrete):
         probabilities = scipy.special.softmax(episode.outputs, axis=1)
+        probabilities[np.isneginf(episode.outputs)] = np.nan  # a gap: the action is not legal
         if probabilities.shape[1] > _MOST_LINES:  # only the action taken
             probabilities = np.take_along_axis(probabilities, episode.actions[:, None], axis=1)
         return {"actions": episode.actions.tolist(), "probabilities": _columns(probabilities)}

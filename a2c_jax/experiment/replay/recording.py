@@ -8,11 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2c_jax import checks
-from a2c_jax.agents import as_agent, as_state
+from a2c_jax.agents import AnyNetwork, as_agent, as_state
 from a2c_jax.parallel import gather_groups, over_seeds, run_groups, seed_layout, split_groups
 from a2c_jax.rollout import play, until_end
 from a2c_jax.spaces import Space
-from a2c_jax.types import Agent, AgentState, Environment, Key, Network, Params, Rollout
+from a2c_jax.types import (
+    AgentState,
+    Environment,
+    Key,
+    MaskedObservation,
+    Observation,
+    Params,
+    Rollout,
+)
 
 
 class Recording(NamedTuple):
@@ -24,7 +32,7 @@ class Recording(NamedTuple):
         env_name: name of the environment.
         action_space: its action space.
         seeds: the S seeds.
-        observations: observation before each step, ``[S, E, T, *O]``.
+        observations: observation before each step, ``[S, E, T, *O]``; see :func:`one_array`.
         final_observations: observation after the last step, ``[S, E, *O]``.
         actions: actions taken, as the agent chose them, ``[S, E, T, ...]``.
         outputs: outputs of the policy, the parameters of its distribution, ``[S, E, T, P]``.
@@ -49,7 +57,7 @@ class Recording(NamedTuple):
 
 def record(
     env: Environment,
-    network: Network | Agent,
+    network: AnyNetwork,
     params: Params | AgentState,
     seeds: Sequence[int],
     key: Key,
@@ -75,7 +83,8 @@ def record(
         unrolled = agent.unroll(state, Rollout(steps, agent.memory(num_episodes)))
         policy = (steps.action, unrolled.outputs, unrolled.values, steps.reward)
         played = until_end(steps.terminated | steps.truncated)
-        rows = (steps.obs, *policy, steps.next_obs, steps.terminated, played)
+        obs, next_obs = map(one_array, (steps.obs, steps.next_obs))
+        rows = (obs, *policy, next_obs, steps.terminated, played)
         return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows)
 
     layout = seed_layout(len(seeds))
@@ -92,6 +101,17 @@ def record(
         env.name, env.action_space, tuple(int(seed) for seed in seeds), observations,
         next_obs[last], actions, outputs, values, rewards, lengths, terminated[last],
     )  # fmt: skip
+
+
+def one_array(obs: Observation) -> jax.Array:
+    """Observations ``[T, E, *O]`` as one array, without action masks; trees become flat."""
+    if isinstance(obs, MaskedObservation):
+        return one_array(obs.obs)
+    leaves = jax.tree.leaves(obs)
+    if len(leaves) == 1:
+        return leaves[0]
+    flat = [jnp.asarray(leaf, jnp.float32).reshape((*leaf.shape[:2], -1)) for leaf in leaves]
+    return jnp.concatenate(flat, axis=-1)
 
 
 def episode_of(recording: Recording, seed: int, episode: int) -> Recording:

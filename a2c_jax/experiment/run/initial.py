@@ -51,7 +51,8 @@ def _check_same_network(folder: Path, config: TrainConfig) -> None:
     """The same parameters with other scales would be another function, without an error."""
     about = read_json(folder / CONFIG, "init_from").get("settings", {})
     ours = json.loads(json.dumps(describe_settings(config.settings)))
-    for name in ("network", "q_network", "hidden_sizes", "observation_scale", "value_scale"):
+    names = ("network", "q_network", "architecture", "hidden_sizes", "observation_scale")
+    for name in (*names, "value_scale"):
         if name in about and name in ours and about[name] != ours[name]:
             raise ValueError(
                 f"init_from is {str(folder)!r}, where {name} is {about[name]!r}, and here it is "

@@ -148,17 +148,20 @@ def _check_settings(config: TrainConfig) -> None:
     settings = config.settings
     if isinstance(settings, OwnAlgorithm):
         return
-    expected = default_config(config.preset, config.algorithm).settings
+    names = config.preset, config.algorithm, config.architecture
+    expected = default_config(*names).settings
     if type(settings) is not type(expected):
         raise ValueError(
             f"preset is {config.preset!r}, but settings is a {type(settings).__name__}; make the "
             "configuration with default_config(preset, algorithm)."
         )
-    if isinstance(settings, Preset) and type(settings.method) is not type(expected.method):
-        raise ValueError(
-            f"algorithm is {config.algorithm!r}, but the settings are of another method; make "
-            "the configuration with default_config(preset, algorithm)."
-        )
+    for name, part in (("algorithm", "method"), ("architecture", "architecture")):
+        ours, theirs = (type(getattr(one, part, None)) for one in (settings, expected))
+        if ours is not theirs:
+            raise ValueError(
+                f"{name} is {getattr(config, name)!r}, but the settings are of another {part}; "
+                "make the configuration with default_config(preset, algorithm, architecture)."
+            )
 
 
 def _check_own(settings: OwnAlgorithm, env: Environment) -> None:

@@ -1,5 +1,7 @@
 """The loggers of a run: JSON lines, TensorBoard and Weights & Biases."""
 
+import functools
+import json
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,30 +11,54 @@ from a2c_jax.experiment.config.config import TrainConfig
 from a2c_jax.experiment.files import json_writer, read_json, write_together
 from a2c_jax.experiment.run.log import LOG, Figures, JsonLines, Logger, grouped, position
 
+# What a run's description contains besides settings; the seeds may be thousands.
+_NO_HYPERPARAMETERS = {"format", "settings", "about", "seeds", "tensorboard", "wandb"}
+
 
 class TensorBoard:
-    """Scalars in TensorBoard's format, in the run's folder ``tensorboard``."""
+    """Scalars and settings in TensorBoard's format, in the run's folder ``tensorboard``."""
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
         from tensorboardX import SummaryWriter
         from tensorboardX.summary import hparams
 
-        writer: Any = SummaryWriter(str(folder / "tensorboard"))
-        settings = {**description, **description.get("settings", {})}
-        plain = {name: v for name, v in settings.items() if isinstance(v, int | float | str)}
-        for summary in hparams(plain, {"train/episode_return_iqm": 0.0}):
-            writer.file_writer.add_summary(summary)
-        self._writer = writer
+        self._open = functools.partial(SummaryWriter, str(folder / "tensorboard"))
+        self._settings = hparams(_hyperparameters(description), {"train/episode_return_iqm": 0.0})
+        self._writer: Any = None
 
     def log(self, figures: Figures) -> None:
-        """Writes every figure that is not None."""
+        """Writes every figure that is not None, and before the first ones the settings."""
+        if self._writer is None:
+            # A resumed run repeats the steps that a killed process logged after its checkpoint.
+            self._writer = self._open(purge_step=position(figures))
+            for summary in self._settings:
+                self._writer.file_writer.add_summary(summary)
         for tag, value in grouped(figures).items():
             self._writer.add_scalar(tag, value, position(figures))
         self._writer.flush()
 
     def close(self) -> None:
         """Closes the files."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _hyperparameters(description: Mapping[str, Any]) -> dict[str, int | float | str]:
+    """The settings as numbers and text; what a setting consists of is ``optimizer.name``."""
+    settings = {**description, **description.get("settings", {})}
+    plain: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name in _NO_HYPERPARAMETERS:
+            continue
+        if isinstance(value, Mapping):
+            plain |= {f"{name}.{part}": each for part, each in value.items()}
+        else:
+            plain[name] = value
+    return {
+        name: value if isinstance(value, int | float | str) else json.dumps(value)
+        for name, value in plain.items()
+        if value is not None
+    }
 
 
 class WeightsAndBiases:

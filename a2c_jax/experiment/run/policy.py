@@ -3,7 +3,7 @@
 A policy is saved as an exported program of XLA for CPU, CUDA and TPU, together with its parameters.
 Whoever loads it needs neither the network nor the environment; no code is imported or unpickled.
 JAX reads exported programs for at least six months after the version that wrote them. Observations
-that are trees may consist of dictionaries, lists and tuples.
+that are trees may consist of dictionaries, lists, tuples and masked observations.
 """
 
 import functools
@@ -14,29 +14,37 @@ import jax
 import numpy as np
 
 from a2c_jax import checks, record_checks
-from a2c_jax.agents import as_agent
+from a2c_jax.agents import AnyNetwork, as_agent
 from a2c_jax.experiment.files import write_together
 from a2c_jax.experiment.run.saving import named_arrays
-from a2c_jax.types import Agent, AgentState, Environment, Network, Params
+from a2c_jax.types import AgentState, Environment, MaskedObservation, Params
+
+jax.export.register_namedtuple_serialization(
+    MaskedObservation, serialized_name="a2c_jax.MaskedObservation"
+)
 
 _PLATFORMS = ("cpu", "cuda", "tpu")
 _MAX_BATCH = 2**20
-_GREEDY, _SAMPLED, _STATE = "greedy", "sampled", "state."
+_GREEDY, _SAMPLED, _STATE, _MEMORY = "greedy", "sampled", "state.", "memory."
 
 
 class Policy:
     """A policy: ``policy(obs)`` is the most probable action, ``policy(obs, key)`` a sample.
 
-    Observations are one, or a batch ``[B, *O]``, of JAX or of NumPy; actions are NumPy arrays,
-    clipped to the action space, so that gymnasium's ``env.step`` takes them.
+    A policy with a memory is played with :meth:`step`. Observations are one, or a batch
+    ``[B, *O]``, of JAX or of NumPy; actions are NumPy arrays, clipped to the action space, so that
+    gymnasium's ``env.step`` takes them.
 
     Attributes:
         arrays: the parameters, and moments if there are any, by their paths.
+        memory: the memory before the first observation of an episode, as a list of arrays.
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray], greedy: Any, sampled: Any) -> None:
-        """Takes exported functions of ``(arrays, obs [B, *O])`` and ``(arrays, obs, key data)``."""
-        self.arrays = arrays
+    def __init__(
+        self, arrays: dict[str, np.ndarray], memory: list[np.ndarray], greedy: Any, sampled: Any
+    ) -> None:
+        """Takes exported functions of ``(arrays, memory, obs [B, *O])``, then also key data."""
+        self.arrays, self.memory = arrays, memory
         self._exported = {_GREEDY: greedy, _SAMPLED: sampled}
         self._greedy, self._sampled = jax.jit(greedy.call), jax.jit(sampled.call)
 
@@ -54,6 +62,24 @@ class Policy:
         """The most probable action for an observation, or with a key a sampled one.
 
         Raises:
+            ValueError: if the observation has another structure or shape, or the policy has a
+                memory.
+        """
+        if self.memory:
+            raise ValueError("This policy has a memory; call action, memory = step(obs, memory).")
+        return self.step(obs, key=key)[0]
+
+    def step(
+        self, obs: Any, memory: list[Any] | None = None, key: jax.Array | None = None
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The action for an observation, and the memory after it.
+
+        Args:
+            obs: one observation, or a batch ``[B, *O]``.
+            memory: what the step before returned; None at the first step of an episode.
+            key: to sample the action; by default it is the most probable one.
+
+        Raises:
             ValueError: if the observation has another structure or shape.
         """
         expected = self._observation
@@ -64,17 +90,23 @@ class Policy:
             raise ValueError(f"obs has the structure {given}; give {wanted}.")
         is_one = np.ndim(jax.tree.leaves(obs)[0]) == jax.tree.leaves(expected)[0].ndim - 1
         batch = jax.tree.map(lambda leaf, like: _as_batch(leaf, like, is_one), obs, expected)
+        number = jax.tree.leaves(batch)[0].shape[0]
+        if memory is None:
+            rows = [np.broadcast_to(one, (number, *one.shape)) for one in self.memory]
+        else:
+            rows = [one[None] for one in memory] if is_one else memory
         if key is None:
-            actions = self._greedy(self.arrays, batch)
+            results = self._greedy(self.arrays, rows, batch)
         else:
             checks.key("key", key)
-            actions = self._sampled(self.arrays, batch, jax.random.key_data(key))
-        return np.asarray(actions[0] if is_one else actions)
+            results = self._sampled(self.arrays, rows, batch, jax.random.key_data(key))
+        actions, after = jax.tree.map(lambda x: np.asarray(x[0] if is_one else x), results)
+        return actions, after
 
     @property
     def _observation(self) -> Any:
         exported = self._exported[_GREEDY]
-        (_, obs), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+        (_, _, obs), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
         return obs
 
     def save(self, path: Path | str) -> Path:
@@ -88,7 +120,9 @@ class Policy:
             name: np.frombuffer(exported.serialize(), np.uint8)
             for name, exported in self._exported.items()
         }
-        arrays: Any = {_STATE + name: array for name, array in self.arrays.items()} | programs
+        memory = {f"{_MEMORY}{i}": array for i, array in enumerate(self.memory)}
+        state = {_STATE + name: array for name, array in self.arrays.items()}
+        arrays: Any = state | memory | programs
         write_together(path.parent, {path.name: lambda file: np.savez_compressed(file, **arrays)})
         return path
 
@@ -108,7 +142,7 @@ def _as_batch(leaf: Any, like: Any, is_one: bool) -> np.ndarray:
     return array
 
 
-def make_policy(env: Environment, network: Network | Agent, params: Params | AgentState) -> Policy:
+def make_policy(env: Environment, network: AnyNetwork, params: Params | AgentState) -> Policy:
     """The policy of a network, or of an agent, with its parameters.
 
     Args:
@@ -117,22 +151,22 @@ def make_policy(env: Environment, network: Network | Agent, params: Params | Age
         params: the network's parameters, or the agent's state.
 
     Raises:
-        ValueError: if the agent has a memory, or the parameters are of another network.
+        ValueError: if the parameters are of another network.
     """
     agent = as_agent(env, network)
-    if jax.tree.leaves(jax.eval_shape(lambda: agent.memory(1))):
-        raise ValueError("network is an agent with a memory, which a Policy lacks; call its act.")
+    fresh, memory_tree = jax.tree.flatten(agent.memory(1))
     template = jax.eval_shape(agent.init, jax.random.key(0))
     state = record_checks.agent_state(params, template)
     arrays, tree = named_arrays(state), jax.tree.structure(state)
 
-    def act(arrays: dict[str, Any], obs: Any, key: Any = None) -> Any:
+    def act(arrays: dict[str, Any], rows: list[Any], obs: Any, key: Any = None) -> Any:
         batch = (jax.tree.leaves(obs)[0].shape[0],)
         noise = None
         if key is not None:
             noise = agent.noise(jax.random.wrap_key_data(key, impl="threefry2x32"), batch)
         state = jax.tree.unflatten(tree, [arrays[name] for name in names])
-        return env.action_space.clip(agent.act(state, (), obs, noise)[1])
+        memory, actions = agent.act(state, jax.tree.unflatten(memory_tree, rows), obs, noise)
+        return env.action_space.clip(actions), jax.tree.leaves(memory)
 
     names = list(arrays)
     # JAX's random bits need to know that they are fewer than 2**32.
@@ -140,13 +174,15 @@ def make_policy(env: Environment, network: Network | Agent, params: Params | Age
     obs = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), env.observation
     )
+    rows = [jax.ShapeDtypeStruct((batch, *one.shape[1:]), one.dtype) for one in fresh]
     export = jax.export.export(jax.jit(act), platforms=_PLATFORMS)
     key = jax.ShapeDtypeStruct((2,), np.uint32)
-    return Policy(arrays, export(arrays, obs), export(arrays, obs, key))
+    memory = [np.asarray(one[0]) for one in fresh]
+    return Policy(arrays, memory, export(arrays, rows, obs), export(arrays, rows, obs, key))
 
 
 def save_policy(
-    path: Path | str, env: Environment, network: Network | Agent, params: Params | AgentState
+    path: Path | str, env: Environment, network: AnyNetwork, params: Params | AgentState
 ) -> Path:
     """Saves the policy of a network with its parameters; see :func:`make_policy`."""
     return make_policy(env, network, params).save(path)
@@ -165,15 +201,16 @@ def load_policy(path: Path | str) -> Policy:
             jax.export.deserialize(bytearray(content[name].tobytes()))
             for name in (_GREEDY, _SAMPLED)
         )
-        (shapes, _), _ = jax.tree.unflatten(greedy.in_tree, greedy.in_avals)
+        (shapes, rows, _), _ = jax.tree.unflatten(greedy.in_tree, greedy.in_avals)
         # NumPy stores types that it does not know, such as bfloat16, as raw bytes.
         arrays = {
             name: content[_STATE + name].view(like.dtype).reshape(like.shape)
             for name, like in shapes.items()
         }
+        memory = [content[f"{_MEMORY}{i}"] for i in range(len(rows))]
     except Exception as error:  # a damaged file can cause any error
         raise ValueError(
             f"path is {str(path)!r}, which holds no policy ({type(error).__name__}: {error}); give "
             "a file of save_policy."
         ) from error
-    return Policy(arrays, greedy, sampled)
+    return Policy(arrays, memory, greedy, sampled)

@@ -96,6 +96,18 @@ def parse_points(over: Sequence[str], draws: int | None, seed: int = 0) -> Point
     Raises:
         ValueError: one sentence, if a text is none of these.
     """
+    axes = parse_axes(over, draws is not None)
+    return grid(axes) if draws is None else random_draws(axes, draws, seed)
+
+
+def parse_axes(over: Sequence[str], draw: bool) -> dict[str, Any]:
+    """Parses the values or the range of each setting; see :func:`parse_points`.
+
+    A range is a :class:`Range` for random draws (``draw``), and otherwise its values.
+
+    Raises:
+        ValueError: one sentence, if a text is neither, or a setting is named twice.
+    """
     axes: dict[str, Any] = {}
     for text in over:
         name, _, axis = text.partition("=")
@@ -103,14 +115,14 @@ def parse_points(over: Sequence[str], draws: int | None, seed: int = 0) -> Point
         if name in axes:
             raise ValueError(f"over names {name} more than once; name every setting once.")
         try:
-            axes[name] = _parse_axis(axis, draws is not None)
+            axes[name] = _parse_axis(axis, draw)
         except ValueError as error:
-            reason, number = f" ({error})" if str(error) else "", "" if draws is not None else ":8"
+            reason, number = f" ({error})" if str(error) else "", "" if draw else ":8"
             raise ValueError(
                 f"over is {text!r}; give values like {name or 'discount'}=0.9,0.99 or a range like "
                 f"{name or 'learning_rate'}=1e-4:1e-2{number}:log{reason}."
             ) from error
-    return grid(axes) if draws is None else random_draws(axes, draws, seed)
+    return axes
 
 
 def _parse_axis(text: str, draw: bool) -> Range | list[float]:

@@ -135,6 +135,8 @@ def test_each_method_has_a_line(drawn):
     np.testing.assert_allclose(means, stats.trim_mean(LATE[:, 1:], 0.25, axis=0))
     assert len({line.get_color() for line in axes.get_lines()[:2]}) == 2
     assert set(line(axes, SOLVED.format(4))[1]) == {4.0}
+    (entries,) = drawn[0].legends
+    assert entries.get_title().get_text() == "interquartile mean over seeds, 95 % interval"
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
@@ -363,6 +365,22 @@ def test_values_over_orders_of_magnitude_are_drawn_on_a_logarithmic_axis_or_cut_
     assert "cut off" in axes.get_ylabel()
 
 
+def test_powers_of_ten_are_formulas_and_names_are_not(drawn):
+    wide = np.logspace(-2, 3, 50)[None].repeat(2, axis=0)
+    runs = [some_run(name, 2, 50, value_loss=wide) for name in ("$a_1$", "other")]
+    plot(runs, "value_loss")
+    plot(runs[:1], "value_loss")
+    several, one = drawn
+    for figure in drawn:
+        (axes,) = figure.axes
+        ticks = [tick for tick in axes.get_yticklabels() if tick.get_text()]
+        assert len(ticks) >= 4
+        assert all("$" in tick.get_text() and tick.get_parse_math() for tick in ticks)
+    (name, _) = several.legends[0].get_texts()
+    for text in (name, one.axes[0].title):
+        assert (text.get_text(), text.get_parse_math()) == ("$a_1$", False)
+
+
 def test_solve_times_are_steps_and_stop_where_seeds_are_censored(drawn):
     first = some_run("first", 4, 50)._replace(time_to_solve=np.array([np.inf, 400, 800, 400.0]))
     short = some_run("short", 3, 25)._replace(time_to_solve=np.array([120.0, 40.0, 200.0]))
@@ -412,7 +430,8 @@ def test_fractions_of_one_run_are_labelled_with_the_number_of_seeds(drawn, num_s
     run = some_run(num_seeds=num_seeds)._replace(time_to_solve=np.full(num_seeds, np.inf))
     plot([run], "performance_profile")
     plot([run], "solve_times")
-    assert [legend(figure) for figure in drawn] == [[label], [f"0 of {label}"]]
+    end = "end of the run, with unsolved seeds"
+    assert [legend(figure) for figure in drawn] == [[label], [f"0 of {label}", end]]
     assert [bool(figure.axes[0].collections) for figure in drawn] == [num_seeds > 1] * 2
 
 
@@ -529,6 +548,17 @@ def test_random_draws_are_points_and_the_best_is_marked(drawn):
     np.testing.assert_array_equal(points.get_offsets()[:, 0], [1e-4, 3e-3, 1e-3])
     np.testing.assert_array_equal(line(axes, "no score"), [[1e-2], [0.95]])
     np.testing.assert_array_equal(line(axes, "best: 30 at (1e-3, 0.99)"), [[1e-3], [0.99]])
+
+
+def test_scores_of_a_single_setting_are_the_heights_of_points(drawn):
+    rates, scores = np.array([1e-4, 1e-3, 1e-2]), np.array([10.0, np.nan, 400.0])
+    labels = heat_maps.Labels("a title", "learning rate", "return", "return")
+    picture(draw_scatter, scores, rates, scores, labels, 2)
+    (axes,) = drawn[0].axes  # a colour bar would repeat the axis of y
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert legend(drawn[0]) == ["no score", "best: 400 at 0.01"]
+    np.testing.assert_array_equal(line(axes, "no score"), [[1e-3], [0.0]])
+    np.testing.assert_array_equal(axes.collections[0].get_offsets(), [[1e-4, 10], [1e-2, 400]])
 
 
 @pytest.mark.parametrize(

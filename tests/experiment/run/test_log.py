@@ -15,7 +15,7 @@ from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.evaluation import Evaluations
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.run.log import JsonLines, chunk_figures
-from a2c_jax.experiment.run.loggers import Guarded, WeightsAndBiases, open_loggers
+from a2c_jax.experiment.run.loggers import Guarded, TensorBoard, WeightsAndBiases, open_loggers
 
 CONFIG = experiment.configure(num_seeds=2)
 
@@ -104,18 +104,39 @@ def test_json_lines_drop_what_will_be_done_again_and_what_is_half_written(tmp_pa
     assert path.read_text() == ""
 
 
-def scalars(folder):
-    """What stands in TensorBoard's files, read without its library's reader."""
+def events(folder):
+    """The events in TensorBoard's files, read without its library's reader."""
     event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
     found = []
     for path in folder.glob("events.*"):
         data = path.read_bytes()
         while data:  # a record: length, its checksum, the event, its checksum
             (length,) = struct.unpack("<Q", data[:8])
-            event = event_pb2.Event.FromString(data[12 : 12 + length])
-            found += [(v.tag, event.step, v.simple_value) for v in event.summary.value]
+            found.append(event_pb2.Event.FromString(data[12 : 12 + length]))
             data = data[16 + length :]
     return found
+
+
+def test_tensorboard_shows_every_setting_and_no_step_twice(tmp_path):
+    session_log = pytest.importorskip("tensorboardX.proto.event_pb2").SessionLog
+    plugin = pytest.importorskip("tensorboardX.proto.plugin_hparams_pb2").HParamsPluginData
+    settings = {"discount": 0.9, "hidden_sizes": (64, 32), "optimizer": {"name": "rmsprop"}}
+    about = {"format": 5, "batch_size": None, "seeds": [3, 5], "wandb": False, "about": {"a": 1}}
+    logger = TensorBoard(tmp_path, {"env": "CartPole-v1", "settings": settings, **about})
+    for steps in (80, 120):
+        logger.log({"steps": steps, "episode_return": 2.5})
+    logger.close()
+    found = events(tmp_path / "tensorboard")
+    # TensorBoard then omits what earlier files have from this step on.
+    starts = [event.step for event in found if event.session_log.status == session_log.START]
+    assert starts == [80]
+    values = {value.tag: value for event in found for value in event.summary.value}
+    start = values["_hparams_/session_start_info"].metadata.plugin_data.content
+    shown = plugin.FromString(start).session_start_info.hparams
+    assert {name: value.string_value or value.number_value for name, value in shown.items()} == {
+        "env": "CartPole-v1", "discount": 0.9, "hidden_sizes": "[64, 32]",
+        "optimizer.name": "rmsprop",
+    }  # fmt: skip
 
 
 def fake_wandb(log):
@@ -173,7 +194,8 @@ def test_a_run_is_logged_where_it_is_asked_to_be(tmp_path, monkeypatch):
     assert len(said) == 1
     assert said[0].startswith("Weights & Biases failed")
     assert said[0].endswith("(pip install -e '.[wandb]'). Training continues.")
-    found = scalars(tmp_path / "tensorboard")
+    summaries = [(each.step, each.summary) for each in events(tmp_path / "tensorboard")]
+    found = [(v.tag, step, v.simple_value) for step, each in summaries for v in each.value]
     assert [tag for tag, _, _ in found[:3]] == [
         "_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"
     ]  # fmt: skip

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probe_agents import remembering
+from probe_envs import partly_legal
 
 import a2c_jax as a2c
 from a2c_jax import experiment
@@ -100,6 +100,33 @@ def test_a_policy_needs_neither_its_network_nor_its_environment(tmp_path):
     assert int(told.stdout) == experiment.load_policy(path)(obs)
 
 
+def test_a_policy_with_a_memory_continues_from_step_to_step(tmp_path):
+    env, _, _, obs = CASES["discrete"]
+    network = a2c.gru_actor_critic(env, (8,), memory_size=3, policy_init=a2c.orthogonal())
+    agent = a2c.normalized(a2c.as_agent(env, network), env)
+    state = agent.init(KEY)
+    policy = experiment.load_policy(experiment.save_policy(tmp_path / "p", env, agent, state))
+    rows, memory, expected = 5.0 * np.stack([obs, -obs, obs * obs]), None, agent.memory(1)
+    for row in rows:
+        action, memory = policy.step(row, memory)
+        expected, greedy = agent.act(state, expected, row[None], None)
+        assert action == greedy[0]
+        np.testing.assert_allclose(memory[0], expected[0], rtol=1e-5)
+    batch = policy.step(rows, key=KEY)
+    assert [batch[0].shape, batch[1][0].shape] == [(3,), (3, 3)]
+    with pytest.raises(ValueError, match="has a memory; call action, memory = step"):
+        policy(obs)
+
+
+def test_a_policy_takes_masked_observations(tmp_path):
+    env = partly_legal()
+    network = a2c.masked(a2c.mlp_actor_critic(a2c.unmasked(env), (8,)))
+    path = experiment.save_policy(tmp_path / "p", env, network, network.init(KEY))
+    for legal in np.eye(8, dtype=bool):
+        obs = a2c.MaskedObservation(legal.astype(np.float32), legal)
+        assert experiment.load_policy(path)(obs) == legal.argmax()
+
+
 def test_wrong_arguments_are_named(tmp_path):
     env, network, params, _ = CASES["discrete"]
     policy = experiment.make_policy(env, network, params)
@@ -110,9 +137,6 @@ def test_wrong_arguments_are_named(tmp_path):
         policy({"obs": np.ones(4)})
     with pytest.raises(ValueError, match="params has nothing at"):
         experiment.make_policy(env, network, {})
-    agent = remembering(env)
-    with pytest.raises(ValueError, match="an agent with a memory"):
-        experiment.make_policy(env, agent, agent.init(KEY))
     path = policy.save(tmp_path / "p")
     path.write_bytes(path.read_bytes()[:1000])
     for wrong in (path, tmp_path / "none.npz"):

@@ -1,0 +1,77 @@
+"""brax environments: physics of rigid bodies, with continuous actions."""
+
+import inspect
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from a2c_jax.environments import _common
+from a2c_jax.environments.wrappers import time_limit
+from a2c_jax.spaces import Box
+from a2c_jax.types import Environment, EnvState, Key, Timestep
+
+
+def make(name: str, task: str, settings: dict[str, Any]) -> Environment:
+    """Makes an environment of brax.
+
+    Observations are vectors ``[D]``. Actions are vectors in [-1, 1], which brax scales to the
+    range of each actuator. The time limit is 1000 steps by default, as in brax's own training.
+
+    Args:
+        name: full name, for messages.
+        task: brax's name, such as ``"ant"``.
+        settings: ``max_steps_in_episode``, and arguments of the constructor, such as ``backend``.
+
+    Raises:
+        ValueError: as :func:`a2c_jax.make_env` does.
+    """
+    from brax import envs  # optional, so this module can be imported without it
+
+    _common.known_name(task, envs._envs, "brax/")
+    constructor = envs._envs[task]
+    arguments = [
+        argument.name
+        for argument in inspect.signature(constructor).parameters.values()
+        if argument.kind is not argument.VAR_KEYWORD
+    ]
+    _common.known_settings(name, settings, (_common.LIMIT, *arguments))
+    limit = _common.episode_limit(settings.get(_common.LIMIT, _common.DEFAULT_LIMIT))
+    given = {setting: settings[setting] for setting in arguments if setting in settings}
+    with _common.making(name, given):
+        env = _endless(name, constructor(**given))
+    return time_limit(env, limit)
+
+
+def _endless(name: str, brax_env: Any) -> Environment:
+    """The environment without a time limit."""
+
+    def reset(key: Key) -> tuple[EnvState, jax.Array]:
+        with _common.quiet():  # brax uses names that MuJoCo calls deprecated
+            state = brax_env.reset(key)
+        return _common.strongly_typed(state), _observation(state)
+
+    def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
+        copy = jax.tree.map(lambda leaf: leaf, env_state)  # brax changes its dictionaries in place
+        with _common.quiet():
+            state = brax_env.step(copy, action)
+        return Timestep(
+            env_state=_common.strongly_typed(state),
+            obs=_observation(state),
+            reward=jnp.asarray(state.reward, jnp.float32),
+            terminated=jnp.asarray(state.done, jnp.bool_),
+            truncated=jnp.zeros((), jnp.bool_),
+        )
+
+    return Environment(
+        name=name,
+        reset=reset,
+        step=step,
+        observation=_common.observation_of(reset),
+        action_space=Box(-1.0, 1.0, (brax_env.action_size,)),
+        max_episode_steps=_common.MAX_STEPS,
+    )
+
+
+def _observation(state: Any) -> jax.Array:
+    return jnp.asarray(state.obs, jnp.float32)

@@ -1,0 +1,92 @@
+"""navix environments: the grid worlds of MiniGrid."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from a2c_jax.environments import _common
+from a2c_jax.spaces import Discrete
+from a2c_jax.types import Environment, EnvState, Key, Timestep
+
+_FIXED = {  # by the environment's name, by make_env, or by other settings
+    "height", "width", "max_steps", "disable_autoreset", "observation_space", "action_space",
+    "reward_space",
+}  # fmt: skip
+
+
+def make(name: str, task: str, settings: dict[str, Any]) -> Environment:
+    """Makes an environment of navix.
+
+    The observation is navix's own as float32, by default symbolic and of the whole grid:
+    ``[H, W, 3]``. The time limit is navix's own by default; some rewards depend on it.
+
+    Args:
+        name: full name, for messages.
+        task: navix's name, such as ``"Navix-Empty-5x5-v0"``.
+        settings: ``max_steps_in_episode``, and arguments of the constructor, such as
+            ``observation_fn``.
+
+    Raises:
+        ValueError: as :func:`a2c_jax.make_env` does.
+    """
+    import navix  # optional, so this module can be imported without it
+
+    _common.known_name(task, navix.registry(), "navix/")
+    given = {setting: value for setting, value in settings.items() if setting != _common.LIMIT}
+    grid = navix.make(task)
+    arguments = [field.name for field in dataclasses.fields(grid) if field.name not in _FIXED]
+    _common.known_settings(name, settings, (_common.LIMIT, *arguments))
+    limit = _common.episode_limit(settings.get(_common.LIMIT, grid.max_steps))
+    with _common.making(name, given):
+        grid = navix.make(task, **given, max_steps=limit, disable_autoreset=True)
+        return _environment(name, grid)
+
+
+def _environment(name: str, grid: Any) -> Environment:
+    first = jax.eval_shape(grid.reset, _common.untyped(jax.random.key(0)))
+    structure = jax.tree.structure(_trimmed(first))
+
+    def reset(key: Key) -> tuple[EnvState, jax.Array]:
+        after = grid.reset(_common.untyped(key))
+        return _common.stored(_trimmed(after)), _observation(after)
+
+    def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
+        after = grid.step(_completed(jax.tree.unflatten(structure, env_state), key), action)
+        return Timestep(
+            env_state=_common.stored(_trimmed(after)),
+            obs=_observation(after),
+            reward=jnp.asarray(after.reward, jnp.float32),
+            terminated=jnp.asarray(after.is_termination(), jnp.bool_),
+            truncated=jnp.asarray(after.t >= grid.max_steps, jnp.bool_),
+        )
+
+    return Environment(
+        name=name,
+        reset=reset,
+        step=step,
+        observation=_common.observation_of(reset),
+        action_space=Discrete(len(grid.action_set)),
+        max_episode_steps=grid.max_steps,
+    )
+
+
+def _observation(timestep: Any) -> jax.Array:
+    return jnp.asarray(timestep.observation, jnp.float32)
+
+
+def _trimmed(timestep: Any) -> Any:
+    """A timestep without the pictures of the background, 3 kB for each cell of the grid.
+
+    They follow from the grid, and only observations in pixels need them.
+    """
+    return timestep.replace(state=timestep.state.replace(cache=None), observation=None)
+
+
+def _completed(timestep: Any, key: Key) -> Any:
+    """A trimmed timestep as navix needs it, with the randomness of its next step."""
+    from navix.rendering.cache import RenderingCache  # optional
+
+    cache = RenderingCache.init(timestep.state.grid)
+    return timestep.replace(state=timestep.state.replace(cache=cache, key=_common.untyped(key)))

@@ -1,0 +1,1 @@
+"""Population-based training: settings that change while their members train."""

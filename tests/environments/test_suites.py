@@ -1,0 +1,253 @@
+"""Suites that are extras: the answers to bad input, and what ends their episodes.
+
+A test of a suite that is not installed is skipped.
+"""
+
+import functools
+import importlib.util
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import a2c_jax as a2c
+
+# Compiling takes far longer than the few steps of a test.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+NAMES = {
+    "brax": "brax/inverted_pendulum",
+    "craftax": "craftax/Craftax-Classic-Symbolic-v1",
+    "jumanji": "jumanji/Snake-v1",
+    "navix": "navix/Navix-Empty-5x5-v0",
+}
+
+
+def needs(suite):
+    installed = importlib.util.find_spec(suite) is not None
+    return pytest.mark.skipif(not installed, reason=f"{suite} is not installed")
+
+
+SUITES = [pytest.param(suite, marks=needs(suite)) for suite in NAMES]
+
+
+def play(env, actions):
+    """The steps ``[T]`` of the given actions in one episode, which nobody resets."""
+
+    def body(env_state, row):
+        timestep = env.step(row[0], env_state, row[1])
+        return timestep.env_state, timestep
+
+    @jit
+    def steps(key):
+        rows = jax.random.split(key, len(actions)), jnp.asarray(actions)
+        return jax.lax.scan(body, env.reset(key)[0], rows)[1]
+
+    return jax.device_get(steps(jax.random.key(0)))
+
+
+@pytest.mark.parametrize("suite", NAMES)
+def test_a_suite_that_is_not_installed_is_named_with_its_extra(suite, monkeypatch):
+    for module in [one for one in sys.modules if one.partition(".")[0] == suite]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, suite, None)  # blocks the import
+    sentence = rf"^The suite {suite} cannot be imported .*pip install 'a2c_jax\[{suite}\]'\.$"
+    with pytest.raises(ValueError, match=sentence):
+        a2c.make_env(NAMES[suite])
+
+
+def test_an_unknown_suite_is_answered_with_all():
+    sentence = "^There is no suite 'brux'; choose one of brax, craftax, jumanji, navix, or a gymnax"
+    with pytest.raises(ValueError, match=sentence):
+        a2c.make_env("brux/ant")
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_an_unknown_name_is_answered_with_the_nearest(suite):
+    wrong = NAMES[suite][:-1]
+    sentence = f"^There is no environment '{wrong}'; the nearest names are: .*{NAMES[suite]}"
+    with pytest.raises(ValueError, match=sentence):
+        a2c.make_env(wrong)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_bad_settings_are_named(suite):
+    name = NAMES[suite]
+    sentence = f"^{name} has no parameter 'colour'; it has these: max_steps_in_episode, .*"
+    with pytest.raises(ValueError, match=sentence):
+        a2c.make_env(name, colour="red")
+    with pytest.raises(ValueError, match=r"^max_steps_in_episode is 0; give a whole number"):
+        a2c.make_env(name, max_steps_in_episode=0)
+
+
+@pytest.mark.parametrize(
+    ("suite", "setting", "value"),
+    [
+        pytest.param("brax", "backend", "none", marks=needs("brax")),
+        pytest.param("craftax", "map_size", "big", marks=needs("craftax")),
+        pytest.param("jumanji", "num_rows", -1, marks=needs("jumanji")),
+        pytest.param("navix", "observation_fn", 3, marks=needs("navix")),
+    ],
+)
+def test_settings_that_a_suite_refuses_are_named(suite, setting, value):
+    sentence = f"^{NAMES[suite]} cannot be made with {setting}={value!r} .*; give other settings.$"
+    with pytest.raises(ValueError, match=sentence):
+        a2c.make_env(NAMES[suite], **{setting: value})
+
+
+@needs("brax")
+def test_making_an_environment_prints_nothing():
+    code = f"import a2c_jax; a2c_jax.make_env({NAMES['brax']!r})"
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout + done.stderr == ""
+
+
+@needs("brax")
+def test_brax_terminates_where_the_pole_falls():
+    env = a2c.make_env("brax/inverted_pendulum")
+    assert env.max_episode_steps == 1000
+    steps = play(env, jnp.full((40, 1), 0.1))
+    fallen = np.abs(steps.obs[:, 1]) > 0.2
+    np.testing.assert_array_equal(steps.terminated, fallen)
+    assert 0 < fallen.sum() < len(fallen)
+    assert not steps.truncated.any()
+
+
+@needs("brax")
+def test_a_step_of_brax_leaves_its_argument_unchanged():
+    """brax's own step changes the dictionaries of the state that it is given."""
+    env = a2c.make_env("brax/reacher")
+    env_state, _ = jax.eval_shape(env.reset, jax.random.key(0))
+    traced = []
+
+    def step(env_state):
+        before = dict(env_state.env_state.metrics)
+        env.step(jax.random.key(0), env_state, jnp.zeros(2))
+        traced.append(all(before[name] is x for name, x in env_state.env_state.metrics.items()))
+
+    jax.eval_shape(step, env_state)
+    assert traced == [True]
+
+
+UP = 0
+
+
+@needs("jumanji")
+def test_jumanji_s_snake_terminates_at_the_wall_and_is_truncated_at_its_limit():
+    """Jumanji itself says that an episode at its limit has terminated."""
+    env = a2c.make_env("jumanji/Snake-v1")
+    assert env.max_episode_steps == 4000
+    steps = play(env, [UP] * 13)
+    end = int(np.argmax(steps.terminated))
+    assert steps.terminated[end], "a board of 12 rows has a wall within 12 steps"
+    assert end > 0, "this snake starts away from the wall"
+    assert not steps.truncated[: end + 1].any()
+    limited = play(a2c.make_env("jumanji/Snake-v1", max_steps_in_episode=end), [UP] * end)
+    np.testing.assert_array_equal(limited.truncated, np.arange(1, end + 1) == end)
+    assert not limited.terminated.any()
+    assert steps.obs.obs.shape == (13, 12 * 12 * 5 + 1)
+
+
+@needs("jumanji")
+def test_jumanji_s_combinations_of_actions_are_one_action():
+    """In Minesweeper, action ``10 r + c`` opens the square in row r and column c, and no other."""
+    env = a2c.make_env("jumanji/Minesweeper-v0")
+    assert env.action_space == a2c.Discrete(100)
+    key, actions = jax.random.key(0), jnp.array([0, 37, 99])
+    start = env.reset(key)[0]
+    obs = jit(jax.vmap(lambda action: env.step(key, start, action).obs))(actions)
+    only = jax.nn.one_hot(actions, 100, dtype=bool)
+    np.testing.assert_array_equal(obs.obs[:, :100] >= 0, only)
+    np.testing.assert_array_equal(~obs.action_mask, only)
+
+
+@needs("jumanji")
+@pytest.mark.parametrize(
+    ("name", "space", "mask", "obs"),
+    [
+        ("Cleaner-v0", a2c.MultiDiscrete((4, 4, 4)), 12, (107,)),
+        ("Connector-v3", a2c.MultiDiscrete((5,) * 10), 50, (101,)),
+        ("Game2048-v1", a2c.Discrete(4), 4, (4, 4)),
+        ("MultiCVRP-v0", a2c.MultiDiscrete((21, 21)), 42, (155,)),
+        ("RubiksCube-v0", a2c.MultiDiscrete((6, 1, 3)), None, (55,)),
+        ("SearchAndRescue-v0", None, None, (774,)),
+    ],
+)
+def test_jumanji_s_spaces_and_masks(name, space, mask, obs):
+    env = a2c.make_env(f"jumanji/{name}")
+    a2c.check_env(env)
+    expected = jax.ShapeDtypeStruct(obs, jnp.float32)
+    if mask is not None:
+        flags = jax.ShapeDtypeStruct((mask,), jnp.bool_)
+        expected = a2c.MaskedObservation(expected, flags)
+        assert a2c.distribution_for(env.action_space).num_outputs == mask
+    assert env.observation == expected
+    if space is None:
+        assert isinstance(env.action_space, a2c.Box)
+        assert env.action_space.shape == (2, 2)
+    else:
+        assert env.action_space == space
+
+
+RIGHT, FORWARD = 1, 2
+
+
+@needs("navix")
+def test_navix_terminates_at_the_goal_and_is_truncated_at_its_limit():
+    """The shortest way through the room of 3 x 3 cells has five actions."""
+    way = [FORWARD, FORWARD, RIGHT, FORWARD, FORWARD]
+    steps = play(a2c.make_env("navix/Navix-Empty-5x5-v0"), way)
+    np.testing.assert_array_equal(steps.terminated, [False] * 4 + [True])
+    np.testing.assert_array_equal(steps.reward, [0, 0, 0, 0, 1])
+    assert not steps.truncated.any()
+    limited = play(a2c.make_env("navix/Navix-Empty-5x5-v0", max_steps_in_episode=4), way[:4])
+    np.testing.assert_array_equal(limited.truncated, [False] * 3 + [True])
+    assert not limited.terminated.any()
+
+
+@needs("navix")
+def test_a_state_of_navix_holds_no_pictures_and_pixels_are_those_of_navix():
+    import navix
+
+    env = a2c.make_env("navix/Navix-Empty-5x5-v0", observation_fn=navix.observations.rgb)
+    key = jax.random.key(3)
+    env_state, obs = jit(env.reset)(key)
+    assert sum(leaf.nbytes for leaf in env_state) < 1000
+    after = jit(env.step)(key, env_state, jnp.int32(FORWARD))
+    grid = navix.make("Navix-Empty-5x5-v0", observation_fn=navix.observations.rgb)
+    first = jit(grid.reset)(jax.random.key_data(key))
+    second = jit(grid.step)(first, jnp.int32(FORWARD))
+    np.testing.assert_array_equal(obs, first.observation)
+    np.testing.assert_array_equal(after.obs, second.observation)
+    assert (after.obs != obs).any()
+
+
+@needs("craftax")
+@pytest.mark.slow
+@pytest.mark.parametrize(("health", "time"), [(9, 0), (0, 0), (9, 2), (0, 2)])
+def test_craftax_terminates_at_death_and_is_truncated_at_its_limit(craftax_step, health, time):
+    after = craftax_step(jnp.int32(health), jnp.int32(time))
+    assert bool(after.terminated) == (health == 0)
+    assert bool(after.truncated) == (time == 2)
+
+
+@pytest.fixture(scope="module")
+def craftax_step():
+    """A step at a limit of three steps, from an empty world, a given health and a given time."""
+    env = a2c.make_env(NAMES["craftax"], max_steps_in_episode=3)
+    empty = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+        jax.eval_shape(env.reset, jax.random.key(0))[0],
+    )
+
+    @jit
+    def step(health, time):
+        state = empty.replace(player_health=health, timestep=time)
+        return env.step(jax.random.key(0), state, jnp.int32(0))
+
+    return step
