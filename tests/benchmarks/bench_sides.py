@@ -24,6 +24,7 @@ from a2c_jax.algorithms.actor_critic import actor_critic
 from a2c_jax.environments import make_env
 from a2c_jax.networks import article_network, mlp_actor_critic
 from a2c_jax.seeds import train_seeds
+from a2c_jax.torsos import conv_actor_critic
 from a2c_jax.types import Algorithm
 
 Record = dict[str, Any]
@@ -80,9 +81,11 @@ Open = Callable[[int], AbstractContextManager[Side]]  # compiles for a number of
 
 
 def make_algorithm(size: Size, network: str) -> Algorithm:
-    """A2C with the settings of the article, on rollouts."""
-    env = make_env("CartPole-v1")
-    make_network = {"article": article_network, "default": mlp_actor_critic}[network]
+    """A2C with the settings of the article, on rollouts; MinAtar's Breakout for ``conv``."""
+    env = make_env("Breakout-MinAtar" if network == "conv" else "CartPole-v1")
+    make_network = {
+        "article": article_network, "default": mlp_actor_critic, "conv": conv_actor_critic,
+    }[network]  # fmt: skip
     sizes = {"num_envs": size.num_envs, "num_steps": size.num_steps}
     return actor_critic(env, make_network(env), optax.adam(3e-4), entropy_coef=0.001, **sizes)
 
@@ -100,10 +103,8 @@ def all_sides(size: Size, network: str, peers: Sequence[Peer]) -> dict[str, Open
 
         return jax.jit(jax.vmap(make_train(size.num_envs, size.num_steps, num_updates, network)))
 
-    here = {
-        name: functools.partial(own_side, make, size)
-        for name, make in ((OURS, ours), (PLAIN, plain))
-    }
+    both = {OURS: ours} if network == "conv" else {OURS: ours, PLAIN: plain}
+    here = {name: functools.partial(own_side, make, size) for name, make in both.items()}
     return here | {peer.name: functools.partial(peer_side, peer, size, network) for peer in peers}
 
 

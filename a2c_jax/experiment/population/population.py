@@ -77,9 +77,10 @@ def population(
     and optimizer state, whose step count continues a schedule of the learning rate. It keeps its
     own key, environments and unfinished episodes, so that it diverges from its parent.
 
-    ``generations=1`` is random search with the same environment steps: nothing is ever copied.
-    Evaluate the best member on held-out episodes, as in the example: the highest of many scores is
-    biased upwards.
+    ``generations=1`` is random search with the same environment steps: nothing is ever copied. Its
+    score covers half of the run, so to compare it with a population, choose the best member of both
+    by ``final_returns(result.metrics)``. Evaluate that member on held-out episodes, as in the
+    example: the highest of many scores is biased upwards.
 
     Example:
         >>> import jax, a2c_jax as a2c

@@ -7,15 +7,44 @@ initialises them in a way of its own), Adam at 3e-4, GAE at 1. Nothing is evalua
 evaluation callback is replaced by one that returns zero, and called once, at the end.
 """
 
+from typing import Any
+
+import flax.linen as nn
 import jax.numpy as jnp
-from rejax import get_algo
-from worker import ACTIVATIONS, HIDDEN_SIZES, Run, Settings, over_seeds, serve, total_steps
+from rejax import get_algo, networks
+from worker import (
+    ACTIVATIONS,
+    CONV,
+    HIDDEN_SIZES,
+    Run,
+    Settings,
+    env_of,
+    over_seeds,
+    serve,
+    total_steps,
+)
+
+MLP = networks.MLP
+
+
+class ConvThenMLP(nn.Module):
+    """MinAtar's convolution before rejax's layers, with the interface of its MLP."""
+
+    hidden_layer_sizes: Any
+    activation: Any
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        x = self.activation(nn.Conv(16, (3, 3), padding="VALID")(x))
+        return MLP(self.hidden_layer_sizes, self.activation)(x)
 
 
 def prepare(settings: Settings) -> Run:
     network = settings["network"]
+    if network == CONV:
+        networks.MLP = ConvThenMLP
     algorithm = get_algo("ppo").create(
-        env="CartPole-v1",
+        env=env_of(settings),
         agent_kwargs={
             "hidden_layer_sizes": HIDDEN_SIZES[network],
             "activation": ACTIVATIONS[network],

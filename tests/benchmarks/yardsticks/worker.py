@@ -20,8 +20,9 @@ Settings = dict[str, Any]
 Run = Callable[[int], dict[str, Any]]
 """Trains with a seed; returns once all is done, with the ``steps`` taken by all seeds."""
 
-HIDDEN_SIZES = {"article": (256,), "default": (64, 64)}
-ACTIVATIONS = {"article": "relu", "default": "tanh"}
+HIDDEN_SIZES = {"article": (256,), "default": (64, 64), "conv": (128,)}
+ACTIVATIONS = {"article": "relu", "default": "tanh", "conv": "relu"}
+CONV = "conv"  # first a convolution of 16 filters of 3x3, on Breakout-MinAtar
 
 
 def serve(prepare: Callable[[Settings], Run], packages: Sequence[str]) -> None:
@@ -49,6 +50,11 @@ def timed(run: Run, seed: int) -> dict[str, Any]:
 def total_steps(settings: Settings) -> int:
     """Environment steps of each seed."""
     return int(settings["num_envs"] * settings["num_steps"] * settings["num_updates"])
+
+
+def env_of(settings: Settings) -> str:
+    """The environment: CartPole, or for the convolution MinAtar's Breakout."""
+    return "Breakout-MinAtar" if settings["network"] == CONV else "CartPole-v1"
 
 
 def over_seeds(train: Callable[[Any], Any], settings: Settings) -> Run:
