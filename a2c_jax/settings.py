@@ -192,12 +192,8 @@ def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network | 
     else:
         make = preset.q_network if preset.method.values_actions else preset.network
         made: Any = preset.architecture.network(inner, preset.hidden_sizes, make)
-        network = scaled(
-            made,
-            inner,
-            observation_scale=preset.observation_scale,
-            value_scale=preset.value_scale,
-        )
+        x, y = preset.observation_scale, preset.value_scale
+        network = scaled(made, inner, observation_scale=x, value_scale=y)
     return masked(network) if is_masked(env) else network
 
 

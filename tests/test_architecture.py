@@ -22,7 +22,7 @@ CORE = [
 
 # Rooms of the upper floor, in this order: a folder, or a module on its own.
 ROOMS = [
-    "errors", "files", "config", "statistics", "tables", "figures", "run", "sweeps", "population",
+    "errors", "files", "config", "statistics", "tables", "figures", "run", "sweeps", "populations",
     "comparison", "replay", "cli",
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""navix environments: the grid worlds of MiniGrid."""
+"""navix environments: the grid worlds of MiniGrid. navix 4 needs Python 3.12 or later."""
 
 import dataclasses
 from typing import Any

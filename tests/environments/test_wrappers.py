@@ -70,6 +70,12 @@ def test_the_smaller_time_limit_applies():
         np.testing.assert_array_equal(steps.truncated[:, 0], np.arange(1, 7) >= expected)
 
 
+def test_a_time_limit_keeps_other_truncations():
+    env = clock(episode_length=50, max_episode_steps=2)._replace(max_episode_steps=100)
+    _, steps = steps_of(a2c.time_limit(env, 4), [0] * 3)
+    np.testing.assert_array_equal(steps.truncated[:, 0], [False, True, True])
+
+
 @pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
 def test_sticky_actions_repeat_the_last_executed_action_with_the_probability(probability):
     num_envs, actions = 4000, np.arange(NUM_ACTIONS)
@@ -126,10 +132,10 @@ def test_a_mask_is_kept_apart(wrap):
 
 def test_frames_at_reset_and_at_the_end_of_an_episode():
     """The first observation fills all places; the last step has the frames of its own episode."""
-    env = a2c.stack_frames(clock(), 3)
+    env = a2c.stack_frames(clock(lambda time: time[None] + 1), 3)
     steps = rollout_of(env, 4, num_envs=1)
-    before = [[0, 0, 0], [0, 0, 1], [0, 1, 2], [0, 0, 0]]
-    after = [[0, 0, 1], [0, 1, 2], [1, 2, 3], [0, 0, 1]]
+    before = [[1, 1, 1], [1, 1, 2], [1, 2, 3], [1, 1, 1]]
+    after = [[1, 1, 2], [1, 2, 3], [2, 3, 4], [1, 1, 2]]
     np.testing.assert_array_equal(steps.obs[:, 0], before)
     np.testing.assert_array_equal(steps.next_obs[:, 0], after)
     np.testing.assert_array_equal(steps.terminated[:, 0], [False, False, True, False])

@@ -13,8 +13,8 @@ from a2c_jax.experiment.config.config import TrainConfig
 from a2c_jax.experiment.config.configure import configure
 from a2c_jax.experiment.config.settings import replace, typed
 from a2c_jax.experiment.errors import refusals
-from a2c_jax.experiment.population.evolution import Ranges
-from a2c_jax.experiment.population.program import train_population
+from a2c_jax.experiment.populations.evolution import Ranges
+from a2c_jax.experiment.populations.program import train_population
 from a2c_jax.experiment.run.job import Job, make_job
 from a2c_jax.experiment.sweeps import points
 from a2c_jax.presets import Preset
@@ -73,7 +73,7 @@ def population(
 
     Members start from random draws of the settings, as in a sweep with draws. Before every
     generation but the first, the worst fifth are replaced by perturbed copies of the best fifth;
-    see :func:`~a2c_jax.experiment.population.evolution.evolve`. A copy has its parent's parameters
+    see :func:`~a2c_jax.experiment.populations.evolution.evolve`. A copy has its parent's parameters
     and optimizer state, whose step count continues a schedule of the learning rate. It keeps its
     own key, environments and unfinished episodes, so that it diverges from its parent.
 

@@ -11,8 +11,8 @@ import pytest
 
 import a2c_jax as a2c
 from a2c_jax import experiment, presets
-from a2c_jax.experiment.population import program
-from a2c_jax.experiment.population.evolution import evolve, perturb, select
+from a2c_jax.experiment.populations import program
+from a2c_jax.experiment.populations.evolution import evolve, perturb, select
 from a2c_jax.experiment.sweeps.points import settings_at
 from a2c_jax.types import Metrics, TrainResult
 

@@ -9,15 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2c_jax import presets
-from a2c_jax.experiment.population.evolution import Ranges, Values, evolve
+from a2c_jax.experiment.populations.evolution import Ranges, Values, evolve
 from a2c_jax.experiment.sweeps.points import Range, settings_at
+from a2c_jax.keys import Stream, stream
 from a2c_jax.metrics import finite_seeds
 from a2c_jax.parallel import Group, SeedLayout, over_seeds, seed_layout
 from a2c_jax.presets import Preset
 from a2c_jax.train import run
 from a2c_jax.types import Algorithm, Environment, Key, Metrics
-
-_SELECTION = 0x65766F6C  # folded into the first member's key; no number of a2c_jax.keys.Stream
 
 
 class History(NamedTuple):
@@ -70,7 +69,7 @@ def _program(
 
         unknown = jnp.full(len(keys), -jnp.inf)  # so nothing is copied before the first generation
         first = (values, init(number, (values, keys)), unknown)
-        selection = jax.random.split(jax.random.fold_in(keys[0], _SELECTION), generations)
+        selection = jax.random.split(stream(keys[0], Stream.SELECTION), generations)
         (_, state, _), history = jax.lax.scan(generation, first, selection)
         return state, history
 
