@@ -6,11 +6,12 @@ An environment with illegal actions observes a :class:`a2c_jax.MaskedObservation
 import jax
 import jax.numpy as jnp
 
+from a2c_jax.networks import on_observations
+from a2c_jax.spaces import Discrete, MultiDiscrete
 from a2c_jax.types import (
     Environment,
     MaskedObservation,
     Memory,
-    Network,
     NetworkT,
     Observation,
     Params,
@@ -31,7 +32,7 @@ def unmasked(env: Environment) -> Environment:
         >>> env = a2c.make_env("CartPole-v1")
         >>> mask = jax.ShapeDtypeStruct((2,), jnp.bool_)
         >>> env = env._replace(observation=a2c.MaskedObservation(env.observation, mask))
-        >>> network = a2c.masked(a2c.mlp_actor_critic(a2c.unmasked(env)))
+        >>> network = a2c.masked(a2c.mlp_actor_critic(a2c.unmasked(env)), env)
         >>> obs = a2c.MaskedObservation(jnp.ones(4), jnp.array([False, True]))
         >>> network.policy(network.init(jax.random.key(0)), obs)[0].item()
         -inf
@@ -39,47 +40,57 @@ def unmasked(env: Environment) -> Environment:
     return env._replace(observation=env.observation.obs) if is_masked(env) else env
 
 
-def masked(network: NetworkT) -> NetworkT:
+def masked(network: NetworkT, env: Environment) -> NetworkT:
     """Makes a network of observations one of masked observations.
 
     The logits of illegal actions are minus infinity. Then their probability is 0, and entropy and
     gradients are those of the distribution over the legal actions. If no action is legal, as after
-    the last step of an episode, every action counts as legal.
+    the last step of an episode, every action counts as legal; each of several actions by itself.
 
     Args:
-        network: a network for :func:`unmasked` ``(env)`` with discrete or multi-discrete actions.
+        network: a network for :func:`unmasked` ``(env)``.
+        env: gives the action space.
+
+    Raises:
+        ValueError: if actions are not discrete; when it is called, if a mask has another shape or
+            type.
     """
-    if isinstance(network, RecurrentNetwork):
-        return _masked_recurrent(network)
+    sizes = _sizes(env)
+    inner = on_observations(network, lambda obs: obs.obs)
+    if isinstance(inner, RecurrentNetwork):
+        recurrent = inner
+
+        def recall(params: Params, memory: Memory, obs: Observation) -> jax.Array:
+            return _legal(recurrent.policy(params, memory, obs), obs.action_mask, sizes)
+
+        return recurrent._replace(policy=recall)
 
     def both(params: Params, obs: Observation) -> tuple[jax.Array, jax.Array]:
-        outputs, values = network.outputs_and_values(params, obs.obs)
-        return _legal(outputs, obs.action_mask), values
+        outputs, values = inner.outputs_and_values(params, obs)
+        return _legal(outputs, obs.action_mask, sizes), values
 
-    return Network(
-        init=network.init,
-        policy=lambda params, obs: _legal(network.policy(params, obs.obs), obs.action_mask),
-        value=lambda params, obs: network.value(params, obs.obs),
-        both=both,
+    return inner._replace(policy=lambda params, obs: both(params, obs)[0], both=both)
+
+
+def _sizes(env: Environment) -> tuple[int, ...]:
+    match env.action_space:
+        case Discrete(n):
+            return (n,)
+        case MultiDiscrete(sizes):
+            return tuple(sizes)
+    raise ValueError(
+        f"{env.name} has the action space {env.action_space!r}, but a mask needs Discrete or "
+        "MultiDiscrete actions; leave the mask out of its observation."
     )
 
 
-def _masked_recurrent(network: RecurrentNetwork) -> RecurrentNetwork:
-    def policy(params: Params, memory: Memory, obs: Observation) -> jax.Array:
-        return _legal(network.policy(params, memory, obs.obs), obs.action_mask)
-
-    return network._replace(
-        encode=lambda params, obs: network.encode(params, obs.obs),
-        policy=policy,
-        value=lambda params, memory, obs: network.value(params, memory, obs.obs),
-    )
-
-
-def _legal(outputs: jax.Array, mask: jax.Array) -> jax.Array:
-    if outputs.shape != mask.shape:
+def _legal(outputs: jax.Array, mask: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
+    if outputs.shape != mask.shape or mask.dtype != bool:
         raise ValueError(
-            f"action_mask has shape {mask.shape}, but the policy's outputs have {outputs.shape}; "
-            "give one flag for each logit."
+            f"action_mask is {mask.dtype}{list(mask.shape)}, but the policy's outputs have the "
+            f"shape {list(outputs.shape)}; give one flag of type bool for each logit."
         )
-    any_legal = jnp.any(mask, axis=-1, keepdims=True)
-    return jnp.where(mask | ~any_legal, outputs, -jnp.inf)
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    each = jnp.split(mask, ends[:-1], axis=-1)
+    legal = [one | ~jnp.any(one, axis=-1, keepdims=True) for one in each]
+    return jnp.where(jnp.concatenate(legal, axis=-1), outputs, -jnp.inf)

@@ -1,7 +1,7 @@
 """Policies with their critics: :class:`a2c_jax.Network` records."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -20,6 +20,7 @@ from a2c_jax.types import (
     Key,
     Network,
     NetworkT,
+    Observation,
     Params,
     RecurrentNetwork,
     Scalar,
@@ -147,23 +148,43 @@ def scaled(
         obs = jnp.asarray(obs, jnp.float32)
         return obs * jax.lax.broadcast_to_rank(jnp.asarray(factors), obs.ndim)
 
+    return _times(on_observations(network, scale), value_scale)
+
+
+def on_observations(network: NetworkT, function: Callable[[Observation], Observation]) -> NetworkT:
+    """The network of changed observations: ``policy(params, function(obs))``, and so on."""
     if isinstance(network, RecurrentNetwork):
         of = network
-        return network._replace(
-            encode=lambda params, obs: of.encode(params, scale(obs)),
-            policy=lambda params, memory, obs: of.policy(params, memory, scale(obs)),
-            value=lambda params, memory, obs: value_scale * of.value(params, memory, scale(obs)),
+        return of._replace(
+            encode=lambda params, obs: of.encode(params, function(obs)),
+            policy=lambda params, memory, obs: of.policy(params, memory, function(obs)),
+            value=lambda params, memory, obs: of.value(params, memory, function(obs)),
         )
 
-    def both(params: Params, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        outputs, values = network.outputs_and_values(params, scale(obs))
-        return outputs, value_scale * values
+    def both(params: Params, obs: Observation) -> tuple[jax.Array, jax.Array]:
+        return network.outputs_and_values(params, function(obs))
 
     return Network(
         network.init,
-        lambda params, obs: network.policy(params, scale(obs)),
-        lambda params, obs: value_scale * network.value(params, scale(obs)),
-        both if network.both is not None else None,
+        lambda params, obs: network.policy(params, function(obs)),
+        lambda params, obs: network.value(params, function(obs)),
+        None if network.both is None else both,
+    )
+
+
+def _times(network: NetworkT, factor: Scalar) -> NetworkT:
+    """The network with every value multiplied by a factor."""
+    if isinstance(network, RecurrentNetwork):
+        of = network
+        return of._replace(value=lambda params, memory, obs: factor * of.value(params, memory, obs))
+
+    def both(params: Params, obs: Observation) -> tuple[jax.Array, jax.Array]:
+        outputs, values = network.outputs_and_values(params, obs)
+        return outputs, factor * values
+
+    return network._replace(
+        value=lambda params, obs: factor * network.value(params, obs),
+        both=None if network.both is None else both,
     )
 
 

@@ -64,6 +64,7 @@ def merged(
 
     Source: Welford (1962); Chan, Golub & LeVeque (1979).
     """
+    samples = jnp.asarray(samples, jnp.float32)
     where = jnp.ones(samples.shape[:2], jnp.bool_) if where is None else where
     more = jnp.sum(where, dtype=jnp.float32)
     where = where.reshape((*where.shape, *[1] * statistics.mean.ndim))
@@ -128,6 +129,16 @@ def normalized(agent: Agent, env: Environment) -> Agent:
         return inner._replace(moments=Moments(own, inner.moments))
 
     return agent._replace(init=init, act=act, unroll=unroll, observe=observe)
+
+
+def with_new_episodes(moments: Any, fresh: Any) -> Any:
+    """The moments, but with the episodes of ``fresh``, those of a new agent."""
+    if not isinstance(moments, Moments):
+        return moments
+    own = moments.own
+    if isinstance(own, RewardMoments):
+        own = own._replace(returns=fresh.own.returns)
+    return Moments(own, with_new_episodes(moments.inner, fresh.inner))
 
 
 def _is_real(leaf: Any) -> bool:
@@ -213,7 +224,7 @@ def _running_returns(
     returns: jax.Array, rollout: Rollout, discount: Scalar
 ) -> tuple[jax.Array, jax.Array]:
     """Continues discounted returns ``[N]``; returns them after a rollout, and ``[T, N]`` in it."""
-    rows = rollout.transitions
+    rows, discount = rollout.transitions, jnp.asarray(discount, jnp.float32)
     ended = rows.terminated | rows.truncated
     if rollout.where is not None:
         ended = ended | ~rollout.where

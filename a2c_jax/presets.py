@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import optax
 
 from a2c_jax.algorithms.article import AS_PRINTED
+from a2c_jax.building import build as build, make_agent as make_agent, make_network as make_network
 from a2c_jax.layers import orthogonal
 from a2c_jax.methods import GAE
 from a2c_jax.networks import (
@@ -23,9 +24,6 @@ from a2c_jax.settings import (
     OwnAlgorithm as OwnAlgorithm,
     Preset as Preset,
     Settings as Settings,
-    build as build,
-    make_agent as make_agent,
-    make_network as make_network,
     num_updates as num_updates,
 )
 from a2c_jax.types import Environment, Network

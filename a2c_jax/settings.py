@@ -1,21 +1,16 @@
-"""Settings of a run as frozen dataclasses, and the algorithms built from them."""
+"""Settings of a run as frozen dataclasses."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import optax
 
 from a2c_jax import checks
-from a2c_jax.advantages import normalized_advantages
-from a2c_jax.agents import AnyNetwork, as_agent
-from a2c_jax.algorithms.article import CORRECTED, Defects, article
+from a2c_jax.agents import AnyNetwork
+from a2c_jax.algorithms.article import CORRECTED, Defects
 from a2c_jax.architectures import Architecture
-from a2c_jax.masking import is_masked, masked, unmasked
 from a2c_jax.methods import A2C, Method
-from a2c_jax.networks import article_network, scaled
-from a2c_jax.normalization import normalized, scaled_rewards
-from a2c_jax.types import Agent, Algorithm, Environment, Network, RecurrentNetwork
+from a2c_jax.types import Algorithm, Environment, Network
 
 OptimizerMaker = Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]
 
@@ -24,7 +19,7 @@ OptimizerMaker = Callable[[optax.ScalarOrSchedule], optax.GradientTransformation
 class Preset:
     """Settings of one training run.
 
-    Fields of type float may also be traced scalars; see :func:`build`.
+    Fields of type float may also be traced scalars; see :func:`a2c_jax.presets.build`.
 
     Attributes:
         total_steps: environment steps of each seed.
@@ -49,8 +44,12 @@ class Preset:
             ``value_coef`` by its square.
         method: the method, with its own settings.
         architecture: the kind of network, with its own settings.
-        normalize_observations: shift and scale observations to a mean of 0 and a variance of 1.
-        normalize_rewards: learn from rewards divided by the deviation of the discounted return.
+        num_resets: starting states drawn for a rollout, from which its new episodes start; by
+            default one for every step. Fewer are faster where a reset is expensive.
+        normalize_observations: shift and scale observations to a mean of 0 and a variance of 1,
+            in place of observation_scale.
+        normalize_rewards: learn from rewards divided by the deviation of the discounted return, in
+            place of value_scale; value_coef is then multiplied by its square.
     """
 
     total_steps: int
@@ -72,6 +71,7 @@ class Preset:
     value_scale: float = 1.0
     method: Method = dataclasses.field(default_factory=A2C)
     architecture: Architecture = dataclasses.field(default_factory=Architecture)
+    num_resets: int | None = None
     normalize_observations: bool = False
     normalize_rewards: bool = False
 
@@ -139,109 +139,9 @@ def num_updates(preset: Settings) -> int:
     return total_steps // steps
 
 
-def build(preset: Settings, env: Environment) -> Algorithm:
-    """Makes the algorithm of a preset for an environment.
-
-    Gradients are clipped by global norm, and the learning rate decays over the steps that the
-    optimizer takes in :func:`num_updates` updates. An :class:`ArticlePreset` makes the article's
-    loop. Numbers that are traced (a rate, the discount, a coefficient) stay traced, so this can
-    be called inside ``vmap`` to sweep over them.
-
-    Raises:
-        ValueError: if a setting lies outside its range.
-    """
-    if isinstance(preset, OwnAlgorithm):
-        return preset.algorithm
-    if isinstance(preset, ArticlePreset):
-        return _build_article(preset, env)
-    checks.positive("learning_rate", preset.learning_rate)
-    checks.not_negative("final_learning_rate", preset.final_learning_rate)
-    checks.positive("rate_power", preset.rate_power)
-    rate = optax.polynomial_schedule(
-        preset.learning_rate,
-        preset.final_learning_rate,
-        preset.rate_power,
-        num_updates(preset) * preset.method.optimizer_steps(),
-    )
-    estimator = preset.method.estimator()
-    if preset.normalize_advantages:
-        if preset.num_envs * preset.num_steps == 1:
-            raise ValueError(
-                "normalize_advantages is True, but num_envs * num_steps is 1 and a single "
-                "advantage would always become 0; give more steps, or False."
-            )
-        estimator = normalized_advantages(estimator)
-    return preset.method.algorithm(
-        env,
-        make_agent(preset, env, training=True),
-        optax.chain(_clip(preset.max_grad_norm), preset.optimizer(rate)),
-        num_envs=preset.num_envs,
-        num_steps=preset.num_steps,
-        discount=preset.discount,
-        estimator=estimator,
-        value_coef=preset.value_coef,
-        entropy_coef=preset.entropy_coef,
-    )
-
-
-def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network | RecurrentNetwork:
-    """Makes the network that :func:`build` trains; it heeds the environment's action masks."""
-    inner = unmasked(env)
-    if isinstance(preset, ArticlePreset):
-        network: Any = article_network(inner, preset.hidden_sizes)
-    else:
-        make = preset.q_network if preset.method.values_actions else preset.network
-        made: Any = preset.architecture.network(inner, preset.hidden_sizes, make)
-        x, y = preset.observation_scale, preset.value_scale
-        network = scaled(made, inner, observation_scale=x, value_scale=y)
-    return masked(network) if is_masked(env) else network
-
-
-def make_agent(preset: Settings, env: Environment, *, training: bool = False) -> Agent:
-    """Makes the agent that :func:`build` trains, by default to evaluate or record its policy.
-
-    Its state is the ``agent`` of a :class:`a2c_jax.LearnerState`.
-    """
-    if isinstance(preset, OwnAlgorithm):
-        return as_agent(env, preset.network)
-    network = make_network(preset, env)
-    if isinstance(preset, ArticlePreset):
-        return as_agent(env, network)
-    num_envs = preset.method.num_rollouts() * preset.num_envs
-    agent = preset.method.agent(env, network, num_envs, training=training)
-    if preset.normalize_observations:
-        agent = normalized(agent, env)
-    if preset.normalize_rewards:
-        agent = scaled_rewards(agent, num_envs, preset.discount)
-    return agent
-
-
-def _build_article(preset: ArticlePreset, env: Environment) -> Algorithm:
-    checks.positive("learning_rate", preset.learning_rate)
-    return article(
-        env,
-        make_agent(preset, env),
-        optax.adam(preset.learning_rate),
-        discount=preset.discount,
-        value_coef=preset.value_coef,
-        entropy_coef=preset.entropy_coef,
-        defects=preset.defects,
-    )
-
-
 def _steps_per_update(preset: Preset | OwnAlgorithm) -> int:
     if isinstance(preset, OwnAlgorithm):
         return preset.algorithm.steps_per_update
     num_envs = checks.positive_int("num_envs", preset.num_envs)
     num_steps = checks.positive_int("num_steps", preset.num_steps)
     return preset.method.num_rollouts() * num_envs * num_steps
-
-
-def _clip(max_grad_norm: float) -> optax.GradientTransformation:
-    if checks.is_known(max_grad_norm) and max_grad_norm == float("inf"):
-        return optax.identity()
-    if checks.is_known(max_grad_norm) and not max_grad_norm > 0:
-        raise ValueError(
-            f"max_grad_norm is {max_grad_norm}; give a number above 0, or inf to disable clipping."
-        )
-    return optax.clip_by_global_norm(max_grad_norm)

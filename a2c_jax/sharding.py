@@ -33,7 +33,15 @@ def split_network(
         network: its functions take observations ``[..., N, *O]``.
         env: gives the shape of an observation, O.
         devices: as in :func:`train_split`; all local devices by default.
+
+    Raises:
+        ValueError: if it is not a :class:`a2c_jax.Network`.
     """
+    if not isinstance(network, Network):
+        raise ValueError(
+            f"network is a {type(network).__name__}; give a Network, or use train_split without "
+            "split_network."
+        )
     mesh = mesh_of(devices)
 
     def split(function: Callable[[Params, Any], Any]) -> Any:

@@ -16,8 +16,8 @@ CORE = [
     "torsos", "rollout", "agents", "normalization", "collectors", "returns", "advantages",
     "losses", "metrics", "algorithms.learner", "algorithms.actor_critic",
     "algorithms.q_actor_critic", "algorithms.a3c", "algorithms.article", "algorithms", "methods",
-    "architectures", "settings", "presets", "train", "evaluate", "diagnostics", "parallel",
-    "seeds", "sharding",
+    "architectures", "settings", "building", "presets", "train", "evaluate", "diagnostics",
+    "parallel", "seeds", "sharding",
 ]  # fmt: skip
 
 # Rooms of the upper floor, in this order: a folder, or a module on its own.

@@ -22,7 +22,7 @@ def constant_network(outputs):
 
 def test_probabilities_entropy_and_gradients_are_those_of_the_legal_actions():
     logits = jnp.linspace(-2.0, 3.0, 8)
-    distribution, network = a2c.categorical(8), a2c.masked(constant_network(logits))
+    distribution, network = a2c.categorical(8), a2c.masked(constant_network(logits), partly_legal())
     obs = a2c.MaskedObservation(jnp.zeros(8), jnp.asarray(LEGAL))
 
     def ours(logits, action):
@@ -48,7 +48,7 @@ def test_probabilities_entropy_and_gradients_are_those_of_the_legal_actions():
 
 
 def test_a_mask_that_forbids_everything_forbids_nothing():
-    network = a2c.masked(constant_network(jnp.arange(3.0)))
+    network = a2c.masked(constant_network(jnp.arange(3.0)), partly_legal(3))
     obs = a2c.MaskedObservation(jnp.zeros((2, 3)), jnp.array([[False] * 3, [False, True, False]]))
     outputs = network.policy(jnp.arange(3.0), obs)
     np.testing.assert_array_equal(outputs, [[0, 1, 2], [-np.inf, 1, -np.inf]])
@@ -57,7 +57,7 @@ def test_a_mask_that_forbids_everything_forbids_nothing():
 @pytest.mark.parametrize("make", [a2c.mlp_actor_critic, a2c.gru_actor_critic])
 def test_no_illegal_action_is_taken_and_training_stays_finite(make):
     env = partly_legal()
-    network = a2c.masked(make(a2c.unmasked(env), (8,)))
+    network = a2c.masked(make(a2c.unmasked(env), (8,)), env)
     algorithm = a2c.actor_critic(
         env, network, optax.adam(1e-2), num_envs=4, num_steps=3, entropy_coef=0.1
     )
@@ -69,7 +69,7 @@ def test_no_illegal_action_is_taken_and_training_stays_finite(make):
 @pytest.mark.parametrize("expected", [False, True])
 def test_action_values_take_masks(expected):
     env = partly_legal()
-    network = a2c.masked(a2c.mlp_q_actor_critic(a2c.unmasked(env), (8,)))
+    network = a2c.masked(a2c.mlp_q_actor_critic(a2c.unmasked(env), (8,)), env)
     algorithm = a2c.q_actor_critic(
         env, network, optax.adam(1e-2), num_envs=4, num_steps=5, expected=expected
     )
@@ -96,7 +96,7 @@ def test_masks_speed_up_learning():
     """With a mask, the mean return of the first updates is higher in every pair of seeds."""
     env, plain = partly_legal(), without_mask(partly_legal())
     networks = {
-        env: a2c.masked(a2c.mlp_actor_critic(a2c.unmasked(env), (32,))),
+        env: a2c.masked(a2c.mlp_actor_critic(a2c.unmasked(env), (32,)), env),
         plain: a2c.mlp_actor_critic(plain, (32,)),
     }
     returns = []
@@ -110,7 +110,20 @@ def test_masks_speed_up_learning():
 
 
 def test_a_mask_of_another_shape_is_refused():
-    network = a2c.masked(constant_network(jnp.arange(3.0)))
-    obs = a2c.MaskedObservation(jnp.zeros(3), jnp.ones(4, bool))
-    with pytest.raises(ValueError, match=r"^action_mask has shape \(4,\), but .* have \(3,\)"):
-        network.policy(jnp.arange(3.0), obs)
+    network = a2c.masked(constant_network(jnp.arange(3.0)), partly_legal(3))
+    for mask in (jnp.ones(4, bool), jnp.ones(3)):
+        obs = a2c.MaskedObservation(jnp.zeros(3), mask)
+        with pytest.raises(ValueError, match=r"^action_mask is .*; give one flag of type bool"):
+            network.policy(jnp.arange(3.0), obs)
+    with pytest.raises(ValueError, match=r"but a mask needs Discrete or MultiDiscrete actions"):
+        a2c.masked(network, a2c.make_env("Pendulum-v1"))
+
+
+def test_each_of_several_actions_has_a_mask():
+    env = partly_legal(5)._replace(action_space=a2c.MultiDiscrete((2, 3)))
+    network = a2c.masked(constant_network(jnp.arange(5.0)), env)
+    mask = jnp.array([[False, False, True, False, True], [True, False, False, True, False]])
+    outputs = network.policy(jnp.arange(5.0), a2c.MaskedObservation(jnp.zeros((2, 5)), mask))
+    none = -np.inf
+    np.testing.assert_array_equal(outputs, [[0, 1, 2, none, 4], [0, none, none, 3, none]])
+    assert np.isfinite(a2c.multi_categorical((2, 3)).entropy(outputs)).all()

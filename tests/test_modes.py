@@ -67,7 +67,7 @@ def algorithms():
         a2c.a3c(env, network, OPTIMIZER, num_workers=2, order=a2c.random_order, **sizes),
         a2c.article(env, network, OPTIMIZER, defects=a2c.AS_PRINTED),
         a2c.actor_critic(env, recurrent, OPTIMIZER, **sizes),
-        a2c.actor_critic(masks, a2c.masked(network), OPTIMIZER, **sizes),
+        a2c.actor_critic(masks, a2c.masked(network, masks), OPTIMIZER, **sizes),
     ]
 
 

@@ -122,6 +122,23 @@ def test_devices_merge_their_statistics():
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), split, alone)
 
 
+def test_a_state_that_is_given_starts_new_episodes():
+    env, agent = pendulum_agent(num_envs=4)
+    algorithm = a2c.actor_critic(env, agent, optax.adam(1e-3), num_envs=4, num_steps=5)
+    state = a2c.train(algorithm, jax.random.key(0), 1).state
+    again = algorithm.init(jax.random.key(1), state.agent).agent
+    assert state.agent.moments.own.returns.all()
+    assert not again.moments.own.returns.any()
+    assert_identical(again.moments.own.statistics, state.agent.moments.own.statistics)
+
+
+def test_statistics_of_other_types_are_of_float32():
+    samples = jnp.full((3, 2, 1), 1000.0, jnp.float16) * jnp.array([1.0, -1.0])[:, None]
+    statistics = merged(no_statistics((1,)), samples.astype(jnp.float16))
+    np.testing.assert_allclose(statistics.variance, [1e6], rtol=1e-5)
+    assert {leaf.dtype for leaf in statistics} == {jnp.dtype(jnp.float32)}
+
+
 def test_another_number_of_environments_is_refused():
     env, agent = pendulum_agent(num_envs=3)
     algorithm = a2c.actor_critic(env, agent, optax.adam(1e-3), num_envs=4, num_steps=5)

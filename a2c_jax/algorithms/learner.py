@@ -19,6 +19,7 @@ from a2c_jax.metrics import (
     open_episodes,
     update_metrics,
 )
+from a2c_jax.normalization import with_new_episodes
 from a2c_jax.types import (
     Agent,
     AgentState,
@@ -179,6 +180,10 @@ def learner(
 def _first_state(agent: Agent, key: Key, params: Params | AgentState | None) -> AgentState:
     if params is None:
         return agent.init(key)
+    if isinstance(params, AgentState):
+        fresh = jax.eval_shape(agent.init, key).moments
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), fresh)
+        params = params._replace(moments=with_new_episodes(params.moments, zeros))
     return record_checks.agent_state(params, jax.eval_shape(agent.init, key))
 
 

@@ -105,7 +105,7 @@ def remembering_of(make, rate, discount, **settings):
 
 def masked_of(rate, discount):
     env = partly_legal(3)
-    network = a2c.masked(small(a2c.unmasked(env), a2c.gru_actor_critic))
+    network = a2c.masked(small(a2c.unmasked(env), a2c.gru_actor_critic), env)
     return a2c.actor_critic(env, network, optax.adam(rate), discount=discount, **SHARED)
 
 

@@ -24,6 +24,8 @@ NAMES = {
     "jumanji": "jumanji/Snake-v1",
     "navix": "navix/Navix-Empty-5x5-v0",
 }
+UP = 0  # an action of Snake
+RIGHT, FORWARD = 1, 2  # actions of navix
 
 
 def needs(suite):
@@ -134,9 +136,6 @@ def test_a_step_of_brax_leaves_its_argument_unchanged():
     assert traced == [True]
 
 
-UP = 0
-
-
 @needs("jumanji")
 def test_jumanji_s_snake_terminates_at_the_wall_and_is_truncated_at_its_limit():
     """Jumanji itself says that an episode at its limit has terminated."""
@@ -192,9 +191,6 @@ def test_jumanji_s_spaces_and_masks(name, space, mask, obs):
         assert env.action_space.shape == (2, 2)
     else:
         assert env.action_space == space
-
-
-RIGHT, FORWARD = 1, 2
 
 
 @needs("navix")

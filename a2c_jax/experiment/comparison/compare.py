@@ -90,6 +90,9 @@ def default_comparison(
     settings = dataclasses.replace(settings, normalize_advantages=False)
     if architecture is not None:
         settings = with_architecture(settings, architecture)
+        if architecture != "mlp":  # which some methods and the gradients' measurement need
+            names = (name for name, one in METHODS.items() if not one.values_actions)
+            changes = {"algorithms": tuple(names), "gradient_episodes": 0, **changes}
     env = FOUND_ON.get(preset, CompareConfig.env)
     return changed(CompareConfig(settings, preset, architecture, env), changes)
 

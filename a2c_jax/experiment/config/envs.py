@@ -11,8 +11,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, TypeAlias
 
+import jax
+
 from a2c_jax import check_env, checks
 from a2c_jax.environments import make_env
+from a2c_jax.masking import is_masked
 from a2c_jax.types import Environment
 
 EnvName: TypeAlias = str | Environment
@@ -73,9 +76,20 @@ def resolve_env(env: EnvName, max_episode_steps: int | None) -> Environment:
     elif ":" in env:
         made = _imported(env, limit)
     else:
-        return make_env(env, **({"max_steps_in_episode": max_episode_steps} if limit else {}))
-    check_env(made)
-    return made
+        made = make_env(env, **({"max_steps_in_episode": max_episode_steps} if limit else {}))
+    return _checked(made)
+
+
+def _checked(env: Environment) -> Environment:
+    check_env(env)
+    if is_masked(env):
+        _, obs = jax.jit(env.reset)(jax.random.key(0))
+        if not obs.action_mask.any():
+            raise ValueError(
+                f"env is {env.name!r}, whose action_mask forbids every action of its first state; "
+                "make at least one action legal."
+            )
+    return env
 
 
 def _imported(env: str, arguments: dict[str, int]) -> Environment:

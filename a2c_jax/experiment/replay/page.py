@@ -62,6 +62,7 @@ def _data(recording: Recording) -> dict[str, Any]:
     return {
         **(_CARTPOLE if is_cartpole(recording) else _description(recording)),
         "env": recording.env_name,
+        "masked": bool(np.isneginf(recording.outputs).any()),
         "seeds": [
             {"seed": seed, "episodes": [_episode(episode_of(recording, i, e)) for e in numbers]}
             for i, seed in enumerate(recording.seeds)

@@ -52,7 +52,8 @@ def _check_same_network(folder: Path, config: TrainConfig) -> None:
     about = read_json(folder / CONFIG, "init_from").get("settings", {})
     ours = json.loads(json.dumps(describe_settings(config.settings)))
     names = ("network", "q_network", "architecture", "hidden_sizes", "observation_scale")
-    for name in (*names, "value_scale"):
+    more = ("value_scale", "normalize_observations", "normalize_rewards")
+    for name in (*names, *more):
         if name in about and name in ours and about[name] != ours[name]:
             raise ValueError(
                 f"init_from is {str(folder)!r}, where {name} is {about[name]!r}, and here it is "

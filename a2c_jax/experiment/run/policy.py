@@ -95,6 +95,12 @@ class Policy:
             rows = [np.broadcast_to(one, (number, *one.shape)) for one in self.memory]
         else:
             rows = [one[None] for one in memory] if is_one else memory
+        shapes = [(number, *one.shape) for one in self.memory]
+        if [np.shape(one) for one in rows] != shapes:
+            raise ValueError(
+                f"memory has the shapes {[np.shape(one) for one in rows]}, but {number} rows of "
+                f"obs need {shapes}; give what the step before returned."
+            )
         if key is None:
             results = self._greedy(self.arrays, rows, batch)
         else:
@@ -207,7 +213,10 @@ def load_policy(path: Path | str) -> Policy:
             name: content[_STATE + name].view(like.dtype).reshape(like.shape)
             for name, like in shapes.items()
         }
-        memory = [content[f"{_MEMORY}{i}"] for i in range(len(rows))]
+        memory = [
+            content[f"{_MEMORY}{i}"].view(like.dtype).reshape(like.shape[1:])
+            for i, like in enumerate(rows)
+        ]
     except Exception as error:  # a damaged file can cause any error
         raise ValueError(
             f"path is {str(path)!r}, which holds no policy ({type(error).__name__}: {error}); give "

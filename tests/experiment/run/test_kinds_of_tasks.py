@@ -72,7 +72,7 @@ def test_flags_name_the_network_and_its_settings(tmp_path, capsys):
     for wrong, sentence in {
         ("--network", "gruu"): "There is no network architecture 'gruu'; did you mean gru?",
         ("--network", "conv"): "a convolution takes images",
-        ("--network", "gru", "--algorithm", "q-actor-critic"): "q_actor_critic cannot unroll",
+        ("--network", "gru", "--algorithm", "q-actor-critic"): "critic of states; give network mlp",
     }.items():
         assert cli.main(["train", "--env", "CartPole-v1", *wrong]) == 2
         assert sentence in " ".join(capsys.readouterr().err.split()), wrong

@@ -114,13 +114,15 @@ def test_a_policy_with_a_memory_continues_from_step_to_step(tmp_path):
         np.testing.assert_allclose(memory[0], expected[0], rtol=1e-5)
     batch = policy.step(rows, key=KEY)
     assert [batch[0].shape, batch[1][0].shape] == [(3,), (3, 3)]
+    with pytest.raises(ValueError, match=r"memory has the shapes .*; give what the step before"):
+        policy.step(obs, batch[1])
     with pytest.raises(ValueError, match="has a memory; call action, memory = step"):
         policy(obs)
 
 
 def test_a_policy_takes_masked_observations(tmp_path):
     env = partly_legal()
-    network = a2c.masked(a2c.mlp_actor_critic(a2c.unmasked(env), (8,)))
+    network = a2c.masked(a2c.mlp_actor_critic(a2c.unmasked(env), (8,)), env)
     path = experiment.save_policy(tmp_path / "p", env, network, network.init(KEY))
     for legal in np.eye(8, dtype=bool):
         obs = a2c.MaskedObservation(legal.astype(np.float32), legal)
