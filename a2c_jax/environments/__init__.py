@@ -41,8 +41,8 @@ def make_env(name: str, **settings: Any) -> Environment:
         return make_gymnax(name, settings)
     if suite not in SUITES:
         raise ValueError(
-            f"There is no suite of environments {suite!r}; choose one of {', '.join(SUITES)}, or a gymnax name "
-            "without a slash."
+            f"There is no suite of environments {suite!r}; choose one of {', '.join(SUITES)}, or "
+            "a gymnax name without a slash."
         )
     try:
         with _common.quiet():
