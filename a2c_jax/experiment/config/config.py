@@ -69,8 +69,9 @@ class TaskConfig(Generic[SettingsT]):
             with --preset NAME --help. By default the preset tuned on the environment, if there
             is one and it uses the algorithm, and otherwise general.
         architecture: the kind of network; by default the preset's own, of perceptrons.
-        env: name of a gymnax environment, or package.module:function, which returns an
-            a2c_jax.Environment; by default the preset's. In Python, also an Environment.
+        env: name of a gymnax environment, or of a suite's, such as brax/ant, or
+            package.module:function, which returns an a2c_jax.Environment; by default the preset's.
+            In Python, also an Environment.
         max_episode_steps: time limit in steps; by default the environment's own, or 200 for the
             article's loop.
         num_seeds: number of seeds, counting up from the first.

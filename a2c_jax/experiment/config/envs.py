@@ -1,4 +1,4 @@
-"""The environment of a configuration: a gymnax name, or one's own.
+"""The environment of a configuration: a name, or one's own.
 
 One's own is an :class:`a2c_jax.Environment`, or ``"package.module:function"``, a function without
 arguments that returns one. A file never decides what is imported: whoever loads, resumes or starts
@@ -32,7 +32,7 @@ def env_name(env: EnvName) -> str:
 
 def env_label(env: EnvName) -> str:
     """Its name in the name of a folder."""
-    return env_name(env).rpartition(":")[2]
+    return env_name(env).rpartition(":")[2].replace("/", "-")
 
 
 def named_again(saved: str, env: EnvName | None) -> EnvName:

@@ -114,3 +114,9 @@ def test_a_run_trained_from_python_is_loaded_by_a_name(tmp_path, capsys):
     assert cli.main(["evaluate", str(run.folder), "--env", OWN]) == 0
     assert cli.main(["evaluate", str(run.folder), "--env", "probe_envs:delayed"]) == 2
     assert "env is 'own:observation dependent', not 'own:delayed'" in capsys.readouterr().err
+
+
+def test_the_name_of_a_folder_has_no_separators():
+    for env in ("brax/ant", "own:a/b", "package.module:ant"):
+        assert "/" not in env_label(env)
+        assert ":" not in env_label(env)
