@@ -152,7 +152,7 @@ def save(
 ) -> None:
     """Writes the figure of :func:`new_axes`, with a legend below; equal figures have equal bytes.
 
-    ``heading`` is the title of the legend. A line whose label is the title has no entry in it.
+    ``heading`` is the legend's title. A line whose label is the figure's title has no entry.
     """
     import matplotlib as mpl
 
@@ -161,9 +161,8 @@ def save(
     axes.set_title(textwrap.fill(title, _MAX_CHARACTERS))
     handles, labels = axes.get_legend_handles_labels()
     entries = [(h, label) for h, label in zip(handles, labels, strict=True) if label != title]
-    legend: Any = None
+    legend, width = None, _MAX_CHARACTERS if len(entries) <= _FEW else _SHORT
     if entries:
-        width = _MAX_CHARACTERS if len(entries) <= _FEW else _SHORT
         lines = [textwrap.fill(label, width) for _, label in entries]
         longest = max(len(line) for label in lines for line in label.split("\n"))
         legend = figure.legend(
@@ -171,13 +170,11 @@ def save(
             ncols=max(1, min(4, len(entries), 98 // (longest + 5))), loc="outside lower center",
             frameon=False, fontsize="small", title_fontsize="small",
         )  # fmt: skip
-    # A name may hold $ signs, which would start a formula. The numbers of a logarithmic axis are
-    # formulas.
+    # A name may hold $ signs, which would start a formula; the ticks of a logarithmic axis are one.
     ticks = [(tick.label1, tick.label2) for tick in figure.findobj(mpl.axis.Tick)]
     for text in set(figure.findobj(mpl.text.Text)).difference(*ticks):
         text.set_parse_math(False)
-    # An SVG keeps text as text, which is small and searchable. By default it would hold random
-    # names and the date.
+    # An SVG keeps text as text. By default it would hold random names and the date.
     svg: Any = {"svg.fonttype": "none", "svg.hashsalt": "a2c_jax"}
     with warnings.catch_warnings(), mpl.rc_context(svg):
         warnings.filterwarnings("ignore", "Glyph")  # a name may have signs that the font lacks
@@ -218,8 +215,8 @@ def band_alpha(among: int) -> float:
 def draw_seeds(axes: Axes, x: np.ndarray, values: np.ndarray, label: str) -> None:
     """Draws a thin line for each seed ``[S, P]`` and, for several, their interquartile mean."""
     many = len(values) > _MANY_SEEDS
-    style: dict[str, Any] = {"color": BLUE, "linewidth": 0.7}
     marker = "." if len(x) == 1 else None  # a line of one point would be invisible
+    style: dict[str, Any] = {"color": BLUE, "linewidth": 0.7}
     axes.plot(x, values.T, alpha=0.1 if many else 0.25, marker=marker, rasterized=many, **style)
     axes.plot([], [], alpha=0.5, label=label, **style)
     if len(values) > 1:
@@ -232,9 +229,8 @@ def draw_pooled(
 ) -> None:
     """Draws the interquartile mean of ``[S, P]`` and, for several seeds, its 95 % band.
 
-    The curve begins where every seed has a value, since a mean over some of them would change as
-    others come. Seeds that have diverged are left out, and counted in the label. The curve is
-    number ``index`` ``among`` all curves of the figure.
+    The curve begins where every seed has a value. Seeds that have diverged are left out, and
+    counted in the label. The curve is number ``index`` ``among`` all curves of the figure.
     """
     style = line_style(index)
     begun = np.isfinite(values)
