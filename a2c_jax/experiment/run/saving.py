@@ -223,7 +223,8 @@ def _name(path: Any) -> str:
 
 def _check_identity(found: dict[str, Any], expected: dict[str, Any]) -> None:
     for name, value in expected.items():
-        if found.get(name) == value:
+        # A setting that its version did not have is at its default in the run too.
+        if name not in found or found[name] == value:
             continue
         kind = {
             "env": "environment", "max_episode_steps": "environment", "seeds": "seeds",
@@ -231,7 +232,7 @@ def _check_identity(found: dict[str, Any], expected: dict[str, Any]) -> None:
         }.get(name, "settings")  # fmt: skip
         raise ValueError(
             f"it is of {'' if kind in ('seeds', 'settings') else 'an'}other {kind}: {name} is "
-            f"{_short(found.get(name))}, and the run's is {_short(value)}"
+            f"{_short(found[name])}, and the run's is {_short(value)}"
         )
 
 

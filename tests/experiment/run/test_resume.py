@@ -247,6 +247,12 @@ def test_a_checkpoint_of_another_run_is_refused(copy, capsys, changes, sentence)
     assert "; no older one loads; train again, with --config" in error
 
 
+def test_a_setting_that_an_older_checkpoint_does_not_know_is_no_other():
+    run_training.saving._check_identity({"discount": 0.9}, {"discount": 0.9, "new": 0.0})
+    with pytest.raises(ValueError, match=r"of other settings: new is 1\.0, and the run's is 0\.0"):
+        run_training.saving._check_identity({"new": 1.0}, {"new": 0.0})
+
+
 def test_a_checkpoint_whose_arrays_do_not_fit_is_refused(saved, copy, monkeypatch):
     # As if another version made another state out of the same settings.
     config = experiment.load_run(saved).config
