@@ -46,7 +46,7 @@ def test_article_has_the_articles_numbers():
 
 
 def test_the_articles_loop_is_built_from_its_settings(cartpole, monkeypatch):
-    monkeypatch.setattr("a2c_jax.settings.article", lambda *parts, **settings: (parts, settings))
+    monkeypatch.setattr("a2c_jax.building.article", lambda *parts, **settings: (parts, settings))
     numbers = {"discount": 0.9, "value_coef": 0.7, "entropy_coef": 0.3}
     preset = presets.ArticlePreset(learning_rate=0.01, hidden_sizes=(7,), **numbers)
     (env, network, optimizer), settings = presets.build(preset, cartpole)
@@ -97,10 +97,26 @@ def parts_of(cartpole, monkeypatch):
     return lambda preset: presets.build(preset, cartpole)
 
 
+@pytest.mark.parametrize("expected", [False, True])
+def test_an_expected_critic_ignores_the_next_action(expected, cartpole):
+    settings = replace(SMALL, method=METHODS["q-actor-critic"], expected=expected)
+    agent = presets.make_agent(settings, cartpole, training=True)
+    state = agent.init(jax.random.key(0))
+    _, _, rows = a2c.rollout(
+        jax.random.key(1), lambda obs: jnp.zeros((3, 2)), cartpole,
+        *a2c.reset_envs(jax.random.key(2), cartpole, 3), 4,
+    )  # fmt: skip
+    left, right = (
+        agent.unroll(state, a2c.Rollout(rows, jnp.full((4, 3), action))).next_values
+        for action in (0, 1)
+    )
+    assert (left == right).all() == expected
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "expected"),
     [
-        ("q-actor-critic", {"expected": True}, {"expected": True}),
+        ("q-actor-critic", {"expected": True}, {}),  # of its agent, see below
         (
             "a3c",
             {"num_workers": 3, "random_order": True, "shared_statistics": False},
@@ -114,7 +130,7 @@ def test_a_methods_own_settings_reach_its_algorithm_and_no_others_do(
     parts_of, name, changes, expected
 ):
     parts = parts_of(replace(SMALL, method=METHODS[name], **changes))
-    shared = {"num_envs", "num_steps", "discount", "value_coef", "entropy_coef"}
+    shared = {"num_envs", "num_steps", "discount", "value_coef", "entropy_coef", "num_resets"}
     for setting in shared:
         assert parts[setting] == getattr(SMALL, setting)
     assert {key: parts[key] for key in parts if key not in {*shared, "estimator"}} == expected
