@@ -28,7 +28,7 @@ COMMANDS = {
     "a2c-jax compare --algorithms reinforce a2c gae": [
         *TINY, "--gradient-episodes", "0", "--algorithms", "a2c", "gae"
     ],
-    "a2c-jax train --preset NAME --help": [],
+    "a2c-jax train --network gru --help": [],
 }  # fmt: skip
 
 
