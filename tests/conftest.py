@@ -1,6 +1,7 @@
 """Two CPU devices for every test, so that sharding over devices is always exercised."""
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -31,6 +32,17 @@ use_one_kernel_loops()
 jax.config.update("jax_num_cpu_devices", 2)
 
 import a2c_jax as a2c  # noqa: E402
+
+# Tracing creates many objects, and looking for leaked tracers collects garbage again and again.
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def optimizations(request):
+    """Turns off most of XLA's optimisations, which take a third of its time."""
+    is_optimized = request.node.get_closest_marker("optimized") is not None
+    jax.config.update("jax_disable_most_optimizations", not is_optimized)
 
 
 @pytest.fixture(scope="session")

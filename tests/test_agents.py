@@ -10,6 +10,8 @@ from probe_envs import remembered
 import a2c_jax as a2c
 from a2c_jax.rollout import select
 
+pytestmark = pytest.mark.optimized
+
 
 def plain(env):
     return a2c.feed_forward(a2c.mlp_actor_critic(env, (8,)), a2c.categorical(2))

@@ -12,12 +12,12 @@ CORE = [
     "_devices.loops", "_devices.threefry", "_devices.cpu_products", "_devices.fused_products",
     "_devices.products", "_devices", "environments._common", "environments.wrappers",
     "environments.gymnax", "environments.brax", "environments.craftax", "environments.jumanji",
-    "environments.navix", "environments", "distributions", "layers", "networks", "masking",
-    "torsos", "rollout", "agents", "normalization", "collectors", "returns", "advantages",
-    "losses", "metrics", "algorithms.learner", "algorithms.actor_critic",
-    "algorithms.q_actor_critic", "algorithms.a3c", "algorithms.article", "algorithms", "methods",
-    "architectures", "settings", "building", "presets", "train", "evaluate", "diagnostics",
-    "parallel", "seeds", "sharding",
+    "environments.minatar", "environments.navix", "environments", "distributions", "layers",
+    "networks", "masking", "torsos", "rollout", "agents", "normalization", "collectors",
+    "returns", "advantages", "losses", "metrics", "algorithms.learner",
+    "algorithms.actor_critic", "algorithms.q_actor_critic", "algorithms.a3c",
+    "algorithms.article", "algorithms", "methods", "architectures", "settings", "building",
+    "presets", "train", "evaluate", "diagnostics", "parallel", "seeds", "sharding",
 ]  # fmt: skip
 
 # Rooms of the upper floor, in this order: a folder, or a module on its own.

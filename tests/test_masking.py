@@ -9,6 +9,8 @@ from probe_envs import partly_legal
 
 import a2c_jax as a2c
 
+pytestmark = pytest.mark.optimized
+
 LEGAL = np.array([True, False, True, True, False, True, False, False])
 
 

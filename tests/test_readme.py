@@ -11,6 +11,8 @@ import pytest
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
 
+pytestmark = pytest.mark.optimized
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 TINY = ["--total-steps", "400", "--num-seeds", "2", "--hidden-sizes", "8"]

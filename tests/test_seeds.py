@@ -7,6 +7,8 @@ from comparing import assert_identical
 import a2c_jax as a2c
 from a2c_jax import parallel, seeds
 
+pytestmark = pytest.mark.optimized
+
 UPDATES = 8
 
 

@@ -15,6 +15,8 @@ from comparing import assert_identical
 import a2c_jax as a2c
 from a2c_jax import sharding
 
+pytestmark = pytest.mark.optimized
+
 UPDATES = 5
 SETTINGS = {"num_steps": 7, "entropy_coef": 0.01}
 NUM_ENVS = 12  # of all workers together

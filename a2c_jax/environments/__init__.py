@@ -1,7 +1,7 @@
 """Environments of other packages as records of pure functions; each suite is one file here.
 
-Suites are optional: each is an extra of this package, and is imported when an environment of it is
-made. :mod:`a2c_jax.environments.wrappers` makes environments from other environments.
+A suite is imported when an environment of it is made; all but minatar are extras of this package.
+:mod:`a2c_jax.environments.wrappers` makes environments from other environments.
 """
 
 import importlib
@@ -10,7 +10,7 @@ from typing import Any
 from a2c_jax.environments import _common
 from a2c_jax.types import Environment
 
-SUITES = ("brax", "craftax", "jumanji", "navix")  # extras, and files here
+SUITES = ("brax", "craftax", "jumanji", "minatar", "navix")  # files here
 
 
 def make_env(name: str, **settings: Any) -> Environment:
@@ -22,7 +22,7 @@ def make_env(name: str, **settings: Any) -> Environment:
     Args:
         name: a gymnax name, such as ``"CartPole-v1"``, or a suite and a name in it:
             ``"brax/ant"``, ``"craftax/Craftax-Classic-Symbolic-v1"``, ``"jumanji/Snake-v1"``,
-            ``"navix/Navix-Empty-5x5-v0"``.
+            ``"minatar/Breakout"``, ``"navix/Navix-Empty-5x5-v0"``.
         **settings: ``max_steps_in_episode``, the time limit in steps, such as 200 for the
             article's CartPole-v0; fields of the environment's parameters; and arguments of its
             constructor, such as ``size=20`` for ``"DeepSea-bsuite"``.

@@ -7,6 +7,8 @@ import pytest
 
 from a2c_jax import _devices
 
+pytestmark = pytest.mark.optimized
+
 
 @pytest.fixture
 def elsewhere(monkeypatch):

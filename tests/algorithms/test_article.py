@@ -15,6 +15,8 @@ from a2c_jax.algorithms.article import (
     falls_as_time_limits,
 )
 
+pytestmark = pytest.mark.optimized
+
 ALONE = [Defects(**{name: True}) for name in Defects._fields]
 
 

@@ -47,6 +47,7 @@ ENVIRONMENTS = {
     "scale_rewards": wrapped(a2c.scale_rewards, "Pendulum-v1", 0.1),
     "flatten_observation": wrapped(a2c.flatten_observation, "Breakout-MinAtar"),
     "stack_frames": wrapped(a2c.stack_frames, "Breakout-MinAtar", 4),
+    "minatar/Breakout": named("minatar/Breakout"),
     # Suites that are extras.
     "brax/inverted_pendulum": named("brax/inverted_pendulum"),
     "craftax/Craftax-Classic-Symbolic-v1": named("craftax/Craftax-Classic-Symbolic-v1"),

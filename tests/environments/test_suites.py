@@ -62,9 +62,7 @@ def test_a_suite_that_is_not_installed_is_named_with_its_extra(suite, monkeypatc
 
 
 def test_an_unknown_suite_is_answered_with_all():
-    sentence = (
-        "^There is no suite of environments 'brux'; choose one of brax, craftax, jumanji, navix"
-    )
+    sentence = "^There is no suite of environments 'brux'; choose one of brax, craftax, .*navix"
     with pytest.raises(ValueError, match=sentence):
         a2c.make_env("brux/ant")
 

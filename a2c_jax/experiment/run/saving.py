@@ -69,6 +69,17 @@ class Saver:
         if outcome.num_updates == self._end.num_updates:
             return
         end = series.append(self._folder, self._end, outcome.metrics)
+        self._save_state(end, outcome, evaluations)
+        if not self._was_read_back:
+            # Better to stop here than to train for hours what cannot be loaded.
+            try:
+                checkpoints.load(self._folder / checkpoints.FOLDER, end.num_updates)
+            except ValueError as error:
+                raise OSError(f"the first checkpoint cannot be read back: {error}") from error
+            self._was_read_back = True
+        self._end = end
+
+    def _save_state(self, end: SeriesEnd, outcome: Outcome, evaluations: Evaluations) -> None:
         state = named_arrays(joined_state(outcome, self._job))
         arrays = {
             **{STATE + name: array for name, array in state.items()},
@@ -82,14 +93,6 @@ class Saver:
         }
         place = self._folder / checkpoints.FOLDER
         checkpoints.save(place, end.num_updates, Checkpoint(arrays, about))
-        if not self._was_read_back:
-            # Better to stop here than to train for hours what cannot be loaded.
-            try:
-                checkpoints.load(place, end.num_updates)
-            except ValueError as error:
-                raise OSError(f"the first checkpoint cannot be read back: {error}") from error
-            self._was_read_back = True
-        self._end = end
 
 
 def identity_of(description: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ these, left by an unfinished save, are ignored.
 import io
 import os
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from a2c_jax.types import Metrics
 
 FILE = "metrics.npy"
 _ROW = np.dtype([(name, "<f4") for name in Metrics._fields])
+_BLOCK = 2**24  # bytes that are copied at a time
 
 
 class SeriesEnd(NamedTuple):
@@ -39,20 +41,31 @@ def append(folder: Path, end: SeriesEnd, metrics: Metrics) -> SeriesEnd:
         OSError: if they could not be written; the series up to ``end`` is intact.
     """
     num_seeds, num_updates = metrics.episode_count.shape
-    rows = np.empty((num_updates - end.num_updates, num_seeds), _ROW)
-    for name, field in metrics._asdict().items():
-        rows[name] = np.asarray(field)[:, end.num_updates :].T
-    header, data = _header(num_updates, num_seeds), rows.tobytes()
+    header, checksum = _header(num_updates, num_seeds), end.checksum
     mode = "r+b" if end.num_updates else "wb"
     with open(folder / FILE, mode, opener=_without_links) as file:
         file.seek(len(header) + end.num_updates * num_seeds * _ROW.itemsize)
-        file.write(data)
+        for rows in _rows(metrics, end.num_updates):
+            file.write(rows)
+            checksum = zlib.crc32(rows, checksum)
         file.truncate()
         file.seek(0)
         file.write(header)
         file.flush()
         os.fsync(file.fileno())
-    return SeriesEnd(num_updates, zlib.crc32(data, end.checksum))
+    return SeriesEnd(num_updates, checksum)
+
+
+def _rows(metrics: Metrics, start: int) -> Iterator[np.ndarray]:
+    """The rows of the file from an update on, as bytes, in blocks."""
+    num_seeds, num_updates = metrics.episode_count.shape
+    length = max(1, _BLOCK // (num_seeds * _ROW.itemsize))
+    for first in range(start, num_updates, length):
+        last = min(first + length, num_updates)
+        rows = np.empty((last - first, num_seeds), _ROW)
+        for name, field in metrics._asdict().items():
+            rows[name] = np.asarray(field)[:, first:last].T
+        yield rows.view(np.uint8)
 
 
 def read(folder: Path, end: SeriesEnd, num_seeds: int) -> Metrics:

@@ -16,6 +16,8 @@ from a2c_jax.experiment.populations.evolution import evolve, perturb, select
 from a2c_jax.experiment.sweeps.points import settings_at
 from a2c_jax.types import Metrics, TrainResult
 
+pytestmark = pytest.mark.optimized
+
 OVER = ("learning_rate=1e-4:1e-2:log", "discount=0.9:1")
 RANGES = {"learning_rate": experiment.Range(1e-4, 1e-2, True),
           "discount": experiment.Range(0.9, 1.0)}  # fmt: skip

@@ -8,6 +8,8 @@ from a2c_jax.experiment.run import chunks as training
 from a2c_jax.experiment.run.chunks import chunk_length, train_in_chunks
 from a2c_jax.parallel import join_groups, seed_layout
 
+pytestmark = pytest.mark.optimized
+
 NUM_UPDATES = 10
 
 

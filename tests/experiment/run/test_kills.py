@@ -16,6 +16,8 @@ from comparing import assert_same_run
 
 from a2c_jax.experiment.run.folder import load_run
 
+pytestmark = pytest.mark.optimized
+
 COMMAND = [sys.executable, "-m", "a2c_jax", "train"]
 # A chunk ends at every evaluation, and every chunk is saved: most of the time goes into saves.
 RUN = [

@@ -15,6 +15,8 @@ from a2c_jax.experiment.cli import main as cli
 from a2c_jax.experiment.run.initial import started_from
 from a2c_jax.experiment.run.job import make_job
 
+pytestmark = pytest.mark.optimized
+
 ENV = a2c.make_env("CartPole-v1", max_steps_in_episode=30)
 NETWORK = a2c.mlp_actor_critic(ENV, (8,))
 ALGORITHM = a2c.actor_critic(ENV, NETWORK, optax.adam(1e-2), num_envs=4, num_steps=5)

@@ -13,6 +13,8 @@ from probe_envs import partly_legal
 import a2c_jax as a2c
 from a2c_jax import experiment
 
+pytestmark = pytest.mark.optimized
+
 KEY = jax.random.key(0)
 
 

@@ -1,0 +1,40 @@
+"""The games of MinAtar as published: sticky actions, and all six actions in every game.
+
+gymnax's own versions, such as ``"Breakout-MinAtar"``, differ: no action is sticky, actions without
+an effect are left out, and episodes are truncated after 1000 steps.
+"""
+
+from typing import Any
+
+from a2c_jax.environments import _common
+from a2c_jax.environments.gymnax import make_gymnax
+from a2c_jax.environments.wrappers import sticky_actions
+from a2c_jax.types import Environment
+
+_GAMES = ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
+_STICKY = "sticky_probability"
+# Published games end by themselves, Freeway after 2500 steps, as in gymnax.
+_AS_PUBLISHED = {"use_minimal_action_set": False}
+_LONG = 5000
+
+
+def make(name: str, task: str, settings: dict[str, Any]) -> Environment:
+    """Makes a game of MinAtar.
+
+    Args:
+        name: full name, for messages.
+        task: name of the game, such as ``"Breakout"``.
+        settings: ``sticky_probability``, with which the previous action is repeated, by default
+            0.1; ``max_steps_in_episode``, by default 5000, and 2500 for Freeway; and gymnax's
+            settings of the game.
+
+    Raises:
+        ValueError: as :func:`a2c_jax.make_env` does.
+
+    Source: Young & Tian (2019), "MinAtar", arXiv:1903.03176.
+    """
+    _common.known_name(task, _GAMES, "minatar/")
+    defaults = _AS_PUBLISHED if task == "Freeway" else {**_AS_PUBLISHED, _common.LIMIT: _LONG}
+    others = {setting: value for setting, value in settings.items() if setting != _STICKY}
+    env = make_gymnax(f"{task}-MinAtar", {**defaults, **others})
+    return sticky_actions(env, settings.get(_STICKY, 0.1))._replace(name=name)
