@@ -36,7 +36,7 @@ def test_settings_of_the_game_replace_the_published_ones():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="^There is no environment 'minatar/Breakot'; "):
+    with pytest.raises(ValueError, match=r"^There is no environment 'minatar/Breakot'; "):
         a2c.make_env("minatar/Breakot")
     with pytest.raises(ValueError, match="has no parameter 'colour'"):
         a2c.make_env("minatar/Breakout", colour="red")
