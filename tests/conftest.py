@@ -40,9 +40,12 @@ gc.set_threshold(50_000, 20, 20)
 
 @pytest.fixture(autouse=True, scope="module")
 def optimizations(request):
-    """Turns off most of XLA's optimisations, which take a third of its time."""
-    is_optimized = request.node.get_closest_marker("optimized") is not None
-    jax.config.update("jax_disable_most_optimizations", not is_optimized)
+    """Turns off most of XLA's optimisations, a third of its time, here and in other processes."""
+    are_off = request.node.get_closest_marker("optimized") is None
+    jax.config.update("jax_disable_most_optimizations", are_off)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", str(int(are_off)))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -69,10 +72,6 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(items):
-    """Runs file by file, so that fixtures are made once, and files with slow tests first."""
-    separate = {"test_learning.py", "test_notebooks.py", "test_readme.py"}  # they share no fixture
-    for item in items:
-        group = item.name if item.path.name in separate else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Runs files with slow tests first, so that no process is left with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)

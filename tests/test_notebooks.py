@@ -50,9 +50,7 @@ def test_every_notebook_is_tested():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
-def test_it_runs_from_start_to_end(name, tmp_path, monkeypatch):
-    # At these sizes nearly all of the time goes into compiling.
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+def test_it_runs_from_start_to_end(name, tmp_path):
     notebook = read(name)
     sizes = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
     for parameter, value in SMALL[name].items():

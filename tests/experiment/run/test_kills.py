@@ -16,7 +16,7 @@ from comparing import assert_same_run
 
 from a2c_jax.experiment.run.folder import load_run
 
-pytestmark = pytest.mark.optimized
+pytestmark = [pytest.mark.optimized, pytest.mark.slow]
 
 COMMAND = [sys.executable, "-m", "a2c_jax", "train"]
 # A chunk ends at every evaluation, and every chunk is saved: most of the time goes into saves.
@@ -75,7 +75,6 @@ def kill_at_random(process, folder, duration, dice):
     return moment if alive else None
 
 
-@pytest.mark.slow
 def test_a_killed_run_resumes_and_ends_bit_for_bit_as_an_undisturbed_one(
     undisturbed, tmp_path, request
 ):
@@ -99,7 +98,6 @@ def test_a_killed_run_resumes_and_ends_bit_for_bit_as_an_undisturbed_one(
     print(dict(moments))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_lets_the_chunk_finish_and_the_run_be_resumed(number, code, undisturbed, tmp_path):
     expected, _ = undisturbed
@@ -118,7 +116,6 @@ def test_a_signal_lets_the_chunk_finish_and_the_run_be_resumed(number, code, und
     assert_same_run(folder, expected)
 
 
-@pytest.mark.slow
 def test_a_second_signal_ends_the_process_at_once(tmp_path):
     folder = tmp_path / "run"
     flags = ["--total-steps", "40000000", "--num-seeds", "64", "--out", str(folder)]

@@ -12,7 +12,7 @@ from probe_envs import partly_legal
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
 
-pytestmark = pytest.mark.optimized
+pytestmark = pytest.mark.slow
 
 SMALL = {
     "num_seeds": 2, "total_steps": 160, "num_envs": 4, "num_steps": 5, "hidden_sizes": (8,),
@@ -36,7 +36,6 @@ KINDS = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_goes_through_the_functions_and_resumes_to_the_bit(kind, tmp_path):
     settings = {**SMALL, "max_episode_steps": 15, **KINDS[kind]}
