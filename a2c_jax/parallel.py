@@ -171,8 +171,7 @@ def _concatenate(leaves: Sequence[jax.Array], seeds: np.ndarray) -> Any:
         data = _concatenate([jax.random.key_data(leaf) for leaf in leaves], seeds)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaves[0]))
     # On the host, where concatenating compiles nothing.
-    joined = np.concatenate([np.asarray(leaf) for leaf in leaves])
-    return joined if seeds.all() else joined[seeds]
+    return np.concatenate([np.asarray(leaf) for leaf in leaves])[seeds]
 
 
 def check_keys(keys: Key) -> int:

@@ -46,6 +46,7 @@ def optimizations(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", str(int(are_off)))
         yield
+    jax.config.update("jax_disable_most_optimizations", False)  # for doctests
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,11 @@ from a2c_jax import diagnostics
 @contextlib.contextmanager
 def checking_leaks():
     gc.freeze()  # or every trace would search all objects of the earlier tests
-    with jax.checking_leaks():
-        yield
-    gc.unfreeze()
+    try:
+        with jax.checking_leaks():
+            yield
+    finally:
+        gc.unfreeze()
 
 
 MODES = {

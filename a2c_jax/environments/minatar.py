@@ -1,7 +1,7 @@
 """The games of MinAtar as published: sticky actions, and all six actions in every game.
 
 gymnax's own versions, such as ``"Breakout-MinAtar"``, differ: no action is sticky, actions without
-an effect are left out, and episodes are truncated after 1000 steps.
+an effect are left out, and episodes end after 1000 steps (2500 in Freeway, as published).
 """
 
 from typing import Any
@@ -13,9 +13,7 @@ from a2c_jax.types import Environment
 
 _GAMES = ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
 _STICKY = "sticky_probability"
-# Published games end by themselves, Freeway after 2500 steps, as in gymnax.
-_AS_PUBLISHED = {"use_minimal_action_set": False}
-_LONG = 5000
+_LIMIT = 5000  # steps; published games have none, except Freeway, whose limit gymnax has
 
 
 def make(name: str, task: str, settings: dict[str, Any]) -> Environment:
@@ -34,7 +32,10 @@ def make(name: str, task: str, settings: dict[str, Any]) -> Environment:
     Source: Young & Tian (2019), "MinAtar", arXiv:1903.03176.
     """
     _common.known_name(task, _GAMES, "minatar/")
-    defaults = _AS_PUBLISHED if task == "Freeway" else {**_AS_PUBLISHED, _common.LIMIT: _LONG}
-    others = {setting: value for setting, value in settings.items() if setting != _STICKY}
-    env = make_gymnax(f"{task}-MinAtar", {**defaults, **others})
-    return sticky_actions(env, settings.get(_STICKY, 0.1))._replace(name=name)
+    published = {"use_minimal_action_set": False, _STICKY: 0.1}
+    if task != "Freeway":
+        published[_common.LIMIT] = _LIMIT
+    others = {**published, **settings}
+    probability = others.pop(_STICKY)
+    env = make_gymnax(f"{task}-MinAtar", others)
+    return sticky_actions(env, probability)._replace(name=name)

@@ -147,7 +147,9 @@ def metrics(num_updates, seeds=3):
     return type(whole)(*(np.asarray(field)[:, :num_updates] for field in whole))
 
 
-def test_metrics_appended_in_pieces_are_read_whole(tmp_path):
+@pytest.mark.parametrize("updates_of_a_block", [3, 1000])
+def test_metrics_appended_in_pieces_are_read_whole(updates_of_a_block, tmp_path, monkeypatch):
+    monkeypatch.setattr(series, "_BLOCK", updates_of_a_block * 3 * series._ROW.itemsize)
     end = SeriesEnd(0, 0)
     for number in (4, 5, 20):
         end = series.append(tmp_path, end, metrics(number))
