@@ -56,7 +56,7 @@ def append(folder: Path, end: SeriesEnd, metrics: Metrics) -> SeriesEnd:
     return SeriesEnd(num_updates, checksum)
 
 
-def _rows(metrics: Metrics, start: int) -> Iterator[np.ndarray]:
+def _rows(metrics: Metrics, start: int) -> Iterator[memoryview]:
     """The rows of the file from an update on, as bytes, in blocks."""
     num_seeds, num_updates = metrics.episode_count.shape
     length = max(1, _BLOCK // (num_seeds * _ROW.itemsize))
@@ -65,7 +65,7 @@ def _rows(metrics: Metrics, start: int) -> Iterator[np.ndarray]:
         rows = np.empty((last - first, num_seeds), _ROW)
         for name, field in metrics._asdict().items():
             rows[name] = np.asarray(field)[:, first:last].T
-        yield rows.view(np.uint8)
+        yield rows.view(np.uint8).data
 
 
 def read(folder: Path, end: SeriesEnd, num_seeds: int) -> Metrics:
