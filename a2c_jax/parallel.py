@@ -74,8 +74,14 @@ def seed_layout(
     return SeedLayout(num_seeds, checks.positive_int("batch_size", batch_size), devices)
 
 
-def over_seeds(function: Callable[[Any], Any], layout: SeedLayout) -> Any:
-    """Compiles a function of one seed's tree into one from :class:`Group` to :class:`Group`."""
+def over_seeds(function: Callable[[Any], Any], layout: SeedLayout, donate: bool = False) -> Any:
+    """Compiles a function of one seed's tree into one from :class:`Group` to :class:`Group`.
+
+    Args:
+        function: of one seed's tree.
+        layout: of the seeds.
+        donate: let results take the memory of the group, which can then not be used again.
+    """
 
     def batch(group: Group) -> Group:
         # With vmap on a CPU, a seed's rounding would depend on its place in the batch, and the
@@ -85,7 +91,8 @@ def over_seeds(function: Callable[[Any], Any], layout: SeedLayout) -> Any:
 
     mesh = Mesh(np.asarray(layout.devices), ("seeds",))
     return jax.jit(
-        jax.shard_map(batch, mesh=mesh, in_specs=_SEEDS, out_specs=_SEEDS, check_vma=False)
+        jax.shard_map(batch, mesh=mesh, in_specs=_SEEDS, out_specs=_SEEDS, check_vma=False),
+        donate_argnums=(0,) if donate else (),
     )
 
 
@@ -171,7 +178,15 @@ def _concatenate(leaves: Sequence[jax.Array], seeds: np.ndarray) -> Any:
         data = _concatenate([jax.random.key_data(leaf) for leaf in leaves], seeds)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaves[0]))
     # On the host, where concatenating compiles nothing.
-    return np.concatenate([np.asarray(leaf) for leaf in leaves])[seeds]
+    joined = np.concatenate([part for leaf in leaves for part in _parts(leaf)])
+    return joined if seeds.all() else joined[seeds]
+
+
+def _parts(leaf: Any) -> list[np.ndarray]:
+    if not isinstance(leaf, jax.Array):
+        return [leaf]
+    # An array of several shards would keep the copy of it that NumPy reads.
+    return [np.asarray(shard.data) for shard in leaf.addressable_shards]
 
 
 def check_keys(keys: Key) -> int:

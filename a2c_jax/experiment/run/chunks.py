@@ -74,7 +74,8 @@ def train_in_chunks(
         starts: arguments of its ``init``, such as keys, ``[S]``.
         num_updates: total number of updates of each seed.
         layout: of the seeds; see :func:`a2c_jax.parallel.seed_layout`.
-        earlier: the result to continue from; by default training starts anew.
+        earlier: the result to continue from, whose state can then not be used again; by default
+            training starts anew.
         chunk_updates: updates of a chunk; by default a second or two's worth, fewer after a
             chunk that took longer.
         pause_every: end chunks at the multiples of this number of updates, at least 2.
@@ -202,7 +203,7 @@ def _next_length(length: int, remaining: int) -> int:
 
 
 def compile_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Any) -> Any:
-    """Compiles a chunk of updates of a group of seeds.
+    """Compiles a chunk of updates of a group of seeds, whose states it replaces in memory.
 
     Args:
         algorithm: the algorithm to train.
@@ -210,7 +211,7 @@ def compile_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, gr
         layout: of the seeds.
         group: the states of the group, as arrays or as shapes.
     """
-    chunk = over_seeds(lambda state: run(algorithm, state, num_updates), layout)
+    chunk = over_seeds(lambda state: run(algorithm, state, num_updates), layout, donate=True)
     return chunk.lower(group).compile()
 
 
