@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from a2c_jax.experiment.run.chunks import Outcome
 from a2c_jax.experiment.run.job import Job
 from a2c_jax.experiment.statistics.learning import (
-    recent_returns,
+    final_returns,
     rolling_mean,
     solved_threshold,
     steps_to_solve,
@@ -124,7 +124,7 @@ def _short(number: float) -> str:
 
 def _figures(job: Job, outcome: Outcome) -> str:
     parts = [f"{_short(environment_steps(job, outcome) / outcome.train_seconds)} steps/s"]
-    latest = recent_returns(outcome.metrics)[0][:, -1]
+    latest = final_returns(outcome.metrics)
     if np.isfinite(latest).any():
         parts.append(f"return {np.nanmean(latest):.1f}")
     threshold = solved_threshold(job.env)

@@ -1,8 +1,10 @@
 """Statistics of training runs: returns, times to solve, and the summary of a run."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import scipy
 
@@ -25,6 +27,8 @@ SOLVED_AT = {
 
 EPISODES = 100
 """Episodes over which a mean return is taken, as Gymnasium defines "solved"."""
+
+_BLOCK = 2**22  # seeds times updates
 
 
 def solved_threshold(env: Environment) -> float | None:
@@ -67,7 +71,19 @@ def recent_returns(metrics: Metrics) -> tuple[np.ndarray, np.ndarray]:
 
 def final_returns(metrics: Metrics) -> np.ndarray:
     """Mean return over the last 100 finished episodes: of metrics ``[..., U]``, ``[...]``."""
-    return recent_returns(metrics)[0][..., -1]
+    shape = np.shape(metrics.episode_count)
+    flat = (math.prod(shape[:-1]), shape[-1])
+    rows = jax.tree.map(lambda field: np.asarray(field).reshape(flat), metrics)
+    return _in_blocks(lambda block: recent_returns(block)[0][:, -1], rows).reshape(shape[:-1])
+
+
+def _in_blocks(statistic: Callable[[Metrics], np.ndarray], metrics: Metrics) -> np.ndarray:
+    """A statistic ``[S]`` of metrics ``[S, U]``, some seeds at a time, since it takes memory."""
+    num_seeds, num_updates = metrics.episode_count.shape
+    size = max(1, _BLOCK // max(1, num_updates))
+    starts = range(0, max(1, num_seeds), size)
+    blocks = (jax.tree.map(lambda field, a=a: field[a : a + size], metrics) for a in starts)
+    return np.concatenate([statistic(block) for block in blocks])
 
 
 def best_row(metrics: Metrics, finite: np.ndarray) -> int:
@@ -84,10 +100,14 @@ def steps_to_solve(metrics: Metrics, steps_per_update: int, threshold: float) ->
 
     Takes metrics ``[S, U]``; returns ``[S]``, infinite where a seed never did or has diverged.
     """
-    means, sizes = recent_returns(metrics)
-    solved = (sizes >= EPISODES) & (means >= threshold) & finite_seeds(metrics)[:, None]
-    steps = (np.argmax(solved, axis=1) + 1.0) * steps_per_update
-    return np.where(solved.any(axis=1), steps, np.inf)
+
+    def of(block: Metrics) -> np.ndarray:
+        means, sizes = recent_returns(block)
+        solved = (sizes >= EPISODES) & (means >= threshold) & finite_seeds(block)[:, None]
+        steps = (np.argmax(solved, axis=1) + 1.0) * steps_per_update
+        return np.where(solved.any(axis=1), steps, np.inf)
+
+    return _in_blocks(of, metrics)
 
 
 def solve_time_curve(steps_to_solve: np.ndarray, end: float) -> tuple[np.ndarray, np.ndarray]:
