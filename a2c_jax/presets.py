@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import optax
 
 from a2c_jax.algorithms.article import AS_PRINTED
+from a2c_jax.architectures import Convolutional
 from a2c_jax.building import build as build, make_agent as make_agent, make_network as make_network
 from a2c_jax.layers import orthogonal
 from a2c_jax.methods import GAE
@@ -85,20 +86,51 @@ def decided_actor_critic(env: Environment, hidden_sizes: Sequence[int]) -> Netwo
 mountain_car = dataclasses.replace(
     general,
     total_steps=1_000_000,
-    num_envs=16,
-    num_steps=20,
-    discount=0.99,
-    entropy_coef=0.03,
-    learning_rate=4e-3,
+    num_envs=8,
+    num_steps=8,
+    entropy_coef=0.06,
+    learning_rate=5e-3,
     observation_scale=(3.0, 80.0),
     network=decided_actor_critic,
-    method=GAE(),
+    method=GAE(0.73),
 )
 """Tuned on MountainCar-v0, where a nearly uniform policy never reaches the top.
 
 With features of similar size and large initial weights of the policy head, initial policies push in
 one direction for long, depending on the velocity, and some of them reach the top.
 """
+
+mountain_car_continuous = dataclasses.replace(
+    general,
+    total_steps=100_000,
+    num_steps=8,
+    discount=0.99,
+    normalize_advantages=False,
+    entropy_coef=1e-3,
+    learning_rate=6e-3,
+    network=functools.partial(mlp_actor_critic, log_std=1.4),
+    method=GAE(0.95),
+    normalize_observations=True,
+    normalize_rewards=True,
+)
+"""Tuned on MountainCarContinuous-v0: initial actions, clipped, are nearly all at the limits.
+
+Their deviation is 4 times half the range; with 1, as by default, some seeds never reach the top and
+learn to stand still, which costs nothing.
+"""
+
+pendulum = dataclasses.replace(
+    mountain_car_continuous,
+    total_steps=1_000_000,
+    num_envs=4,
+    num_steps=16,
+    discount=0.97,
+    entropy_coef=5e-5,
+    learning_rate=3e-3,
+    network=functools.partial(mlp_actor_critic, log_std=1.0),
+    method=GAE(0.85),
+)
+"""Tuned on Pendulum-v1; with narrower initial actions, some seeds never swing up."""
 
 catch = dataclasses.replace(
     general,
@@ -112,13 +144,23 @@ catch = dataclasses.replace(
 )
 """Tuned on Catch-bsuite, where a rollout is an episode and 2 of 50 pixels are not 0."""
 
-breakout = dataclasses.replace(
-    general, total_steps=1_000_000, discount=0.99, entropy_coef=0.03, hidden_sizes=(128,)
+minatar = dataclasses.replace(
+    general,
+    total_steps=5_000_000,
+    num_steps=16,
+    discount=0.99,
+    normalize_advantages=False,
+    entropy_coef=0.035,
+    learning_rate=3e-3,
+    hidden_sizes=(128,),
+    optimizer=functools.partial(optax.adam, eps=1e-5),
+    method=GAE(0.7),
+    architecture=Convolutional(),
 )
-"""Tuned on Breakout-MinAtar; a single hidden layer sees the unprocessed image."""
+"""Tuned on the games of MinAtar: the network of Young & Tian (2019), and a large entropy bonus.
 
-space_invaders = breakout
-"""The same settings, on SpaceInvaders-MinAtar."""
+With a smaller bonus, the policy collapses onto one trajectory, which the critic then predicts.
+"""
 
 stable_baselines3 = dataclasses.replace(
     general,
@@ -166,9 +208,10 @@ PRESETS: dict[str, Preset | ArticlePreset] = {
     "general": general,
     "acrobot": acrobot,
     "mountain_car": mountain_car,
+    "mountain_car_continuous": mountain_car_continuous,
+    "pendulum": pendulum,
     "catch": catch,
-    "breakout": breakout,
-    "space_invaders": space_invaders,
+    "minatar": minatar,
     "stable_baselines3": stable_baselines3,
     "article": article,
     "article_as_printed": article_as_printed,
@@ -176,12 +219,15 @@ PRESETS: dict[str, Preset | ArticlePreset] = {
 }
 """The presets by name."""
 
-FOUND_ON: dict[str, str] = {
-    "default": "CartPole-v1",
-    "acrobot": "Acrobot-v1",
-    "mountain_car": "MountainCar-v0",
-    "catch": "Catch-bsuite",
-    "breakout": "Breakout-MinAtar",
-    "space_invaders": "SpaceInvaders-MinAtar",
+_GAMES = ("Breakout", "Asterix", "Freeway", "Seaquest", "SpaceInvaders")
+
+FOUND_ON: dict[str, tuple[str, ...]] = {
+    "default": ("CartPole-v1",),
+    "acrobot": ("Acrobot-v1",),
+    "mountain_car": ("MountainCar-v0",),
+    "mountain_car_continuous": ("MountainCarContinuous-v0",),
+    "pendulum": ("Pendulum-v1",),
+    "catch": ("Catch-bsuite",),
+    "minatar": (*(f"minatar/{game}" for game in _GAMES), *(f"{game}-MinAtar" for game in _GAMES)),
 }
-"""The environment on which each preset was tuned; untuned presets are not listed."""
+"""The environments for which each preset was tuned, the first of them its own by default."""

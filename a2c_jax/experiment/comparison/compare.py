@@ -93,7 +93,7 @@ def default_comparison(
         if architecture != "mlp":  # which some methods and the gradients' measurement need
             names = (name for name, one in METHODS.items() if not one.values_actions)
             changes = {"algorithms": tuple(names), "gradient_episodes": 0, **changes}
-    env = FOUND_ON.get(preset, CompareConfig.env)
+    env = FOUND_ON.get(preset, (CompareConfig.env,))[0]
     return changed(CompareConfig(settings, preset, architecture, env), changes)
 
 

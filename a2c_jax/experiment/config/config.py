@@ -178,7 +178,7 @@ def starting_preset(env: str | None, algorithm: str | None) -> PresetName:
     uses the method, and otherwise ``general``.
     """
     env = env or env_name(TrainConfig.env)
-    found = next((name for name, task in FOUND_ON.items() if task == env), None)
+    found = next((name for name, tasks in FOUND_ON.items() if env in tasks), None)
     if found is None or algorithm not in (None, method_name(PRESETS[found].method)):  # type: ignore[union-attr]
         return "general"
     return found
@@ -205,7 +205,7 @@ def default_config(
         settings = with_method(settings, algorithm)
     if architecture is not None:
         settings = with_architecture(settings, architecture)
-    env = FOUND_ON.get(preset, TrainConfig.env)
+    env = FOUND_ON.get(preset, (TrainConfig.env,))[0]
     return TrainConfig(settings, preset, architecture, env, algorithm=algorithm)
 
 

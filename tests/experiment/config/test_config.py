@@ -56,7 +56,9 @@ def test_the_default_configuration_is_that_of_the_default_preset():
         ({"env": "Acrobot-v1", "algorithm": "gae"}, "general"),
         ({"env": "MountainCar-v0", "algorithm": "gae"}, "mountain_car"),
         ({"env": "MountainCar-v0", "algorithm": "a2c"}, "general"),
-        ({"env": "Asterix-MinAtar"}, "general"),
+        ({"env": "Asterix-MinAtar"}, "minatar"),
+        ({"env": "minatar/Seaquest"}, "minatar"),
+        ({"env": "FourRooms-misc"}, "general"),
         ({"env": "Acrobot-v1", "preset": "stable_baselines3"}, "stable_baselines3"),
     ],
 )
@@ -67,11 +69,12 @@ def test_the_default_preset_is_for_what_it_was_found_on(changes, preset):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_brings_the_environment_that_it_was_found_on(preset):
-    env = FOUND_ON.get(preset, "CartPole-v1")
+    env, *_ = FOUND_ON.get(preset, ["CartPole-v1"])
     assert default_config(preset, None).env == parse_train(["--preset", preset]).env == env
     elsewhere = parse_train(["--preset", preset, "--env", "Catch-bsuite"])
     assert (elsewhere.preset, elsewhere.env) == (preset, "Catch-bsuite")
-    assert list(FOUND_ON.values()).count(env) <= 1, "found on the same as another"
+    found = [task for tasks in FOUND_ON.values() for task in tasks]
+    assert len({*found}) == len(found), "found on the same as another"
 
 
 def test_a_seed_has_the_same_key_alone_and_among_others():

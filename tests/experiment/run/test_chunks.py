@@ -6,7 +6,7 @@ from comparing import assert_identical
 import a2c_jax as a2c
 from a2c_jax.experiment.run import chunks as training
 from a2c_jax.experiment.run.chunks import chunk_length, train_in_chunks
-from a2c_jax.parallel import join_groups, seed_layout
+from a2c_jax.parallel import gather_groups, join_groups, seed_layout
 
 pytestmark = pytest.mark.optimized
 
@@ -66,6 +66,19 @@ def test_chunks_are_the_whole_bit_for_bit(
     assert seen == expected
     assert outcome.num_updates == expected[-1]
     assert_beginning(outcome, undivided)
+
+
+def test_states_take_the_place_of_those_before_and_are_read_without_a_copy(small_algorithm, whole):
+    # Otherwise the states of many seeds would be in memory two or three times.
+    layout, seen = seed_layout(3), []
+    outcome = train_in_chunks(
+        small_algorithm, whole[0], 4, layout, chunk_updates=2, on_chunk=seen.append
+    )
+    replaced = [leaf.is_deleted() for before in seen[:-1] for leaf in jax.tree.leaves(before.state)]
+    assert np.mean(replaced) > 0.9  # XLA may keep some small arrays
+    gather_groups(outcome.state, layout)
+    arrays = [leaf for leaf in jax.tree.leaves(outcome.state) if leaf.dtype == np.float32]
+    assert all(len(leaf.addressable_shards) == 2 and leaf._npy_value is None for leaf in arrays)
 
 
 @pytest.mark.parametrize("num_seeds", [1, 16, 10**4, 10**9])

@@ -42,7 +42,8 @@ def recent_by_loop(counts, sums):
 
 
 @pytest.mark.parametrize("per_update", [0.02, 0.5, 3.0, 40.0, 300.0])
-def test_recent_returns_are_those_of_a_loop(per_update):
+def test_recent_returns_are_those_of_a_loop(per_update, monkeypatch):
+    monkeypatch.setattr(statistics, "_BLOCK", 2 * 60)  # two seeds at a time, and one at the end
     rng = np.random.default_rng(1)
     # Seeds of very different pace, and one that never finishes an episode.
     pace = per_update * np.array([1.0, 0.0, 10.0, 0.1, 1.0])[:, None]
@@ -60,6 +61,9 @@ def test_recent_returns_are_those_of_a_loop(per_update):
     np.testing.assert_array_equal(statistics.final_returns(one), expected_means[0, -1])
     points = a2c.Metrics(*(array[:, None] for array in metrics))
     np.testing.assert_array_equal(statistics.final_returns(points), expected_means[:, None, -1])
+    reached = (expected_sizes >= 100) & (expected_means >= 1.0)
+    steps = np.where(reached.any(axis=1), 1.0 + np.argmax(reached, axis=1), np.inf)
+    np.testing.assert_array_equal(statistics.steps_to_solve(metrics, 1, 1.0), steps)
 
 
 def test_steps_to_solve_needs_100_episodes_and_is_infinite_where_never():
