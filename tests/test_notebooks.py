@@ -35,6 +35,13 @@ SMALL = {
         "COMPARED_SEEDS": 2,
         "COMPARED_STEPS": 2_000,
     },
+    "07_other_tasks": {
+        "NUM_SEEDS": 2,
+        "CHANGE_SEEDS": 2,
+        "NUM_EPISODES": 2,
+        "LONGEST": 8_192,
+        "SHOWN": 1,
+    },
 }
 # The critics of the measurement are fitted for longer than the whole of a small training.
 HASTE = "from a2c_jax.experiment.comparison import gradients\ngradients._CRITIC_UPDATES = 20\n"
