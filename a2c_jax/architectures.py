@@ -11,7 +11,7 @@ NetworkMaker = Callable[[Environment, Sequence[int]], Network]
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A kind of network; this one is that of the preset, which is made of perceptrons.
+    """A kind of network; this one is made by the preset's function, of perceptrons.
 
     Each other kind is a subclass; its fields are its own settings.
     """

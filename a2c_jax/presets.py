@@ -122,10 +122,10 @@ mountain_car_continuous = dataclasses.replace(
     normalize_observations=True,
     normalize_rewards=True,
 )
-"""Tuned on MountainCarContinuous-v0: initial actions, clipped, are nearly all at the limits.
+"""Tuned on MountainCarContinuous-v0: four in five of the initial actions are clipped to the limits.
 
-Their deviation is 4 times half the range; with 1, as by default, some seeds never reach the top and
-learn to stand still, which costs nothing.
+Their deviation is 4, and the limits are -1 and 1. With a deviation of 1, as by default, nearly half
+of the seeds never reach the top, and learn to stand still, which costs nothing.
 """
 
 pendulum = dataclasses.replace(
@@ -139,7 +139,7 @@ pendulum = dataclasses.replace(
     network=functools.partial(mlp_actor_critic, log_std=1.0),
     method=GAE(0.85),
 )
-"""Tuned on Pendulum-v1; with narrower initial actions, some seeds never swing up."""
+"""Tuned on Pendulum-v1; with narrower initial actions, more seeds never swing up."""
 
 catch = dataclasses.replace(
     general,
@@ -166,9 +166,9 @@ minatar = dataclasses.replace(
     method=GAE(0.7),
     architecture=Convolutional(),
 )
-"""Tuned on the games of MinAtar: the network of Young & Tian (2019), and a large entropy bonus.
+"""Tuned on minatar/Breakout: the network of Young & Tian (2019), and a large entropy bonus.
 
-With a smaller bonus, the policy collapses onto one trajectory, which the critic then predicts.
+With a smaller bonus, some policies collapse onto one trajectory, which the critic then predicts.
 """
 
 stable_baselines3 = dataclasses.replace(
@@ -228,6 +228,7 @@ PRESETS: dict[str, Preset | ArticlePreset] = {
 }
 """The presets by name."""
 
+# As in a2c_jax.environments.minatar, which imports gymnax.
 _GAMES = ("Breakout", "Asterix", "Freeway", "Seaquest", "SpaceInvaders")
 
 FOUND_ON: dict[str, tuple[str, ...]] = {
@@ -239,4 +240,4 @@ FOUND_ON: dict[str, tuple[str, ...]] = {
     "catch": ("Catch-bsuite",),
     "minatar": (*(f"minatar/{game}" for game in _GAMES), *(f"{game}-MinAtar" for game in _GAMES)),
 }
-"""The environments for which each preset was tuned, the first of them its own by default."""
+"""The environments whose default each preset is; it was tuned on the first of them."""

@@ -11,7 +11,7 @@ from a2c_jax.environments.gymnax import make_gymnax
 from a2c_jax.environments.wrappers import sticky_actions
 from a2c_jax.types import Environment
 
-_GAMES = ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
+GAMES = ("Breakout", "Asterix", "Freeway", "Seaquest", "SpaceInvaders")
 _STICKY = "sticky_probability"
 _LIMIT = 5000  # steps; published games have none, except Freeway, whose limit gymnax has
 
@@ -31,7 +31,7 @@ def make(name: str, task: str, settings: dict[str, Any]) -> Environment:
 
     Source: Young & Tian (2019), "MinAtar", arXiv:1903.03176.
     """
-    _common.known_name(task, _GAMES, "minatar/")
+    _common.known_name(task, GAMES, "minatar/")
     published = {"use_minimal_action_set": False, _STICKY: 0.1}
     if task != "Freeway":
         published[_common.LIMIT] = _LIMIT

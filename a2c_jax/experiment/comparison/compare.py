@@ -15,6 +15,7 @@ from a2c_jax.experiment.config.config import (
     TaskConfig,
     TrainConfig,
     checked_name,
+    own_env,
     with_architecture,
     with_method,
 )
@@ -26,7 +27,7 @@ from a2c_jax.experiment.run.progress import Reporter
 from a2c_jax.experiment.run.result_figures import num_points
 from a2c_jax.methods import METHODS
 from a2c_jax.metrics import learning_curve
-from a2c_jax.presets import FOUND_ON, PRESETS, ArticlePreset, Preset
+from a2c_jax.presets import PRESETS, ArticlePreset, Preset
 
 _FEWEST_EPISODES = 3  # the deviations of two are equal, which gives a standard error of zero
 
@@ -90,11 +91,15 @@ def default_comparison(
     settings = dataclasses.replace(settings, normalize_advantages=False)
     if architecture is not None:
         settings = with_architecture(settings, architecture)
-        if architecture != "mlp":  # which some methods and the gradients' measurement need
-            names = (name for name, one in METHODS.items() if not one.values_actions)
-            changes = {"algorithms": tuple(names), "gradient_episodes": 0, **changes}
-    env = FOUND_ON.get(preset, (CompareConfig.env,))[0]
-    return changed(CompareConfig(settings, preset, architecture, env), changes)
+    if not _is_plain(settings):
+        names = (name for name, one in METHODS.items() if not one.values_actions)
+        changes = {"algorithms": tuple(names), "gradient_episodes": 0, **changes}
+    return changed(CompareConfig(settings, preset, architecture, own_env(preset)), changes)
+
+
+def _is_plain(settings: Preset) -> bool:
+    """Whether networks are as some methods and the measurement of gradients need them."""
+    return type(settings.architecture) is Architecture and not settings.normalize_observations
 
 
 def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = None) -> Jobs:
@@ -117,9 +122,7 @@ def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = Non
             f"gradient_episodes is {config.gradient_episodes}; give at least {_FEWEST_EPISODES}, "
             "or 0 to skip the measurement."
         )
-    of = config.settings
-    plain = type(of.architecture) is Architecture and not of.normalize_observations
-    if config.gradient_episodes and not plain:
+    if config.gradient_episodes and not _is_plain(config.settings):
         raise ValueError(
             f"gradient_episodes is {config.gradient_episodes}, but gradients are measured only of "
             "perceptrons (--network mlp) on observations as they are; give 0."

@@ -68,7 +68,7 @@ class TaskConfig(Generic[SettingsT]):
         preset: the settings to start from, which are the defaults of the flags below; list them
             with --preset NAME --help. By default the preset tuned on the environment, if there
             is one and it uses the algorithm, and otherwise general.
-        architecture: the kind of network; by default the preset's own, of perceptrons.
+        architecture: the kind of network; by default the preset's own.
         env: name of a gymnax environment, or of a suite's, such as brax/ant, or
             package.module:function, which returns an a2c_jax.Environment; by default the preset's.
             In Python, also an Environment.
@@ -205,8 +205,13 @@ def default_config(
         settings = with_method(settings, algorithm)
     if architecture is not None:
         settings = with_architecture(settings, architecture)
-    env = FOUND_ON.get(preset, (TrainConfig.env,))[0]
+    env = own_env(preset)
     return TrainConfig(settings, preset, architecture, env, algorithm=algorithm)
+
+
+def own_env(preset: str) -> str:
+    """The environment of a preset, where none is named."""
+    return FOUND_ON.get(preset, ("CartPole-v1",))[0]
 
 
 def with_method(settings: Preset, algorithm: str) -> Preset:

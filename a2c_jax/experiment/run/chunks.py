@@ -80,7 +80,8 @@ def train_in_chunks(
             chunk that took longer.
         pause_every: end chunks at the multiples of this number of updates, at least 2.
         meanwhile: called in another thread while the first chunk compiles.
-        on_chunk: called after compiling (with no updates done) and after every chunk.
+        on_chunk: called after compiling (with no updates done) and after every chunk; the next
+            chunk deletes the state of its argument.
         should_stop: called before every chunk; training ends when it returns true.
 
     Raises:
@@ -203,7 +204,7 @@ def _next_length(length: int, remaining: int) -> int:
 
 
 def compile_chunk(algorithm: Algorithm, num_updates: int, layout: SeedLayout, group: Any) -> Any:
-    """Compiles a chunk of updates of a group of seeds, whose states it replaces in memory.
+    """Compiles a chunk of updates of a group of seeds; running it deletes the states it is given.
 
     Args:
         algorithm: the algorithm to train.

@@ -72,13 +72,13 @@ def recent_returns(metrics: Metrics) -> tuple[np.ndarray, np.ndarray]:
 def final_returns(metrics: Metrics) -> np.ndarray:
     """Mean return over the last 100 finished episodes: of metrics ``[..., U]``, ``[...]``."""
     shape = np.shape(metrics.episode_count)
-    flat = (math.prod(shape[:-1]), shape[-1])
-    rows = jax.tree.map(lambda field: np.asarray(field).reshape(flat), metrics)
-    return _in_blocks(lambda block: recent_returns(block)[0][:, -1], rows).reshape(shape[:-1])
+    flat = jax.tree.map(lambda field: np.reshape(field, (math.prod(shape[:-1]), -1)), metrics)
+    return _in_blocks(lambda block: recent_returns(block)[0][:, -1], flat).reshape(shape[:-1])
 
 
 def _in_blocks(statistic: Callable[[Metrics], np.ndarray], metrics: Metrics) -> np.ndarray:
     """A statistic ``[S]`` of metrics ``[S, U]``, some seeds at a time, since it takes memory."""
+    metrics = jax.tree.map(np.asarray, metrics)
     num_seeds, num_updates = metrics.episode_count.shape
     size = max(1, _BLOCK // max(1, num_updates))
     starts = range(0, max(1, num_seeds), size)
@@ -101,13 +101,13 @@ def steps_to_solve(metrics: Metrics, steps_per_update: int, threshold: float) ->
     Takes metrics ``[S, U]``; returns ``[S]``, infinite where a seed never did or has diverged.
     """
 
-    def of(block: Metrics) -> np.ndarray:
+    def times(block: Metrics) -> np.ndarray:
         means, sizes = recent_returns(block)
         solved = (sizes >= EPISODES) & (means >= threshold) & finite_seeds(block)[:, None]
         steps = (np.argmax(solved, axis=1) + 1.0) * steps_per_update
         return np.where(solved.any(axis=1), steps, np.inf)
 
-    return _in_blocks(of, metrics)
+    return _in_blocks(times, metrics)
 
 
 def solve_time_curve(steps_to_solve: np.ndarray, end: float) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,12 @@ from rich.console import Console
 from a2c_jax.experiment.cli import commands, main as cli
 from a2c_jax.experiment.cli.flags import parse_compare
 from a2c_jax.experiment.comparison import compare as comparison, report as comparison_report
-from a2c_jax.experiment.comparison.compare import Comparison, compare, resolve_all
+from a2c_jax.experiment.comparison.compare import (
+    Comparison,
+    compare,
+    default_comparison,
+    resolve_all,
+)
 from a2c_jax.experiment.comparison.gradients import StageNoise
 from a2c_jax.experiment.config.config import SUITED
 from a2c_jax.experiment.config.settings import replace
@@ -194,6 +199,12 @@ def test_each_method_has_the_preset_with_what_suits_it(preset):
     for name, method in METHODS.items():
         expected = {"method": method, **SUITED.get(name, {}), "normalize_advantages": False}
         assert settings[name] == dataclasses.replace(PRESETS[preset], **expected)
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if not name.startswith("article")])
+def test_every_preset_can_be_compared(preset):
+    config = default_comparison(preset)
+    assert resolve_all(config).keys() == {*config.algorithms} >= {"a2c", "gae", "reinforce"}
 
 
 OWN = {

@@ -5,8 +5,10 @@ import jax
 import pytest
 from comparing import assert_identical
 
+import a2c_jax as a2c
 from a2c_jax import presets
 from a2c_jax.algorithms.article import Defects
+from a2c_jax.environments.minatar import GAMES
 from a2c_jax.experiment.cli.flags import parse_train
 from a2c_jax.experiment.config.config import (
     TrainConfig,
@@ -73,8 +75,13 @@ def test_a_preset_brings_the_environment_that_it_was_found_on(preset):
     assert default_config(preset, None).env == parse_train(["--preset", preset]).env == env
     elsewhere = parse_train(["--preset", preset, "--env", "Catch-bsuite"])
     assert (elsewhere.preset, elsewhere.env) == (preset, "Catch-bsuite")
-    found = [task for tasks in FOUND_ON.values() for task in tasks]
-    assert len({*found}) == len(found), "found on the same as another"
+
+
+def test_every_environment_with_a_preset_exists_and_has_only_one():
+    names = [name for group in FOUND_ON.values() for name in group]
+    assert [a2c.make_env(name).name for name in names] == names
+    assert len({*names}) == len(names)
+    assert {f"minatar/{game}" for game in GAMES} <= {*names}
 
 
 def test_a_seed_has_the_same_key_alone_and_among_others():
