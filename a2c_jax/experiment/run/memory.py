@@ -25,15 +25,15 @@ def estimate_memory(job: Job) -> MemoryEstimate:
     """Estimates a run's memory from the shapes of its state; compiles nothing.
 
     On the devices, a state exists twice where XLA cannot write a chunk's results over it. On the
-    host it exists twice more while it is saved. The metrics of all updates are kept on the host,
-    in a resumed run twice. :func:`check_program` checks what the compiled program needs in
-    addition.
+    host it exists twice more while it is saved, and once more in a resumed run, which also keeps
+    the metrics of all updates twice. :func:`check_program` checks what the compiled program needs
+    in addition.
     """
     seed = jax.eval_shape(job.algorithm.init, jax.tree.map(lambda leaf: leaf[0], job.keys))
     state = tree_bytes(seed)
     rows = job.layout.rows.size
     metrics = len(job.seeds) * job.num_updates * 4 * len(Metrics._fields)
-    return MemoryEstimate(2 * rows * state, 2 * (len(job.seeds) * state + metrics))
+    return MemoryEstimate(2 * rows * state, 3 * len(job.seeds) * state + 2 * metrics)
 
 
 def check_memory(job: Job, num_settings: int = 1) -> None:

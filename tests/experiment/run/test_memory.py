@@ -30,7 +30,7 @@ def test_the_estimate_is_of_the_arrays_that_there_are():
     metrics = 16 * 100 * len(Metrics._fields) * 4
     need = memory.estimate_memory(job)
     assert need.on_devices == 2 * state
-    assert need.on_host == 2 * (state + metrics)
+    assert need.on_host == 3 * state + 2 * metrics
 
 
 def test_a_run_that_does_not_fit_is_refused_with_a_number_that_does(monkeypatch):
