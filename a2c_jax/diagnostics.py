@@ -17,7 +17,6 @@ from a2c_jax.agents import AnyNetwork, as_agent, as_state
 from a2c_jax.algorithms.q_actor_critic import of_action
 from a2c_jax.collectors import episodes
 from a2c_jax.losses import estimate
-from a2c_jax.metrics import explained_variance as explained_variance
 from a2c_jax.types import (
     AgentState,
     Environment,

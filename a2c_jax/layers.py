@@ -110,7 +110,8 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps ``[B, in]`` to ``[B, features]``."""
+        """Maps ``[B, *O]`` to ``[B, features]``."""
+        x = jnp.asarray(x, jnp.float32).reshape((x.shape[0], -1))
         layers = [Linear(size, self.hidden_init) for size in self.hidden_sizes]
         layers.append(Linear(self.features, self.head_init))
         inputs = (x.shape[-1], *self.hidden_sizes)

@@ -6,17 +6,9 @@ An environment with illegal actions observes a :class:`a2c_jax.MaskedObservation
 import jax
 import jax.numpy as jnp
 
-from a2c_jax.networks import on_observations
+from a2c_jax.networks import adapted
 from a2c_jax.spaces import Discrete, MultiDiscrete
-from a2c_jax.types import (
-    Environment,
-    MaskedObservation,
-    Memory,
-    NetworkT,
-    Observation,
-    Params,
-    RecurrentNetwork,
-)
+from a2c_jax.types import Environment, MaskedObservation, NetworkT
 
 
 def is_masked(env: Environment) -> bool:
@@ -56,20 +48,11 @@ def masked(network: NetworkT, env: Environment) -> NetworkT:
             type.
     """
     sizes = _sizes(env)
-    inner = on_observations(network, lambda obs: obs.obs)
-    if isinstance(inner, RecurrentNetwork):
-        recurrent = inner
-
-        def recall(params: Params, memory: Memory, obs: Observation) -> jax.Array:
-            return _legal(recurrent.policy(params, memory, obs), obs.action_mask, sizes)
-
-        return recurrent._replace(policy=recall)
-
-    def both(params: Params, obs: Observation) -> tuple[jax.Array, jax.Array]:
-        outputs, values = inner.outputs_and_values(params, obs)
-        return _legal(outputs, obs.action_mask, sizes), values
-
-    return inner._replace(policy=lambda params, obs: both(params, obs)[0], both=both)
+    return adapted(
+        network,
+        lambda obs: obs.obs,
+        outputs_of=lambda outputs, obs: _legal(outputs, obs.action_mask, sizes),
+    )
 
 
 def _sizes(env: Environment) -> tuple[int, ...]:

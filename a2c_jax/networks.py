@@ -148,43 +148,34 @@ def scaled(
         obs = jnp.asarray(obs, jnp.float32)
         return obs * jax.lax.broadcast_to_rank(jnp.asarray(factors), obs.ndim)
 
-    return _times(on_observations(network, scale), value_scale)
+    return adapted(network, scale, values_of=lambda values: value_scale * values)
 
 
-def on_observations(network: NetworkT, function: Callable[[Observation], Observation]) -> NetworkT:
-    """The network of changed observations: ``policy(params, function(obs))``, and so on."""
+def adapted(
+    network: NetworkT,
+    observe: Callable[[Observation], Observation],
+    *,
+    outputs_of: Callable[[jax.Array, Observation], jax.Array] = lambda outputs, obs: outputs,
+    values_of: Callable[[jax.Array], jax.Array] = lambda values: values,
+) -> NetworkT:
+    """The network of changed observations: ``outputs_of(policy(params, observe(obs)), obs)``."""
     if isinstance(network, RecurrentNetwork):
         of = network
         return of._replace(
-            encode=lambda params, obs: of.encode(params, function(obs)),
-            policy=lambda params, memory, obs: of.policy(params, memory, function(obs)),
-            value=lambda params, memory, obs: of.value(params, memory, function(obs)),
+            encode=lambda params, obs: of.encode(params, observe(obs)),
+            policy=lambda params, m, obs: outputs_of(of.policy(params, m, observe(obs)), obs),
+            value=lambda params, m, obs: values_of(of.value(params, m, observe(obs))),
         )
 
     def both(params: Params, obs: Observation) -> tuple[jax.Array, jax.Array]:
-        return network.outputs_and_values(params, function(obs))
+        outputs, values = network.outputs_and_values(params, observe(obs))
+        return outputs_of(outputs, obs), values_of(values)
 
     return Network(
         network.init,
-        lambda params, obs: network.policy(params, function(obs)),
-        lambda params, obs: network.value(params, function(obs)),
+        lambda params, obs: outputs_of(network.policy(params, observe(obs)), obs),
+        lambda params, obs: values_of(network.value(params, observe(obs))),
         None if network.both is None else both,
-    )
-
-
-def _times(network: NetworkT, factor: Scalar) -> NetworkT:
-    """The network with every value multiplied by a factor."""
-    if isinstance(network, RecurrentNetwork):
-        of = network
-        return of._replace(value=lambda params, memory, obs: factor * of.value(params, memory, obs))
-
-    def both(params: Params, obs: Observation) -> tuple[jax.Array, jax.Array]:
-        outputs, values = network.outputs_and_values(params, obs)
-        return outputs, factor * values
-
-    return network._replace(
-        value=lambda params, obs: factor * network.value(params, obs),
-        both=None if network.both is None else both,
     )
 
 
@@ -231,16 +222,28 @@ def critic(env: Environment, layers: Layers) -> Half:
 
 
 def _perceptron(env: Environment, layers: Layers, features: int) -> Half:
-    shape = record_checks.single_array(env)
+    record_checks.single_array(env)
     hidden_sizes, *rest = layers
     sizes = tuple(checks.positive_int("hidden_sizes", size) for size in hidden_sizes)
     module = MLP(sizes, features, *rest)
+    return lambda key: module.init(key, zeros(env)), on_one_axis(env, module)
 
-    def flat(obs: jax.Array) -> jax.Array:
-        return jnp.asarray(obs, jnp.float32).reshape((-1, math.prod(shape)))
 
-    def apply(params: Params, obs: jax.Array) -> jax.Array:
-        out: Any = module.apply(params, flat(obs))
-        return out.reshape((*obs.shape[: obs.ndim - len(shape)], features))
+def on_one_axis(env: Environment, module: nn.Module) -> Any:
+    """A module as a function of parameters and observations ``[..., *O]``, on one batch axis."""
+    like = jax.tree.leaves(env.observation)[0]
 
-    return lambda key: module.init(key, flat(jnp.zeros(shape, jnp.float32))), apply
+    def apply(params: Params, obs: Observation) -> jax.Array:
+        first = jax.tree.leaves(obs)[0]
+        num_leading = first.ndim - like.ndim
+        leading = first.shape[:num_leading]
+        batch = jax.tree.map(lambda x: x.reshape((-1, *x.shape[num_leading:])), obs)
+        out: Any = module.apply(params, batch)
+        return out.reshape((*leading, out.shape[-1]))
+
+    return apply
+
+
+def zeros(env: Environment) -> Observation:
+    """A batch of one observation, all zero."""
+    return jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), env.observation)

@@ -13,6 +13,7 @@ import optax
 from a2c_jax.algorithms.article import AS_PRINTED
 from a2c_jax.architectures import Convolutional
 from a2c_jax.building import build as build, make_agent as make_agent, make_network as make_network
+from a2c_jax.environments.minatar import GAMES
 from a2c_jax.layers import orthogonal
 from a2c_jax.methods import GAE
 from a2c_jax.networks import (
@@ -228,9 +229,6 @@ PRESETS: dict[str, Preset | ArticlePreset] = {
 }
 """The presets by name."""
 
-# As in a2c_jax.environments.minatar, which imports gymnax.
-_GAMES = ("Breakout", "Asterix", "Freeway", "Seaquest", "SpaceInvaders")
-
 FOUND_ON: dict[str, tuple[str, ...]] = {
     "default": ("CartPole-v1",),
     "acrobot": ("Acrobot-v1",),
@@ -238,6 +236,6 @@ FOUND_ON: dict[str, tuple[str, ...]] = {
     "mountain_car_continuous": ("MountainCarContinuous-v0",),
     "pendulum": ("Pendulum-v1",),
     "catch": ("Catch-bsuite",),
-    "minatar": (*(f"minatar/{game}" for game in _GAMES), *(f"{game}-MinAtar" for game in _GAMES)),
+    "minatar": (*(f"minatar/{game}" for game in GAMES), *(f"{game}-MinAtar" for game in GAMES)),
 }
 """The environments whose default each preset is; it was tuned on the first of them."""

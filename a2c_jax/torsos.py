@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from a2c_jax import checks, record_checks
 from a2c_jax._devices import fast_random
 from a2c_jax.layers import Activation, Convolution, LayerInit, Perceptron, orthogonal
-from a2c_jax.networks import Half, actor, critic
+from a2c_jax.networks import Half, actor, critic, on_one_axis, zeros
 from a2c_jax.types import (
     Environment,
     Key,
@@ -51,7 +51,7 @@ def torso_actor_critic(
         ValueError: if the torso does not take the observations or its features are not
             ``[B, F]``, or no distribution supports the action space.
     """
-    features = _features(env, torso)
+    features = on_one_axis(env, torso)
     heads = _heads(env, _num_features(env, torso), policy_init, value_init, log_std)
     (init_policy, policy), (init_value, value) = heads
     ours, theirs = ("torso",) * 2 if shared else ("policy_torso", "value_torso")
@@ -60,7 +60,7 @@ def torso_actor_critic(
     def init(key: Key) -> Params:
         policy_key, value_key, *torso_keys = jax.random.split(key, 4)
         named = zip(dict.fromkeys((ours, theirs)), torso_keys, strict=False)
-        torsos = {name: torso.init(key, _zeros(env)) for name, key in named}
+        torsos = {name: torso.init(key, zeros(env)) for name, key in named}
         return {"policy": init_policy(policy_key), "value": init_value(value_key), **torsos}
 
     def both(params: Params, obs: Observation) -> tuple[jax.Array, jax.Array]:
@@ -149,7 +149,7 @@ def gru_actor_critic(
     """
     memory_size = checks.positive_int("memory_size", memory_size)
     torso = Perceptron(_sizes(hidden_sizes)) if torso is None else torso
-    features, num_features = _features(env, torso), _num_features(env, torso)
+    features, num_features = on_one_axis(env, torso), _num_features(env, torso)
     heads = _heads(env, memory_size, policy_init, value_init, log_std)
     (init_policy, policy), (init_value, value) = heads
     cell = nn.GRUCell(memory_size, recurrent_kernel_init=_square)
@@ -161,7 +161,7 @@ def gru_actor_critic(
         return {
             "policy": init_policy(policy_key),
             "value": init_value(value_key),
-            "torso": torso.init(torso_key, _zeros(env)),
+            "torso": torso.init(torso_key, zeros(env)),
             "gru": cell.init(cell_key, *(jnp.zeros(n, jnp.float32) for n in sizes)),
         }
 
@@ -204,32 +204,12 @@ def _heads(
     return policy, critic(on_features, (*no_layers, value_init))
 
 
-def _features(env: Environment, torso: nn.Module) -> Any:
-    """The torso as a function of parameters and observations ``[..., *O]``, on one batch axis."""
-    like = jax.tree.leaves(env.observation)[0]
-
-    def features(params: Params, obs: Observation) -> jax.Array:
-        first = jax.tree.leaves(obs)[0]
-        num_leading = first.ndim - like.ndim
-        leading = first.shape[:num_leading]
-        batch = jax.tree.map(lambda x: x.reshape((-1, *x.shape[num_leading:])), obs)
-        out: Any = torso.apply(params, batch)
-        return out.reshape((*leading, out.shape[-1]))
-
-    return features
-
-
 def _num_features(env: Environment, torso: nn.Module) -> int:
     try:
-        out, _ = jax.eval_shape(torso.init_with_output, jax.random.key(0), _zeros(env))
+        out, _ = jax.eval_shape(torso.init_with_output, jax.random.key(0), zeros(env))
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"torso does not take the observations of {env.name}: {error}") from error
     is_array = isinstance(out, jax.ShapeDtypeStruct)
     if not is_array or out.ndim != len(("batch", "features")):
         raise ValueError(f"torso returns {out}; make it return features [B, F].")
     return out.shape[-1]
-
-
-def _zeros(env: Environment) -> Observation:
-    """A batch of one observation, all zero."""
-    return jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), env.observation)

@@ -17,25 +17,21 @@ _IN_CACHE = 16_384  # numbers that a core's first-level cache holds
 _LANES = 32  # partial sums, which fill two or four vector registers
 
 
-def from_few(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """``x W + b`` of few features, with a kernel ``[in, out]``."""
-    return _from_few(x, kernel, bias)
-
-
 def to_few(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """``x Wᵀ + b`` of few outputs, with a kernel ``[out, in]``."""
     return _to_few(x, kernel) + bias[None]
 
 
 @jax.custom_jvp
-def _from_few(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+def from_few(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """``x W + b`` of few features, with a kernel ``[in, out]``."""
     # A sum of outer products takes half the time of the matrix product [128, 4] [4, 256],
     # activation included.
     outer_products = [x[:, i : i + 1] * kernel[i : i + 1] for i in range(x.shape[1])]
     return functools.reduce(operator.add, outer_products) + bias[None]
 
 
-@_from_few.defjvp
+@from_few.defjvp
 def _from_few_jvp(primals, tangents):  # type: ignore[no-untyped-def]
     x, kernel, bias = primals
     dx, dkernel, dbias = tangents
@@ -44,7 +40,7 @@ def _from_few_jvp(primals, tangents):  # type: ignore[no-untyped-def]
     # which suits the product of the derivative.
     features = jnp.concatenate([x.T, jnp.ones((1, x.shape[0]), x.dtype)])
     with_bias = features.T @ jnp.concatenate([dkernel, dbias[None]])
-    return _from_few(x, kernel, bias), dx @ kernel + with_bias
+    return from_few(x, kernel, bias), dx @ kernel + with_bias
 
 
 @jax.custom_jvp

@@ -4,14 +4,23 @@ import contextlib
 import difflib
 import io
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from a2c_jax import checks
-from a2c_jax.types import Key, ResetFn
+from a2c_jax.spaces import Space
+from a2c_jax.types import (
+    Environment,
+    EnvState,
+    Key,
+    MaskedObservation,
+    Observation,
+    ResetFn,
+    Timestep,
+)
 
 LIMIT = "max_steps_in_episode"  # the setting that every suite has
 DEFAULT_LIMIT = 1000  # steps, where an environment has no time limit of its own
@@ -28,12 +37,12 @@ def strongly_typed(tree: Any) -> Any:
 
 
 def stored(state: Any) -> tuple[jax.Array, ...]:
-    """The arrays of a suite's state, strongly typed.
+    """The arrays of a suite's state.
 
     Some suites' records define ``==`` in a way of their own, so that two trees cannot be compared,
     or have tuples as keys, so that their arrays cannot be saved by name.
     """
-    return tuple(jax.tree.leaves(strongly_typed(state)))
+    return tuple(jax.tree.leaves(state))
 
 
 def untyped(key: Key) -> jax.Array:
@@ -45,6 +54,47 @@ def flat(tree: Any) -> jax.Array:
     """The numbers of a tree as one float32 vector ``[D]``."""
     leaves = [jnp.ravel(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(tree)]
     return jnp.concatenate(leaves)
+
+
+def typed(
+    name: str,
+    start: Callable[[Key], tuple],
+    follow: Callable[[Key, Any, jax.Array], tuple],
+    action_space: Space,
+    limit: int,
+) -> Environment:
+    """An environment, with arrays of the right types, from functions in the order of gymnax.
+
+    ``start`` returns ``(obs, state)``, and ``follow`` returns ``(obs, state, reward, terminated,
+    truncated)``, each of any type.
+    """
+
+    def reset(key: Key) -> tuple[EnvState, Observation]:
+        obs, env_state = start(key)
+        return strongly_typed(env_state), inside(_real, obs)
+
+    def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
+        obs, env_state, reward, terminated, truncated = follow(key, env_state, action)
+        return Timestep(
+            env_state=strongly_typed(env_state),
+            obs=inside(_real, obs),
+            reward=_real(reward),
+            terminated=jnp.asarray(terminated, jnp.bool_),
+            truncated=jnp.asarray(truncated, jnp.bool_),
+        )
+
+    return Environment(name, reset, step, observation_of(reset), action_space, limit)
+
+
+def _real(array: Any) -> jax.Array:
+    return jnp.asarray(array, jnp.float32)
+
+
+def inside(function: Callable[[Observation], Observation], obs: Observation) -> Observation:
+    """Applies a function to an observation, inside a mask."""
+    if isinstance(obs, MaskedObservation):
+        return obs._replace(obs=function(obs.obs))
+    return function(obs)
 
 
 def observation_of(reset: ResetFn) -> Any:

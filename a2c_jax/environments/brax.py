@@ -4,12 +4,11 @@ import inspect
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from a2c_jax.environments import _common
 from a2c_jax.environments.wrappers import time_limit
 from a2c_jax.spaces import Box
-from a2c_jax.types import Environment, EnvState, Key, Timestep
+from a2c_jax.types import Environment, EnvState, Key
 
 
 def make(name: str, task: str, settings: dict[str, Any]) -> Environment:
@@ -46,32 +45,16 @@ def make(name: str, task: str, settings: dict[str, Any]) -> Environment:
 def _endless(name: str, brax_env: Any) -> Environment:
     """The environment without a time limit."""
 
-    def reset(key: Key) -> tuple[EnvState, jax.Array]:
+    def start(key: Key) -> tuple:
         with _common.quiet():  # brax uses names that MuJoCo calls deprecated
             state = brax_env.reset(key)
-        return _common.strongly_typed(state), _observation(state)
+        return state.obs, state
 
-    def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
+    def follow(key: Key, env_state: EnvState, action: jax.Array) -> tuple:
         copy = jax.tree.map(lambda leaf: leaf, env_state)  # brax changes its dictionaries in place
         with _common.quiet():
             state = brax_env.step(copy, action)
-        return Timestep(
-            env_state=_common.strongly_typed(state),
-            obs=_observation(state),
-            reward=jnp.asarray(state.reward, jnp.float32),
-            terminated=jnp.asarray(state.done, jnp.bool_),
-            truncated=jnp.zeros((), jnp.bool_),
-        )
+        return state.obs, state, state.reward, state.done, False
 
-    return Environment(
-        name=name,
-        reset=reset,
-        step=step,
-        observation=_common.observation_of(reset),
-        action_space=Box(-1.0, 1.0, (brax_env.action_size,)),
-        max_episode_steps=_common.MAX_STEPS,
-    )
-
-
-def _observation(state: Any) -> jax.Array:
-    return jnp.asarray(state.obs, jnp.float32)
+    space = Box(-1.0, 1.0, (brax_env.action_size,))
+    return _common.typed(name, start, follow, space, _common.MAX_STEPS)

@@ -4,11 +4,10 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from a2c_jax.environments import _common
 from a2c_jax.spaces import Discrete
-from a2c_jax.types import Environment, EnvState, Key, Timestep
+from a2c_jax.types import Environment, EnvState, Key
 
 _NAMES = (
     "Craftax-Classic-Symbolic-v1",
@@ -57,25 +56,12 @@ def _environment(name: str, world: Any, params: Any, limit: int) -> Environment:
     # craftax's `done` does not say why: with a time limit that is never reached, it is a death.
     params = params.replace(max_timesteps=_common.MAX_STEPS)
 
-    def reset(key: Key) -> tuple[EnvState, jax.Array]:
-        obs, state = world.reset(_common.untyped(key), params)
-        return _common.strongly_typed(state), jnp.asarray(obs, jnp.float32)
+    def start(key: Key) -> tuple:
+        return world.reset(_common.untyped(key), params)
 
-    def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
+    def follow(key: Key, env_state: EnvState, action: jax.Array) -> tuple:
         obs, state, reward, done, _ = world.step(_common.untyped(key), env_state, action, params)
-        return Timestep(
-            env_state=_common.strongly_typed(state),
-            obs=jnp.asarray(obs, jnp.float32),
-            reward=jnp.asarray(reward, jnp.float32),
-            terminated=jnp.asarray(done, jnp.bool_),
-            truncated=jnp.asarray(state.timestep >= limit, jnp.bool_),
-        )
+        return obs, state, reward, done, state.timestep >= limit
 
-    return Environment(
-        name=name,
-        reset=reset,
-        step=step,
-        observation=_common.observation_of(reset),
-        action_space=Discrete(world.action_space(params).n),
-        max_episode_steps=limit,
-    )
+    space = Discrete(world.action_space(params).n)
+    return _common.typed(name, start, follow, space, limit)

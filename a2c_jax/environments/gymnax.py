@@ -15,14 +15,26 @@ from gymnax.wrappers.purerl import GymnaxWrapper
 from a2c_jax._devices import fast_random
 from a2c_jax.environments import _common
 from a2c_jax.spaces import Box, Discrete, Space
-from a2c_jax.types import Environment, EnvState, Key, Timestep
+from a2c_jax.types import Environment, EnvState, Key
 
 _FINAL = "final_observation"
 
 
 def make_gymnax(name: str, settings: dict[str, Any]) -> Environment:
     """Makes an environment by name; see :func:`a2c_jax.make_env`."""
-    gym_env, params = _make(name, settings)
+    _common.known_name(name, gymnax.registered_envs)
+    with _common.making(name, {}):  # MNISTBandit-bsuite downloads its data
+        gym_env, params = gymnax.make(name)
+    fields = [field.name for field in dataclasses.fields(params)]
+    arguments = [one for one in inspect.signature(type(gym_env)).parameters if one not in fields]
+    _common.known_settings(name, settings, (*fields, *arguments))
+    constructed = {one: settings[one] for one in arguments if one in settings}
+    if constructed:
+        with _common.making(name, constructed):
+            gym_env, params = gymnax.make(name, **constructed)
+            jax.eval_shape(gym_env.reset_env, jax.random.key(0), params)  # some fail only there
+            gym_env.action_space(params)
+    params = params.replace(**{one: settings[one] for one in fields if one in settings})
     return _environment(name, gym_env, params, gym_env.reset_env, _without_reset(gym_env))
 
 
@@ -46,29 +58,13 @@ def make_from_gymnax(gym_env: Any, params: Any, name: str | None) -> Environment
 def _environment(name: str, gym_env: Any, params: Any, start: Any, follow: Any) -> Environment:
     limit = _common.episode_limit(params.max_steps_in_episode)
 
-    @fast_random
-    def reset(key: Key) -> tuple[EnvState, jax.Array]:
-        obs, env_state = start(key, params)
-        return _common.strongly_typed(env_state), jnp.asarray(obs, jnp.float32)
-
-    @fast_random
-    def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
-        obs, env_state, reward, terminated, truncated = follow(key, env_state, action, params)
-        return Timestep(
-            env_state=_common.strongly_typed(env_state),
-            obs=jnp.asarray(obs, jnp.float32),
-            reward=jnp.asarray(reward, jnp.float32),
-            terminated=jnp.asarray(terminated, jnp.bool_),
-            truncated=jnp.asarray(truncated, jnp.bool_),
-        )
-
-    return Environment(
-        name=name,
-        reset=reset,
-        step=step,
-        observation=_observation(name, start, params),
-        action_space=_space(name, gym_env.action_space(params)),
-        max_episode_steps=limit,
+    _check_observation(name, start, params)
+    return _common.typed(
+        name,
+        fast_random(lambda key: start(key, params)),
+        fast_random(lambda *args: follow(*args, params)),
+        _space(name, gym_env.action_space(params)),
+        limit,
     )
 
 
@@ -97,35 +93,6 @@ def _with_final_observation(gym_env: Any) -> Callable[..., tuple]:
     return follow
 
 
-def _make(name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
-    _common.known_name(name, gymnax.registered_envs)
-    try:
-        gym_env, params = gymnax.make(name)
-    except OSError as error:  # MNISTBandit-bsuite downloads its data
-        raise ValueError(
-            f"{name} could not be made ({error}); choose another environment, or make its data "
-            "available."
-        ) from error
-    fields = [field.name for field in dataclasses.fields(params)]
-    arguments = [one for one in inspect.signature(type(gym_env)).parameters if one not in fields]
-    _common.known_settings(name, settings, (*fields, *arguments))
-    constructed = {one: settings[one] for one in arguments if one in settings}
-    if constructed:
-        gym_env, params = _constructed(name, constructed)
-    return gym_env, params.replace(**{one: settings[one] for one in fields if one in settings})
-
-
-def _constructed(name: str, arguments: dict[str, Any]) -> tuple[Any, Any]:
-    try:
-        gym_env, params = gymnax.make(name, **arguments)
-        jax.eval_shape(gym_env.reset_env, jax.random.key(0), params)  # some fail only there
-        gym_env.action_space(params)
-    except Exception as error:
-        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise ValueError(f"{name} cannot be made with {given} ({error}); give others.") from error
-    return gym_env, params
-
-
 def _space(name: str, space: Any) -> Space:
     # gymnax has `num_actions` on continuous environments too, so the space decides.
     if isinstance(space, gymnax_spaces.Discrete):
@@ -138,11 +105,10 @@ def _space(name: str, space: Any) -> Space:
     )
 
 
-def _observation(name: str, start: Any, params: Any) -> jax.ShapeDtypeStruct:
+def _check_observation(name: str, start: Any, params: Any) -> None:
     obs, _ = jax.eval_shape(start, jax.random.key(0), params)
     if not isinstance(obs, jax.ShapeDtypeStruct):
         raise ValueError(
             f"{name} observes a {type(obs).__name__}; choose an environment whose observation "
             "is one array."
         )
-    return jax.ShapeDtypeStruct(obs.shape, jnp.float32)

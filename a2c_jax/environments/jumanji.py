@@ -13,7 +13,7 @@ import numpy as np
 from a2c_jax.environments import _common
 from a2c_jax.environments.wrappers import time_limit
 from a2c_jax.spaces import Box, Discrete, MultiDiscrete, Space
-from a2c_jax.types import Environment, EnvState, Key, MaskedObservation, Timestep
+from a2c_jax.types import Environment, EnvState, Key, MaskedObservation
 
 _MASK, _LIMIT = "action_mask", "time_limit"  # jumanji's names
 
@@ -62,30 +62,19 @@ def _environment(name: str, game: Any) -> Environment:
     mask = _fields(first.observation).get(_MASK)
     space, decode, has_mask = _actions(game.action_spec, () if mask is None else mask.shape)
 
-    def reset(key: Key) -> tuple[EnvState, Any]:
+    def start(key: Key) -> tuple:
         state, timestep = game.reset(_common.untyped(key))
-        return _common.stored(state), _observation(timestep.observation, has_mask)
+        return _observation(timestep.observation, has_mask), _common.stored(state)
 
-    def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
+    def follow(key: Key, env_state: EnvState, action: jax.Array) -> tuple:
         state = jax.tree.unflatten(structure, env_state).replace(key=_common.untyped(key))
         state, timestep = game.step(state, decode(action))
+        obs = _observation(timestep.observation, has_mask)
+        reward = jnp.sum(timestep.reward, dtype=jnp.float32)
         terminated = timestep.last() & jnp.all(timestep.discount == 0)
-        return Timestep(
-            env_state=_common.stored(state),
-            obs=_observation(timestep.observation, has_mask),
-            reward=jnp.sum(timestep.reward, dtype=jnp.float32),
-            terminated=terminated,
-            truncated=timestep.last() & ~terminated,
-        )
+        return obs, _common.stored(state), reward, terminated, timestep.last() & ~terminated
 
-    return Environment(
-        name=name,
-        reset=reset,
-        step=step,
-        observation=_common.observation_of(reset),
-        action_space=space,
-        max_episode_steps=_common.MAX_STEPS,
-    )
+    return _common.typed(name, start, follow, space, _common.MAX_STEPS)
 
 
 def _actions(spec: Any, mask: tuple[int, ...]) -> tuple[Space, Callable[..., jax.Array], bool]:
@@ -124,7 +113,7 @@ def _observation(observation: Any, has_mask: bool) -> Any:
     fields = _fields(observation)
     rest = [value for field, value in fields.items() if field != _MASK]
     leaves = jax.tree.leaves(rest)
-    obs = leaves[0].astype(jnp.float32) if len(leaves) == 1 else _common.flat(leaves)
+    obs = leaves[0] if len(leaves) == 1 else _common.flat(leaves)
     if not has_mask:
         return obs
     return MaskedObservation(obs, jnp.ravel(jnp.asarray(fields[_MASK], jnp.bool_)))

@@ -7,7 +7,6 @@ an effect are left out, and episodes end after 1000 steps (2500 in Freeway, as p
 from typing import Any
 
 from a2c_jax.environments import _common
-from a2c_jax.environments.gymnax import make_gymnax
 from a2c_jax.environments.wrappers import sticky_actions
 from a2c_jax.types import Environment
 
@@ -31,6 +30,8 @@ def make(name: str, task: str, settings: dict[str, Any]) -> Environment:
 
     Source: Young & Tian (2019), "MinAtar", arXiv:1903.03176.
     """
+    from a2c_jax.environments.gymnax import make_gymnax  # slow; see a2c_jax.make_env
+
     _common.known_name(task, GAMES, "minatar/")
     published = {"use_minimal_action_set": False, _STICKY: 0.1}
     if task != "Freeway":

@@ -4,11 +4,10 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from a2c_jax.environments import _common
 from a2c_jax.spaces import Discrete
-from a2c_jax.types import Environment, EnvState, Key, Timestep
+from a2c_jax.types import Environment, EnvState, Key
 
 _FIXED = {  # by the environment's name, by make_env, or by other settings
     "height", "width", "max_steps", "disable_autoreset", "observation_space", "action_space",
@@ -48,32 +47,17 @@ def _environment(name: str, grid: Any) -> Environment:
     first = jax.eval_shape(grid.reset, _common.untyped(jax.random.key(0)))
     structure = jax.tree.structure(_trimmed(first))
 
-    def reset(key: Key) -> tuple[EnvState, jax.Array]:
+    def start(key: Key) -> tuple:
         after = grid.reset(_common.untyped(key))
-        return _common.stored(_trimmed(after)), _observation(after)
+        return after.observation, _common.stored(_trimmed(after))
 
-    def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
+    def follow(key: Key, env_state: EnvState, action: jax.Array) -> tuple:
         after = grid.step(_completed(jax.tree.unflatten(structure, env_state), key), action)
-        return Timestep(
-            env_state=_common.stored(_trimmed(after)),
-            obs=_observation(after),
-            reward=jnp.asarray(after.reward, jnp.float32),
-            terminated=jnp.asarray(after.is_termination(), jnp.bool_),
-            truncated=jnp.asarray(after.t >= grid.max_steps, jnp.bool_),
-        )
+        state = _common.stored(_trimmed(after))
+        ended = after.is_termination(), after.t >= grid.max_steps
+        return after.observation, state, after.reward, *ended
 
-    return Environment(
-        name=name,
-        reset=reset,
-        step=step,
-        observation=_common.observation_of(reset),
-        action_space=Discrete(len(grid.action_set)),
-        max_episode_steps=grid.max_steps,
-    )
-
-
-def _observation(timestep: Any) -> jax.Array:
-    return jnp.asarray(timestep.observation, jnp.float32)
+    return _common.typed(name, start, follow, Discrete(len(grid.action_set)), grid.max_steps)
 
 
 def _trimmed(timestep: Any) -> Any:

@@ -1,6 +1,5 @@
 """Environments made from other environments."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 
 from a2c_jax import checks
 from a2c_jax._devices import fast_random
-from a2c_jax.environments._common import flat, observation_of
+from a2c_jax.environments._common import flat, inside, observation_of
 from a2c_jax.types import (
     Environment,
     EnvState,
@@ -160,7 +159,16 @@ def flatten_observation(env: Environment) -> Environment:
                 f"The observation of {env.name} has an array of type {leaf.dtype}; give an "
                 "environment that observes real numbers or flags."
             )
-    return _observing(env, flat)
+
+    def reset(key: Key) -> tuple[EnvState, Observation]:
+        env_state, obs = env.reset(key)
+        return env_state, inside(flat, obs)
+
+    def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
+        timestep = env.step(key, env_state, action)
+        return timestep._replace(obs=inside(flat, timestep.obs))
+
+    return env._replace(reset=reset, step=step, observation=observation_of(reset))
 
 
 def stack_frames(env: Environment, num_frames: int) -> Environment:
@@ -195,12 +203,12 @@ def stack_frames(env: Environment, num_frames: int) -> Environment:
 
     def reset(key: Key) -> tuple[Stacked, Observation]:
         env_state, obs = env.reset(key)
-        frames = _inside(lambda inner: jax.tree.map(fill, inner), obs)
+        frames = inside(lambda inner: jax.tree.map(fill, inner), obs)
         return Stacked(env_state, _unmasked(frames)), frames
 
     def step(key: Key, state: Stacked, action: jax.Array) -> Timestep:
         timestep = env.step(key, state.env_state, action)
-        frames = _inside(lambda inner: jax.tree.map(push, state.frames, inner), timestep.obs)
+        frames = inside(lambda inner: jax.tree.map(push, state.frames, inner), timestep.obs)
         return timestep._replace(
             env_state=Stacked(timestep.env_state, _unmasked(frames)), obs=frames
         )
@@ -210,26 +218,6 @@ def stack_frames(env: Environment, num_frames: int) -> Environment:
 
 def _with_channels(obs: jax.Array) -> jax.Array:
     return obs if obs.ndim in (_FLAT, _IMAGE) else obs[..., None]
-
-
-def _observing(env: Environment, function: Callable[[Observation], Observation]) -> Environment:
-    """Applies a function to every observation, inside a mask."""
-
-    def reset(key: Key) -> tuple[EnvState, Observation]:
-        env_state, obs = env.reset(key)
-        return env_state, _inside(function, obs)
-
-    def step(key: Key, env_state: EnvState, action: jax.Array) -> Timestep:
-        timestep = env.step(key, env_state, action)
-        return timestep._replace(obs=_inside(function, timestep.obs))
-
-    return env._replace(reset=reset, step=step, observation=observation_of(reset))
-
-
-def _inside(function: Callable[[Observation], Observation], obs: Observation) -> Observation:
-    if isinstance(obs, MaskedObservation):
-        return obs._replace(obs=function(obs.obs))
-    return function(obs)
 
 
 def _unmasked(obs: Observation) -> Observation:

@@ -147,7 +147,7 @@ def test_arguments_of_the_constructor():
     with pytest.raises(ValueError, match=r"Catch-bsuite has no parameter 'row'.*rows, columns"):
         a2c.make_env("Catch-bsuite", row=6)
     for name, wrong in (("DeepSea-bsuite", {"size": -1}), ("Catch-bsuite", {"rows": 0})):
-        with pytest.raises(ValueError, match=f"{name} cannot be made with .*=.*give others"):
+        with pytest.raises(ValueError, match=f"{name} cannot be made with .*=.*give other"):
             a2c.make_env(name, **wrong)
 
 
