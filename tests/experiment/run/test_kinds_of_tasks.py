@@ -19,11 +19,7 @@ SMALL = {
     "learning_rate": 1e-3, "final_learning_rate": 1e-3,
 }  # fmt: skip
 KINDS = {
-    "recurrent": {"env": "CartPole-v1", "architecture": "gru", "memory_size": 6},
     "convolutional": {"env": "Breakout-MinAtar", "architecture": "conv", "conv_features": 2},
-    "normalized": {
-        "env": "Pendulum-v1", "normalize_observations": True, "normalize_rewards": True,
-    },
     "normalized actions' values": {
         "env": "CartPole-v1", "algorithm": "q-actor-critic", "normalize_observations": True,
     },
@@ -31,8 +27,9 @@ KINDS = {
         "env": "CartPole-v1", "algorithm": "a3c", "num_workers": 2, "architecture": "gru",
         "normalize_rewards": True,
     },
-    "masked": {"env": partly_legal(5)},
-    "masked and recurrent": {"env": partly_legal(5), "architecture": "gru"},
+    "masked and recurrent": {
+        "env": partly_legal(5), "architecture": "gru", "memory_size": 6,
+    },
 }  # fmt: skip
 
 
