@@ -11,7 +11,7 @@ import flax.linen as nn
 import optax
 
 from a2c_jax.algorithms.article import AS_PRINTED
-from a2c_jax.architectures import Convolutional
+from a2c_jax.architectures import Convolutional, Gated
 from a2c_jax.building import build as build, make_agent as make_agent, make_network as make_network
 from a2c_jax.environments.minatar import GAMES
 from a2c_jax.layers import orthogonal
@@ -76,7 +76,6 @@ def relu_actor_critic(env: Environment, hidden_sizes: Sequence[int]) -> Network:
 acrobot = dataclasses.replace(
     general,
     total_steps=500_000,
-    num_envs=8,
     num_steps=16,
     discount=0.99,
     value_coef=0.005,
@@ -96,7 +95,6 @@ def decided_actor_critic(env: Environment, hidden_sizes: Sequence[int]) -> Netwo
 mountain_car = dataclasses.replace(
     general,
     total_steps=1_000_000,
-    num_envs=8,
     num_steps=8,
     entropy_coef=0.06,
     learning_rate=5e-3,
@@ -153,6 +151,15 @@ catch = dataclasses.replace(
     optimizer=functools.partial(optax.adam, eps=1e-5),
 )
 """Tuned on Catch-bsuite, where a rollout is an episode and 2 of 50 pixels are not 0."""
+
+chains = dataclasses.replace(
+    catch,
+    normalize_advantages=False,
+    entropy_coef=0.01,
+    observation_scale=(),
+    architecture=Gated(),
+)
+"""Tuned on MemoryChain-bsuite, which needs a memory, and DiscountingChain-bsuite."""
 
 minatar = dataclasses.replace(
     general,
@@ -221,6 +228,7 @@ PRESETS: dict[str, Preset | ArticlePreset] = {
     "mountain_car_continuous": mountain_car_continuous,
     "pendulum": pendulum,
     "catch": catch,
+    "chains": chains,
     "minatar": minatar,
     "stable_baselines3": stable_baselines3,
     "article": article,
@@ -236,6 +244,7 @@ FOUND_ON: dict[str, tuple[str, ...]] = {
     "mountain_car_continuous": ("MountainCarContinuous-v0",),
     "pendulum": ("Pendulum-v1",),
     "catch": ("Catch-bsuite",),
+    "chains": ("MemoryChain-bsuite", "DiscountingChain-bsuite"),
     "minatar": (*(f"minatar/{game}" for game in GAMES), *(f"{game}-MinAtar" for game in GAMES)),
 }
 """The environments whose default each preset is; it was tuned on the first of them."""

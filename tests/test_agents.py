@@ -26,7 +26,7 @@ def normalized_gru(env):
 
 
 LARGE = a2c.orthogonal(2.0)
-MAKERS = [plain, gru, normalized_gru]
+MAKERS = [plain, normalized_gru]
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -70,6 +70,7 @@ def test_stable_baselines3_preset_learns_as_that_library_does():
         ("pendulum", 500_000, -300.0),  # a random player gets about -1200
         ("minatar", 50_000, 1.5),  # a random player of Breakout gets about 0.5
         ("catch", 100_000, 0.8),  # a random player catches one in five: -0.6 on average
+        ("chains", 50_000, 0.8),  # without a memory it gets 0 on average
     ],
 )
 def test_other_presets_learn(name, total_steps, least):

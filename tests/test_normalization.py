@@ -97,35 +97,33 @@ def test_observations_are_normalised_by_the_rollouts_before():
     np.testing.assert_allclose(seen[-1], [[2.0, 0.0, 10.0]], rtol=1e-5, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["a2c", "a3c"])
-def test_training_resumes_bit_for_bit_and_evaluation_changes_nothing(method):
-    env, agent = pendulum_agent(num_envs=4)
-    workers = {"num_workers": 2, "num_envs": 2} if method == "a3c" else {"num_envs": 4}
-    make = a2c.a3c if method == "a3c" else a2c.actor_critic
-    algorithm = make(env, agent, optax.adam(1e-3), num_steps=5, **workers)
-    run = jax.jit(lambda state: a2c.run(algorithm, state, 3))
-    state = algorithm.init(jax.random.key(0))
-    twice = run(run(state).state).state
-    assert_identical(twice, jax.jit(lambda state: a2c.run(algorithm, state, 6))(state).state)
-    assert twice.agent.moments.own.statistics.number == 6 * 20
-    before = jax.tree.map(jnp.copy, twice.agent)
-    stats = a2c.evaluate(env, agent, twice.agent, jax.random.key(1), 3)
-    assert stats.returns.min() < -30  # raw: scaled, seven rewards sum up to less
-    assert_identical(before, twice.agent)
-
-
-def test_devices_merge_their_statistics():
+@pytest.fixture(scope="module")
+def trained():
+    """An algorithm of an agent with running statistics, and its state after three updates."""
     env, agent = pendulum_agent(num_envs=4)
     algorithm = a2c.actor_critic(env, agent, optax.adam(1e-3), num_envs=4, num_steps=5)
+    train = jax.jit(lambda key: a2c.train(algorithm, key, 3))
+    return env, agent, algorithm, train(jax.random.key(0)).state
+
+
+def test_evaluation_changes_no_statistics(trained):
+    env, agent, _, state = trained
+    assert state.agent.moments.own.statistics.number == 3 * 20
+    before = jax.tree.map(jnp.copy, state.agent)
+    stats = a2c.evaluate(env, agent, state.agent, jax.random.key(1), 3)
+    assert stats.returns.min() < -30  # raw: scaled, seven rewards sum up to less
+    assert_identical(before, state.agent)
+
+
+def test_devices_merge_their_statistics(trained):
+    _, _, algorithm, state = trained
     split = a2c.train_split(algorithm, jax.random.key(0), 3).state.agent.moments
-    alone = a2c.train(algorithm, jax.random.key(0), 3).state.agent.moments
+    alone = state.agent.moments
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), split, alone)
 
 
-def test_a_state_that_is_given_starts_new_episodes():
-    env, agent = pendulum_agent(num_envs=4)
-    algorithm = a2c.actor_critic(env, agent, optax.adam(1e-3), num_envs=4, num_steps=5)
-    state = a2c.train(algorithm, jax.random.key(0), 1).state
+def test_a_state_that_is_given_starts_new_episodes(trained):
+    _, _, algorithm, state = trained
     again = algorithm.init(jax.random.key(1), state.agent).agent
     assert state.agent.moments.own.returns.all()
     assert not again.moments.own.returns.any()

@@ -8,8 +8,14 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 SMALL = {
-    "01_article": {"NUM_SEEDS": 2, "NUM_EPISODES": 60},
-    "02_variance": {"NUM_SEEDS": 2, "TOTAL_STEPS": 3_000, "GRADIENT_EPISODES": 4},
+    "01_article": {"NUM_SEEDS": 2, "NUM_EPISODES": 60, "SHOWN": 3},
+    "02_variance": {
+        "NUM_SEEDS": 2,
+        "TOTAL_STEPS": 3_000,
+        "GRADIENT_EPISODES": 4,
+        "CRITIC_UPDATES": 20,
+        "SHOWN": 3,
+    },
     "03_many_seeds": {
         "NUM_SEEDS": 4,
         "TOTAL_STEPS": 4_000,

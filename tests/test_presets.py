@@ -220,16 +220,6 @@ def test_the_rate_of_a3c_reaches_its_end_at_the_last_step_of_the_optimizer(
     np.testing.assert_allclose(rate(steps - 1), 1e-3 + 9e-3 / steps, rtol=1e-5)
 
 
-def test_a_preset_can_be_swept_over_traced_numbers(cartpole):
-    def loss(rate, discount):
-        preset = dataclasses.replace(SMALL, learning_rate=rate, discount=discount)
-        algorithm = presets.build(preset, cartpole)
-        return a2c.train(algorithm, jax.random.key(0), 5).metrics.value_loss[-1]
-
-    losses = jax.jit(jax.vmap(loss))(jnp.array([1e-3, 1e-2]), jnp.array([0.9, 0.5]))
-    assert losses[0] != losses[1]
-
-
 def test_updates_are_rounded_down():
     preset = dataclasses.replace(presets.general, total_steps=199)
     assert presets.num_updates(preset) == 4  # 4 * 40 = 160

@@ -9,6 +9,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from comparing import assert_same_run
 
 from a2c_jax import experiment
 from a2c_jax.experiment import files
@@ -30,7 +31,7 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_a_reader_that_goes_away_and_a_full_disk_do_not_end_training(tmp_path):
+def test_a_reader_that_goes_away_and_a_full_disk_change_nothing_of_a_run(run, tmp_path):
     env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [*TRAIN, "--out", str(tmp_path / "ü")],
@@ -43,7 +44,7 @@ def test_a_reader_that_goes_away_and_a_full_disk_do_not_end_training(tmp_path):
         ended = subprocess.run([*TRAIN, "--out", str(tmp_path / "full")], stdout=full, check=False)
     assert ended.returncode == 0
     for name in ("ü", "full"):
-        assert experiment.load_run(tmp_path / name).summary["finished"]
+        assert_same_run(run, tmp_path / name)
 
 
 def test_signs_that_a_terminal_lacks_are_replaced(run, tmp_path, monkeypatch):

@@ -20,16 +20,21 @@ pytestmark = pytest.mark.optimized
 ENV = a2c.make_env("CartPole-v1", max_steps_in_episode=30)
 NETWORK = a2c.mlp_actor_critic(ENV, (8,))
 ALGORITHM = a2c.actor_critic(ENV, NETWORK, optax.adam(1e-2), num_envs=4, num_steps=5)
+# Of any length, a run compiles the chunk of 20 updates.
+ONE_PROGRAM = ("a2c_jax.experiment.run.chunks.chunk_length", lambda *_: 20)
 OWN = {"algorithm": ALGORITHM, "network": NETWORK, "env": ENV, "num_seeds": 2}
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     out = tmp_path_factory.mktemp("own") / "run"
-    return experiment.train_run(**OWN, total_steps=800, out=out)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(*ONE_PROGRAM)
+        return experiment.train_run(**OWN, total_steps=800, out=out)
 
 
-def test_it_is_trained_saved_resumed_and_loaded_bit_for_bit(own, tmp_path):
+def test_it_is_trained_saved_resumed_and_loaded_bit_for_bit(own, tmp_path, monkeypatch):
+    monkeypatch.setattr(*ONE_PROGRAM)
     keys = jax.vmap(jax.random.key)(np.arange(2))
     result = a2c.train_seeds(ALGORITHM, keys, 40)
     assert_identical(own.metrics, jax.tree.map(np.asarray, result.metrics))
