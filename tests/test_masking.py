@@ -75,6 +75,8 @@ def test_action_values_take_masks():
     )
     result = jax.jit(lambda key: a2c.train(algorithm, key, 5))(jax.random.key(0))
     assert a2c.finite_seeds(jax.tree.map(lambda x: x[None], result.state.params))
+    assert (result.metrics.episode_return_sum >= 0).all()
+    assert (result.metrics.episode_count > 0).any()
 
 
 def without_mask(env):
