@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax.errors import FlaxError
 
 from a2c_jax import checks
 from a2c_jax.spaces import Discrete
@@ -146,7 +147,7 @@ def network(
             jax.eval_shape(function, params, obs).shape[len(batch) :]
             for function in (network.policy, network.value)
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, FlaxError) as error:
         raise ValueError(
             f"network does not take the observations of {env.name}, {_kinds(env.observation)}: "
             f"{error}"
@@ -209,7 +210,7 @@ def agent_state(params: Params | AgentState, expected: AgentState) -> AgentState
             )
         params = AgentState(params, expected.moments)
     arrays = jax.tree.map(jnp.asarray, params)
-    ours, theirs = (_by_path(_kinds(tree)) for tree in (arrays, expected))
+    ours, theirs = (by_path(_kinds(tree)) for tree in (arrays, expected))
     for path in sorted(ours.keys() | theirs.keys()):
         if ours.get(path) != theirs.get(path):
             raise ValueError(
@@ -219,7 +220,8 @@ def agent_state(params: Params | AgentState, expected: AgentState) -> AgentState
     return arrays
 
 
-def _by_path(tree: Any) -> dict[str, Any]:
+def by_path(tree: Any) -> dict[str, Any]:
+    """The leaves of a tree by their paths, such as ``params.policy.kernel``."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 

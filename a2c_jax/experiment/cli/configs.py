@@ -87,23 +87,15 @@ class PlotConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ReplayConfig:
+class ReplayConfig(EvaluateConfig):
     """Writes a page that plays episodes of the newest policies of a run.
 
     Attributes:
-        run: the run's folder.
-        seeds: seeds of the run; by default the first eight.
         num_episodes: number of episodes of each seed.
-        sampled: sample actions from the policy; by default, take the most probable ones.
-        seed: seed of the episodes.
+        seeds: seeds of the run; by default the first eight.
         out: a folder for replay.html; by default the run's.
-        env: package.module:function, if the environment is one's own.
     """
 
-    run: Positional[Path]
-    seeds: tuple[int, ...] | None = None
     num_episodes: int = 2
-    sampled: bool = False
-    seed: int = 0
+    seeds: tuple[int, ...] | None = None
     out: Path | None = None
-    env: str | None = None

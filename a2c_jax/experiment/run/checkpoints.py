@@ -34,6 +34,11 @@ class Checkpoint(NamedTuple):
     arrays: dict[str, np.ndarray]
     about: dict[str, Any]
 
+    def under(self, prefix: str) -> dict[str, np.ndarray]:
+        """The arrays whose names begin with a prefix, by the rest of their names."""
+        named = self.arrays.items()
+        return {key.removeprefix(prefix): array for key, array in named if key.startswith(prefix)}
+
 
 def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
     """Saves a checkpoint under its number; deletes all but the last two, and unfinished saves.

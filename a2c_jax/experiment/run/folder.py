@@ -40,6 +40,7 @@ from a2c_jax.experiment.run.progress import environment_steps
 from a2c_jax.experiment.run.result_figures import run_figures
 from a2c_jax.experiment.statistics.learning import best_row, solved_threshold, summarize
 from a2c_jax.metrics import finite_seeds
+from a2c_jax.parallel import gather_groups
 from a2c_jax.types import Metrics
 
 CONFIG = "config.json"
@@ -192,32 +193,28 @@ def write_results(
     config: TrainConfig,
     job: Job,
     outcome: Outcome,
-    state: Any,
     evaluations: Evaluations,
-) -> dict[str, Any]:
-    """Writes the results of a run: all of its files or none.
+) -> Run:
+    """Writes the results of a run, and returns the run: all of its files or none.
 
     Args:
         folder: of the run.
         config: of the run.
         job: of the run.
         outcome: of training.
-        state: the state of every seed at its end.
         evaluations: evaluations during training.
-
-    Returns:
-        The summary.
 
     Raises:
         OSError: if a file could not be written; then none has changed.
     """
+    state = gather_groups(outcome.state, job.layout)
     summary = describe_outcome(job, outcome, state)
     files = {"summary.json": json_writer(summary), **run_figures(config, job, outcome)}
     if evaluations.updates.size:
         arrays: Any = evaluations._asdict()
         files["evaluations.npz"] = lambda file: np.savez_compressed(file, **arrays)
     write_together(folder, files)
-    return summary
+    return Run(folder, config, job, outcome.metrics, evaluations, state, summary)
 
 
 def describe_outcome(job: Job, outcome: Outcome, state: Any = None) -> dict[str, Any]:

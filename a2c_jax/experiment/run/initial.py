@@ -73,11 +73,7 @@ def _agent_state(folder: Path, seed: int | None, job: Job) -> AgentState:
         raise ValueError("it has no checkpoint yet")
     checkpoint = checkpoints.load(folder / checkpoints.FOLDER, numbers[-1])
     end = SeriesEnd(**checkpoint.about["metrics"])
-    arrays = {
-        name.removeprefix(_AGENT): array
-        for name, array in checkpoint.arrays.items()
-        if name.startswith(_AGENT)
-    }
+    arrays = checkpoint.under(_AGENT)
     finite = np.asarray(finite_seeds(arrays))
     if seed is None:
         row = best_row(series.read(folder, end, len(seeds)), finite)

@@ -108,9 +108,7 @@ def _write(folder: Path, config: TrainConfig, job: Job, runs: Sequence[Run]) -> 
     )
     saver = Saver(folder, on_host, saving.identity_of(description), 0, SeriesEnd(0, 0))
     saver.save(outcome, evaluations)
-    state = saving.joined_state(outcome, on_host)
-    summary = write_results(folder, config, on_host, outcome, state, evaluations)
-    return Run(folder, config, job, outcome.metrics, evaluations, state, summary)
+    return write_results(folder, config, on_host, outcome, evaluations)._replace(job=job)
 
 
 def _describe(config: TrainConfig, job: Job, runs: Sequence[Run]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict
+
 from a2c_jax.experiment.config.config import TrainConfig
 from a2c_jax.experiment.files import json_writer, read_json, write_together
 from a2c_jax.experiment.run.log import LOG, Figures, JsonLines, Logger, grouped, position
@@ -46,17 +48,10 @@ class TensorBoard:
 def _hyperparameters(description: Mapping[str, Any]) -> dict[str, int | float | str]:
     """The settings as numbers and text; what a setting consists of is ``optimizer.name``."""
     settings = {**description, **description.get("settings", {})}
-    plain: dict[str, Any] = {}
-    for name, value in settings.items():
-        if name in _NO_HYPERPARAMETERS:
-            continue
-        if isinstance(value, Mapping):
-            plain |= {f"{name}.{part}": each for part, each in value.items()}
-        else:
-            plain[name] = value
+    kept = {name: each for name, each in settings.items() if name not in _NO_HYPERPARAMETERS}
     return {
         name: value if isinstance(value, int | float | str) else json.dumps(value)
-        for name, value in plain.items()
+        for name, value in flatten_dict(kept, sep=".").items()
         if value is not None
     }
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from a2c_jax import checks, record_checks
 from a2c_jax.agents import AnyNetwork, as_agent
@@ -51,12 +52,7 @@ class Policy:
     @functools.cached_property
     def params(self) -> Any:
         """The parameters as nested dictionaries, as flax has them; lists become dictionaries."""
-        tree: dict[str, Any] = {}
-        for path, array in self.arrays.items():
-            *parents, name = path.split(".")
-            branch = functools.reduce(lambda node, key: node.setdefault(key, {}), parents, tree)
-            branch[name] = array
-        return tree["params"]
+        return unflatten_dict(self.arrays, sep=".")["params"]
 
     def __call__(self, obs: Any, key: jax.Array | None = None) -> np.ndarray:
         """The most probable action for an observation, or with a key a sampled one.

@@ -17,6 +17,7 @@ from a2c_jax.experiment.run.job import Job
 from a2c_jax.experiment.run.memory import tree_bytes
 from a2c_jax.experiment.run.series import SeriesEnd
 from a2c_jax.parallel import gather_groups, split_groups
+from a2c_jax.record_checks import by_path
 
 STATE, _EVALUATIONS = "state.", "evaluations."
 _ROOM = 2**26  # bytes
@@ -36,6 +37,10 @@ class Restored(NamedTuple):
     outcome: Outcome
     evaluations: Evaluations
     series_end: SeriesEnd
+
+    def on_devices(self, job: Job) -> Outcome:
+        """The result so far, with the state of each group of seeds on its device."""
+        return self.outcome._replace(state=split_groups(self.state, job.layout))
 
 
 class Saver:
@@ -80,7 +85,7 @@ class Saver:
         self._end = end
 
     def _save_state(self, end: SeriesEnd, outcome: Outcome, evaluations: Evaluations) -> None:
-        state = named_arrays(joined_state(outcome, self._job))
+        state = named_arrays(gather_groups(outcome.state, self._job.layout))
         arrays = {
             **{STATE + name: array for name, array in state.items()},
             **{_EVALUATIONS + name: array for name, array in evaluations._asdict().items()},
@@ -144,17 +149,10 @@ def _restore_one(folder: Path, number: int, job: Job, identity: dict[str, Any]) 
         folder / checkpoints.FOLDER, number, _most_bytes(template, folder / series.FILE)
     )
     _check_identity(checkpoint.about["run"], identity)
-    arrays = {
-        name.removeprefix(STATE): array
-        for name, array in checkpoint.arrays.items()
-        if name.startswith(STATE)
-    }
-    state = from_arrays(arrays, template)
+    state = from_arrays(checkpoint.under(STATE), template)
     end = SeriesEnd(**checkpoint.about["metrics"])
     metrics = series.read(folder, end, len(job.seeds))
-    evaluations = Evaluations(
-        **{name: checkpoint.arrays[_EVALUATIONS + name] for name in Evaluations._fields}
-    )
+    evaluations = Evaluations(**checkpoint.under(_EVALUATIONS))
     seconds = (checkpoint.about["compile_seconds"], checkpoint.about["train_seconds"])
     return Restored(state, Outcome([], metrics, *seconds), evaluations, end)
 
@@ -165,20 +163,9 @@ def _most_bytes(template: Any, metrics: Path) -> int:
     return 4 * tree_bytes(template) + evaluations + _ROOM
 
 
-def go_on(restored: Restored, job: Job) -> Outcome:
-    """Puts the restored state onto the devices."""
-    return restored.outcome._replace(state=split_groups(restored.state, job.layout))
-
-
-def joined_state(outcome: Outcome, job: Job) -> Any:
-    """The state of every seed, ``[S, ...]``."""
-    return gather_groups(outcome.state, job.layout)
-
-
 def named_arrays(state: Any) -> dict[str, np.ndarray]:
     """The leaves of a tree by their paths, with keys as arrays of their data."""
-    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
-    return {_name(path): np.asarray(_data(leaf)) for path, leaf in leaves}
+    return {name: np.asarray(_data(leaf)) for name, leaf in by_path(state).items()}
 
 
 def from_arrays(arrays: dict[str, np.ndarray], template: Any) -> Any:
@@ -187,17 +174,14 @@ def from_arrays(arrays: dict[str, np.ndarray], template: Any) -> Any:
     Raises:
         ValueError: if an array is missing, unexpected, or of another shape or type.
     """
-    leaves, tree = jax.tree_util.tree_flatten_with_path(template)
-    names = [_name(path) for path, _ in leaves]
-    if set(names) != arrays.keys():
-        name = sorted(set(names) ^ arrays.keys())[0]
+    leaves = by_path(template)
+    if leaves.keys() != arrays.keys():
+        name = min(leaves.keys() ^ arrays.keys())
         raise ValueError(
             f"it is of another network or optimizer: either it or the run lacks {name}"
         )
-    return jax.tree.unflatten(
-        tree,
-        [_like(name, arrays[name], leaf) for name, (_, leaf) in zip(names, leaves, strict=True)],
-    )
+    filled = [_like(name, arrays[name], leaf) for name, leaf in leaves.items()]
+    return jax.tree.unflatten(jax.tree.structure(template), filled)
 
 
 def _like(name: str, array: np.ndarray, like: Any) -> Any:
@@ -218,10 +202,6 @@ def _like(name: str, array: np.ndarray, like: Any) -> Any:
 def _data(leaf: Any) -> Any:
     is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf
-
-
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def _check_identity(found: dict[str, Any], expected: dict[str, Any]) -> None:

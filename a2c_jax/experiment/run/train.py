@@ -139,7 +139,7 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
                 job.keys,
                 job.num_updates,
                 job.layout,
-                earlier=saving.go_on(restored, job) if restored else None,
+                earlier=restored.on_devices(job) if restored else None,
                 pause_every=config.evaluate_every,
                 meanwhile=_load_modules,
                 on_chunk=on_chunk,
@@ -148,9 +148,8 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
             if outcome.num_updates == 0:
                 raise Interrupted(should_stop())
         saver.save(outcome, evaluator.found)
-        state = saving.joined_state(outcome, job)
-        summary = write_results(folder, config, job, outcome, state, evaluator.found)
-    return Run(folder, config, job, outcome.metrics, evaluator.found, state, summary, should_stop())
+        run = write_results(folder, config, job, outcome, evaluator.found)
+    return run._replace(signal=should_stop())
 
 
 def _load_modules() -> None:
