@@ -26,7 +26,7 @@ from a2c_jax.experiment.run.plot import load_runs, plot_runs
 from a2c_jax.experiment.run.train import train_run
 from a2c_jax.experiment.sweeps.points import parse_points
 from a2c_jax.experiment.sweeps.report import sweep_table, write_sweep
-from a2c_jax.experiment.sweeps.sweep import check_sweep, run_sweep
+from a2c_jax.experiment.sweeps.sweep import check_sweep, sweep
 from a2c_jax.experiment.tables import evaluation_table, result_table, statistics_table
 
 
@@ -112,7 +112,7 @@ def sweep_settings(flags: Sequence[str]) -> int:
         deferred_interrupt(own_process=True) as interrupted,
     ):
         console.print(f"{len(points)} settings × {len(job.seeds)} seeds")
-        result = run_sweep(shared, points, job, console, interrupted)
+        result = sweep(shared, points, console, interrupted, job)
         stopped = 0 if result.finished else interrupted()
         with written("sweep"):
             paths = write_sweep(folder, result)

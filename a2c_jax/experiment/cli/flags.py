@@ -36,8 +36,6 @@ EXAMPLES = {
 }
 """An example of each command."""
 
-_STARTS = ("--preset", "--algorithm", "--network", "--env", "--config")
-
 
 @refusals()
 def parse_train(flags: Sequence[str]) -> TrainConfig:
@@ -50,9 +48,7 @@ def parse_train(flags: Sequence[str]) -> TrainConfig:
         BadInput: if there is no such preset, algorithm, file or run.
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
-    default = _starting_from(given(flags, *_STARTS, "--resume"))
-    if default.resume is None and _names_seeds(flags):
-        default = dataclasses.replace(default, seeds=None)
+    default = _starting_from(flags, "--resume")
     return parse(TrainConfig[type(default.settings)], "train", flags, default)  # type: ignore[misc]
 
 
@@ -63,11 +59,7 @@ def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
     Raises:
         BadInput, SystemExit: as :func:`parse_train`.
     """
-    start = _starting_from(
-        given(flags, "--preset", "--algorithm", "--network", "--env", "--config")
-    )
-    if _names_seeds(flags):
-        start = dataclasses.replace(start, seeds=None)
+    start = _starting_from(flags)
     shared = {
         field.name: getattr(start, field.name)
         for field in dataclasses.fields(SweepConfig)
@@ -84,11 +76,8 @@ def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
     return config, dataclasses.replace(start, **changes)
 
 
-def _names_seeds(flags: Sequence[str]) -> bool:
-    return any(value is not None for value in given(flags, "--num-seeds", "--seed").values())
-
-
-def _starting_from(names: dict[str, str | None]) -> TrainConfig:
+def _starting_from(flags: Sequence[str], *others: str) -> TrainConfig:
+    names = given(flags, "--preset", "--algorithm", "--network", "--env", "--config", *others)
     if names.get("resume") is not None:
         path = Path(str(names["resume"]))
         return dataclasses.replace(read_run_config(path, "resume", names["env"]), resume=path)
@@ -102,7 +91,9 @@ def _starting_from(names: dict[str, str | None]) -> TrainConfig:
                 f"sets it or leaves it to the environment; leave --{name} out, or change the file."
             )
     path = Path(names["config"])
-    return dataclasses.replace(read_config(path, env=names["env"]), config=path)
+    start = dataclasses.replace(read_config(path, env=names["env"]), config=path)
+    counted = any(value is not None for value in given(flags, "--num-seeds", "--seed").values())
+    return dataclasses.replace(start, seeds=None) if counted else start
 
 
 @refusals()

@@ -15,8 +15,7 @@ from a2c_jax.experiment.config.config import (
     TaskConfig,
     TrainConfig,
     checked_name,
-    own_env,
-    with_architecture,
+    default_config,
     with_method,
 )
 from a2c_jax.experiment.config.configure import changed
@@ -27,7 +26,7 @@ from a2c_jax.experiment.run.progress import Reporter
 from a2c_jax.experiment.run.result_figures import num_points
 from a2c_jax.methods import METHODS
 from a2c_jax.metrics import learning_curve
-from a2c_jax.presets import PRESETS, ArticlePreset, Preset
+from a2c_jax.presets import ArticlePreset, Preset
 
 _FEWEST_EPISODES = 3  # the deviations of two are equal, which gives a standard error of zero
 
@@ -83,18 +82,16 @@ def default_comparison(
         ValueError: if a name is unknown, the preset is the article's own loop, or there is no such
             field.
     """
-    settings = PRESETS[checked_name("preset", preset, PRESETS)]
-    if isinstance(settings, ArticlePreset):
+    default = default_config(preset, None, architecture)
+    if isinstance(default.settings, ArticlePreset):
         raise ValueError(
             f"preset is {preset!r}, an algorithm of its own; give --preset article_rollouts."
         )
-    settings = dataclasses.replace(settings, normalize_advantages=False)
-    if architecture is not None:
-        settings = with_architecture(settings, architecture)
+    settings = dataclasses.replace(default.settings, normalize_advantages=False)
     if not _is_plain(settings):
         names = (name for name, one in METHODS.items() if not one.values_actions)
         changes = {"algorithms": tuple(names), "gradient_episodes": 0, **changes}
-    return changed(CompareConfig(settings, preset, architecture, own_env(preset)), changes)
+    return changed(CompareConfig(settings, preset, architecture, default.env), changes)
 
 
 def _is_plain(settings: Preset) -> bool:
@@ -157,10 +154,7 @@ def compare(
     for name, (_, job) in jobs.items():
         console.print(f"{name}: {len(job.seeds)} seeds of {job.units_per_seed:,} steps")
         with Reporter(console, job) as reporter:
-            outcome = train_in_chunks(
-                job.algorithm, job.keys, job.num_updates, job.layout,
-                on_chunk=reporter.report, should_stop=should_stop,
-            )  # fmt: skip
+            outcome = train_in_chunks(job, on_chunk=reporter.report, should_stop=should_stop)
         if outcome.num_updates < job.num_updates:
             return result
         result.summaries[name] = describe_outcome(job, outcome)

@@ -205,12 +205,8 @@ def default_config(
         settings = with_method(settings, algorithm)
     if architecture is not None:
         settings = with_architecture(settings, architecture)
-    return TrainConfig(settings, preset, architecture, own_env(preset), algorithm=algorithm)
-
-
-def own_env(preset: str) -> str:
-    """The environment of a preset, where none is named."""
-    return FOUND_ON.get(preset, FOUND_ON["default"])[0]
+    env = FOUND_ON.get(preset, FOUND_ON["default"])[0]
+    return TrainConfig(settings, preset, architecture, env, algorithm=algorithm)
 
 
 def with_method(settings: Preset, algorithm: str) -> Preset:

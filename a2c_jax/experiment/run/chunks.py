@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from a2c_jax.experiment.run.job import Job
 from a2c_jax.experiment.run.memory import check_program, tree_bytes
 from a2c_jax.parallel import (
     Group,
@@ -55,13 +56,9 @@ class Outcome(NamedTuple):
 
 
 def train_in_chunks(
-    algorithm: Algorithm,
-    starts: Any,
-    num_updates: int,
-    layout: SeedLayout,
+    job: Job,
     *,
     earlier: Outcome | None = None,
-    chunk_updates: int | None = None,
     pause_every: int | None = None,
     meanwhile: Callable[[], None] = lambda: None,
     on_chunk: Callable[[Outcome], None] = lambda outcome: None,
@@ -70,14 +67,9 @@ def train_in_chunks(
     """Trains every seed in chunks; the results are those of a single program, bit for bit.
 
     Args:
-        algorithm: the algorithm to train.
-        starts: arguments of its ``init``, such as keys, ``[S]``.
-        num_updates: total number of updates of each seed.
-        layout: of the seeds; see :func:`a2c_jax.parallel.seed_layout`.
+        job: what to train.
         earlier: the result to continue from, whose state can then not be used again; by default
             training starts anew.
-        chunk_updates: updates of a chunk; by default a second or two's worth, fewer after a
-            chunk that took longer.
         pause_every: end chunks at the multiples of this number of updates, at least 2.
         meanwhile: called in another thread while the first chunk compiles.
         on_chunk: called after compiling (with no updates done) and after every chunk; the next
@@ -87,34 +79,25 @@ def train_in_chunks(
     Raises:
         BadInput: if the compiled program does not fit into memory.
     """
-    seed = jax.eval_shape(algorithm.init, jax.tree.map(lambda leaf: leaf[0], starts))
-    group = abstract_group(seed, layout)
-    state_bytes = tree_bytes(seed)
-    adapt = chunk_updates is None
-    length = chunk_updates or chunk_length(num_updates, algorithm, layout, state_bytes)
-    fewest = _fewest_updates(algorithm, layout, state_bytes)
+    layout, num_updates = job.layout, job.num_updates
+    seed = jax.eval_shape(job.algorithm.init, jax.tree.map(lambda leaf: leaf[0], job.keys))
+    group, state_bytes = abstract_group(seed, layout), tree_bytes(seed)
+    length, fewest = chunk_length(job, state_bytes), _fewest_updates(job, state_bytes)
     programs: dict[int, Any] = {}
-    compiling = 0.0
-
-    def next_length(done: int) -> int:
-        return _next_length(length, next_pause(done, num_updates, pause_every) - done)
-
-    outcome = earlier
+    outcome, compiling = earlier, 0.0
     if outcome is None:
-        first = next_length(0)
-        outcome, programs[first] = _begin_compiling(
-            algorithm, starts, first, layout, group, meanwhile
-        )
+        first = _next_chunk(0, num_updates, length, pause_every)
+        outcome, programs[first] = _begin_compiling(job, first, group, meanwhile)
         compiling = outcome.compile_seconds
         check_program(programs[first], layout)
         on_chunk(outcome)
     room = _room(outcome.metrics, num_updates)
 
     while outcome.num_updates < num_updates and not should_stop():
-        now = next_length(outcome.num_updates)
+        now = _next_chunk(outcome.num_updates, num_updates, length, pause_every)
         if now not in programs:
             start = time.perf_counter()
-            programs[now] = compile_chunk(algorithm, now, layout, group)
+            programs[now] = compile_chunk(job.algorithm, now, layout, group)
             compiling = time.perf_counter() - start
             outcome = outcome._replace(compile_seconds=outcome.compile_seconds + compiling)
             if len(programs) == 1:  # later, training itself takes part of the memory
@@ -126,31 +109,26 @@ def train_in_chunks(
         outcome = _advance(programs[now], outcome, room, layout)
         on_chunk(outcome)
         seconds = outcome.train_seconds - before
-        if adapt and seconds > max(_LONG, _COMPILES * compiling):
+        if seconds > max(_LONG, _COMPILES * compiling):
             length = max(fewest, int(now * _GOOD / seconds))
     return outcome
 
 
 def _begin_compiling(
-    algorithm: Algorithm,
-    starts: Any,
-    num_updates: int,
-    layout: SeedLayout,
-    group: Any,
-    meanwhile: Callable[[], None],
+    job: Job, num_updates: int, group: Any, meanwhile: Callable[[], None]
 ) -> tuple[Outcome, Any]:
     """Computes the initial states, and compiles the first chunk.
 
     The two programs compile in parallel, which saves a second and a half.
     """
-    start = time.perf_counter()
-    groups = split_groups(starts, layout)
+    start, layout = time.perf_counter(), job.layout
+    groups = split_groups(job.keys, layout)
     with ThreadPoolExecutor(max_workers=1) as other:
         # Traced in this thread: settings of JAX may hold in one thread only.
-        lowered = over_seeds(algorithm.init, layout).lower(groups[0])
+        lowered = over_seeds(job.algorithm.init, layout).lower(groups[0])
         compiled = other.submit(lowered.compile)
         other.submit(meanwhile)
-        program = compile_chunk(algorithm, num_updates, layout, group)
+        program = compile_chunk(job.algorithm, num_updates, layout, group)
         init = compiled.result()
     states = jax.block_until_ready(run_groups(init, groups))
     nothing: Any = np.zeros((layout.num_seeds, 0), np.float32)
@@ -158,17 +136,16 @@ def _begin_compiling(
     return Outcome(states, metrics, time.perf_counter() - start, 0.0), program
 
 
-def chunk_length(
-    num_updates: int, algorithm: Algorithm, layout: SeedLayout, state_bytes: int
-) -> int:
-    """Estimates how many updates take about a second; preferably a divisor of ``num_updates``.
+def chunk_length(job: Job, state_bytes: int) -> int:
+    """Estimates how many updates take about a second; preferably a divisor of their number.
 
     A last chunk of another length would need a program of its own.
     """
+    num_updates, layout = job.num_updates, job.layout
     rate = _steps_a_second(layout, state_bytes) * len(layout.devices)
     longest = max(
-        int(rate // (algorithm.steps_per_update * layout.num_seeds)),
-        _fewest_updates(algorithm, layout, state_bytes),
+        int(rate // (job.algorithm.steps_per_update * layout.num_seeds)),
+        _fewest_updates(job, state_bytes),
     )
     longest = min(num_updates, longest)
     for length in range(longest, longest // 2, -1):
@@ -177,20 +154,9 @@ def chunk_length(
     return longest
 
 
-def next_pause(done: int, num_updates: int, pause_every: int | None) -> int:
-    """The update of the next pause: a multiple of ``pause_every``, or the end.
-
-    At least two updates from ``done`` and from the end: `run` may round a single one differently.
-    """
-    if pause_every is None:
-        return num_updates
-    pause = -(-(done + 2) // pause_every) * pause_every
-    return pause if pause < num_updates - 1 else num_updates
-
-
-def _fewest_updates(algorithm: Algorithm, layout: SeedLayout, state_bytes: int) -> int:
-    steps = algorithm.steps_per_update * min(layout.batch_size, layout.num_seeds)
-    return max(2, int(_SHORTEST_CALL * _steps_a_second(layout, state_bytes) / steps))
+def _fewest_updates(job: Job, state_bytes: int) -> int:
+    steps = job.algorithm.steps_per_update * min(job.layout.batch_size, job.layout.num_seeds)
+    return max(2, int(_SHORTEST_CALL * _steps_a_second(job.layout, state_bytes) / steps))
 
 
 def _steps_a_second(layout: SeedLayout, state_bytes: int) -> float:
@@ -198,8 +164,16 @@ def _steps_a_second(layout: SeedLayout, state_bytes: int) -> float:
     return rate * min(1.0, _STATE_BYTES / state_bytes)
 
 
-def _next_length(length: int, remaining: int) -> int:
-    # Never leaves a single update for the last chunk: `run` may round it differently.
+def _next_chunk(done: int, num_updates: int, length: int, pause_every: int | None) -> int:
+    """The updates of the next chunk, which ends at the next pause at the latest.
+
+    Neither it nor what remains is a single update, which `run` may round differently.
+    """
+    end = num_updates
+    if pause_every is not None:
+        pause = -(-(done + 2) // pause_every) * pause_every
+        end = pause if pause < num_updates - 1 else num_updates
+    remaining = end - done
     return remaining if remaining <= length + 1 else length
 
 

@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
 from a2c_jax.experiment.config.config import TrainConfig
 from a2c_jax.experiment.config.envs import EnvName, env_label
 from a2c_jax.experiment.errors import refusals, written
@@ -33,8 +30,7 @@ from a2c_jax.experiment.run.log import LOG, read_log
 from a2c_jax.experiment.run.memory import check_memory
 from a2c_jax.experiment.run.saving import Saver
 from a2c_jax.experiment.run.series import SeriesEnd
-from a2c_jax.parallel import Group, SeedLayout
-from a2c_jax.types import Metrics
+from a2c_jax.parallel import Group, SeedLayout, gather_groups
 
 
 def join_runs(
@@ -100,7 +96,7 @@ def _write(folder: Path, config: TrainConfig, job: Job, runs: Sequence[Run]) -> 
     # In one group, so that the states are saved and loaded without a device.
     number = len(job.seeds)
     on_host = job._replace(layout=SeedLayout(number, number, job.layout.devices[:1]))
-    outcome, evaluations = _outcome(runs), _evaluations(runs)
+    outcome, evaluations = _results(runs, on_host.layout)
     log = "".join(json.dumps(line) + "\n" for line in _log_lines(runs))
     write_together(
         folder,
@@ -139,29 +135,15 @@ def _identity(run: Run) -> dict[str, Any]:
     }
 
 
-def _outcome(runs: Sequence[Run]) -> Outcome:
-    state = jax.tree.map(_concatenate, *(run.state for run in runs))
-    number: Any = np.asarray([sum(len(run.job.seeds) for run in runs)])
-    metrics = Metrics(*map(_concatenate, *(run.metrics for run in runs)))
+def _results(runs: Sequence[Run], layout: SeedLayout) -> tuple[Outcome, Evaluations]:
+    parts: Any = [Group(None, (run.state, run.metrics, run.evaluations)) for run in runs]  # type: ignore[arg-type]
+    state, metrics, evaluations = gather_groups(parts, layout)
     # The runs may have been trained in parallel: a user has waited for the longest.
     compiling, training = (
         max(run.summary[name] for run in runs) for name in ("compile_seconds", "train_seconds")
     )
-    return Outcome([Group(number, state)], metrics, compiling, training)
-
-
-def _evaluations(runs: Sequence[Run]) -> Evaluations:
-    _, returns, lengths = (
-        list(field) for field in zip(*(run.evaluations for run in runs), strict=True)
-    )
-    updates = runs[0].evaluations.updates
-    return Evaluations(updates, _concatenate(*returns), _concatenate(*lengths))
-
-
-def _concatenate(*leaves: Any) -> Any:
-    if jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
-        return jax.numpy.concatenate(leaves)
-    return np.concatenate([np.asarray(leaf) for leaf in leaves])
+    outcome = Outcome([Group(None, state)], metrics, compiling, training)  # type: ignore[arg-type]
+    return outcome, evaluations._replace(updates=runs[0].evaluations.updates)
 
 
 def _log_lines(runs: Sequence[Run]) -> list[dict[str, Any]]:

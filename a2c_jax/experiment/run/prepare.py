@@ -31,7 +31,6 @@ class Prepared(NamedTuple):
         folder: of the run.
         description: for its ``config.json``.
         restored: the checkpoint that it resumes from; None for a new run.
-        notices: messages to the user.
     """
 
     config: TrainConfig
@@ -39,7 +38,6 @@ class Prepared(NamedTuple):
     folder: Path
     description: dict[str, Any]
     restored: Restored | None
-    notices: tuple[str, ...]
 
 
 def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
@@ -68,7 +66,7 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
         config = dataclasses.replace(config, init_from=str(Path(config.init_from).absolute()))
     kind = f"{env_label(config.env)}-{config.algorithm or config.preset}"
     folder = stack.enter_context(open_folder(config.out, False, kind, config.name))
-    return Prepared(config, job, folder, describe_config(config, job), None, job.notices)
+    return Prepared(config, job, folder, describe_config(config, job), None)
 
 
 def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitStack) -> Prepared:
@@ -86,12 +84,10 @@ def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitSt
         job = started_from(config, job)
     done = restored.outcome.num_updates if restored else 0
     check_length(config, job, done)
-    notices = [
-        *job.notices,
-        *_resumed_notices(config, configured, job, done, earlier, description),
-    ]
+    notices = _resumed_notices(config, configured, job, done, earlier, description)
+    job = job._replace(notices=(*job.notices, *notices))
     description = describe_resumed(description, earlier, job, done)
-    return Prepared(config, job, folder, description, restored, tuple(notices))
+    return Prepared(config, job, folder, description, restored)
 
 
 def describe_resumed(

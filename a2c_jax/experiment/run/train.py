@@ -109,8 +109,8 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
         WriteError: if a file could not be written.
         KeyboardInterrupt: if it stopped before anything was trained; its files are removed.
     """
-    config, job, folder, description, restored, notices = prepared
-    for line in (run_title(config, job), *notices):
+    config, job, folder, description, restored = prepared
+    for line in (run_title(config, job), *job.notices):
         console.print(line)
     end = restored.series_end if restored else SeriesEnd(0, 0)
     found = restored.evaluations if restored else no_evaluations(len(job.seeds))
@@ -135,10 +135,7 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
 
         with _removed_unless_saved(prepared, saver, stack):
             outcome = train_in_chunks(
-                job.algorithm,
-                job.keys,
-                job.num_updates,
-                job.layout,
+                job,
                 earlier=restored.on_devices(job) if restored else None,
                 pause_every=config.evaluate_every,
                 meanwhile=_load_modules,

@@ -89,37 +89,31 @@ def sweep(
     points: Points,
     console: Console | None = None,
     should_stop: Callable[[], int] = lambda: 0,
+    job: Job | None = None,
 ) -> Sweep:
     """Trains all seeds at all points, in one program that takes the settings as inputs.
 
     Every point has the seeds of the configuration, so that differences are due to the settings. A
     point's numbers equal those of a separate run only up to rounding, since that run compiles its
-    settings as constants. Progress is shown on the console, if there is one. ``should_stop`` is
-    called before every chunk; training ends when it returns true.
+    settings as constants.
+
+    Args:
+        config: the configuration that all points share.
+        points: the settings.
+        console: where progress is shown; by default nowhere.
+        should_stop: called before every chunk; training ends if it returns a signal's number.
+        job: from :func:`check_sweep`, if that was called already.
 
     Raises:
         ValueError: one sentence, if a setting or a value is bad or memory does not suffice.
         KeyboardInterrupt: if it was stopped before anything was trained.
     """
-    with refusals():
-        job = check_sweep(config, points)
-    return run_sweep(config, points, job, console, should_stop)
-
-
-def run_sweep(
-    config: TrainConfig,
-    points: Points,
-    job: Job,
-    console: Console | None = None,
-    should_stop: Callable[[], int] = lambda: 0,
-) -> Sweep:
-    """Trains a sweep whose job :func:`check_sweep` has returned; see :func:`sweep`."""
-    run = _job_of_all(config, points, job)
-    with Reporter(console or Console(quiet=True), run) as reporter:
-        outcome = train_in_chunks(
-            run.algorithm, run.keys, run.num_updates, run.layout,
-            on_chunk=reporter.report, should_stop=should_stop,
-        )  # fmt: skip
+    if job is None:
+        with refusals():
+            job = check_sweep(config, points)
+    whole = _job_of_all(config, points, job)
+    with Reporter(console or Console(quiet=True), whole) as reporter:
+        outcome = train_in_chunks(whole, on_chunk=reporter.report, should_stop=should_stop)
     if outcome.num_updates == 0:
         raise Interrupted(should_stop())
     return _result(config, points, job, outcome)

@@ -239,7 +239,7 @@ def test_an_algorithm_runs_from_end_to_end(name, steps_per_update, tmp_path, mon
 def test_a_total_that_does_not_divide_is_said(tmp_path):
     flags = ["--num-seeds", "1", "--total-steps", "1001", "--out", str(tmp_path / "run")]
     with contextlib.ExitStack() as stack:
-        (notice,) = prepare(parsing.parse_train(flags), stack).notices
+        (notice,) = prepare(parsing.parse_train(flags), stack).job.notices
     assert "1,000 steps (25 updates) are run" in notice
 
 

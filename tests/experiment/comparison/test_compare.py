@@ -55,12 +55,13 @@ def settings_of(*flags):
     return parse_compare(flags)[1]
 
 
-def trained(algorithm, keys, num_updates, layout, *, on_chunk, should_stop):
+def trained(job, *, on_chunk, should_stop):
     """In place of training: an episode in each update, half of the updates if interrupted."""
-    shape = (len(keys), num_updates // 2 if should_stop() else num_updates)
+    num_updates = job.num_updates
+    shape = (len(job.keys), num_updates // 2 if should_stop() else num_updates)
     returns = np.random.default_rng(num_updates).uniform(100, 300, shape).astype(np.float32)
     ones = np.ones_like(returns)
-    steps = algorithm.steps_per_update * ones
+    steps = job.algorithm.steps_per_update * ones
     outcome = Outcome([], Metrics(returns, returns, ones, *[ones] * 5, steps=steps), 1.0, 1.0)
     on_chunk(outcome)
     return outcome

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -44,8 +46,13 @@ def assert_beginning(outcome, whole):
         assert_identical(join_groups(outcome.state, seed_layout(3)), whole.state)
 
 
+def job_of(algorithm, num_updates, keys=None, num_seeds=3):
+    layout = seed_layout(3)._replace(num_seeds=num_seeds)
+    return SimpleNamespace(algorithm=algorithm, keys=keys, num_updates=num_updates, layout=layout)
+
+
 @pytest.mark.parametrize(
-    ("num_updates", "chunk_updates", "stop", "expected"),
+    ("num_updates", "length", "stop", "expected"),
     [
         (NUM_UPDATES, 2, 10, [0, 2, 4, 6, 8, 10]),
         (5, 2, 10, [0, 2, 5]),  # a single update is never left over
@@ -54,12 +61,13 @@ def assert_beginning(outcome, whole):
     ],
 )
 def test_chunks_are_the_whole_bit_for_bit(
-    small_algorithm, whole, num_updates, chunk_updates, stop, expected
+    small_algorithm, whole, num_updates, length, stop, expected, monkeypatch
 ):
     keys, undivided = whole
     seen = []
+    monkeypatch.setattr(training, "chunk_length", lambda *_: length)
     outcome = train_in_chunks(
-        small_algorithm, keys, num_updates, seed_layout(3), chunk_updates=chunk_updates,
+        job_of(small_algorithm, num_updates, keys),
         on_chunk=lambda outcome: seen.append(outcome.num_updates),
         should_stop=lambda: seen[-1] >= stop,
     )  # fmt: skip
@@ -68,15 +76,16 @@ def test_chunks_are_the_whole_bit_for_bit(
     assert_beginning(outcome, undivided)
 
 
-def test_states_take_the_place_of_those_before_and_are_read_without_a_copy(small_algorithm, whole):
+def test_states_take_the_place_of_those_before_and_are_read_without_a_copy(
+    small_algorithm, whole, monkeypatch
+):
     # Otherwise the states of many seeds would be in memory two or three times.
-    layout, seen = seed_layout(3), []
-    outcome = train_in_chunks(
-        small_algorithm, whole[0], 4, layout, chunk_updates=2, on_chunk=seen.append
-    )
+    seen = []
+    monkeypatch.setattr(training, "chunk_length", lambda *_: 2)
+    outcome = train_in_chunks(job_of(small_algorithm, 4, whole[0]), on_chunk=seen.append)
     replaced = [leaf.is_deleted() for before in seen[:-1] for leaf in jax.tree.leaves(before.state)]
     assert np.mean(replaced) > 0.9  # XLA may keep some small arrays
-    gather_groups(outcome.state, layout)
+    gather_groups(outcome.state, seed_layout(3))
     arrays = [leaf for leaf in jax.tree.leaves(outcome.state) if leaf.dtype == np.float32]
     assert arrays
     assert all(len(leaf.addressable_shards) == 2 and leaf._npy_value is None for leaf in arrays)
@@ -84,11 +93,13 @@ def test_states_take_the_place_of_those_before_and_are_read_without_a_copy(small
 
 @pytest.mark.parametrize("num_seeds", [1, 16, 10**4, 10**9])
 def test_chunks_divide_the_run_where_they_can(small_algorithm, num_seeds):
-    layout = seed_layout(3)._replace(num_seeds=num_seeds)
+    def length(num_updates):
+        return chunk_length(job_of(small_algorithm, num_updates, num_seeds=num_seeds), 1000)
+
     for num_updates in [*range(2, 200), 7500, 12_500, 99_991]:
-        assert 2 <= chunk_length(num_updates, small_algorithm, layout, 1000) <= num_updates
-    assert 7500 % chunk_length(7500, small_algorithm, layout, 1000) == 0
-    assert chunk_length(1, small_algorithm, layout, 1000) == 1
+        assert 2 <= length(num_updates) <= num_updates
+    assert 7500 % length(7500) == 0
+    assert length(1) == 1
 
 
 def test_a_chunk_that_takes_too_long_is_followed_by_shorter_ones(
@@ -101,7 +112,7 @@ def test_a_chunk_that_takes_too_long_is_followed_by_shorter_ones(
     monkeypatch.setattr(training, "_GOOD", 1e-9)
     monkeypatch.setitem(training._STEPS_A_SECOND, "cpu", 150)  # chunks of 5 updates of 20 steps
     outcome = train_in_chunks(
-        small_algorithm, keys, NUM_UPDATES, seed_layout(3),
+        job_of(small_algorithm, NUM_UPDATES, keys),
         on_chunk=lambda outcome: seen.append(outcome.num_updates),
     )  # fmt: skip
     assert seen == [0, 5, 7, 10]

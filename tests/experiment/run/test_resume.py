@@ -107,7 +107,7 @@ def test_the_rate_of_a_lengthened_schedule_is_told(copy):
         **{**SMALL, "final_learning_rate": 0.0, "total_steps": 880}, resume=copy
     )
     with contextlib.ExitStack() as stack:
-        *_, notice = prepare(config, stack).notices
+        *_, notice = prepare(config, stack).job.notices
     assert "the learning rate falls as in a run of the new length" in notice
 
 

@@ -36,11 +36,11 @@ def untrained(monkeypatch):
     """Makes up the metrics, of fewer updates than asked for if ``missing``; can trace a step."""
 
     def replace(missing=0, trace=False):
-        def train(algorithm, starts, num_updates, layout, *, on_chunk, should_stop):
-            shape = (layout.num_seeds, 0 if should_stop() else num_updates - missing)
+        def train(job, *, on_chunk, should_stop):
+            shape = (job.layout.num_seeds, 0 if should_stop() else job.num_updates - missing)
             if trace:
-                first = jax.tree.map(lambda leaf: leaf[0], starts)
-                jax.eval_shape(lambda start: algorithm.step(algorithm.init(start)), first)
+                first = jax.tree.map(lambda leaf: leaf[0], job.keys)
+                jax.eval_shape(lambda start: job.algorithm.step(job.algorithm.init(start)), first)
             numbers = np.random.default_rng(0).uniform(1, 2, (len(Metrics._fields), *shape))
             outcome = Outcome([], Metrics(*numbers.astype(np.float32)), 1.0, 1.0)
             on_chunk(outcome)
