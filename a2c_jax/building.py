@@ -13,7 +13,7 @@ from a2c_jax.masking import is_masked, masked, unmasked
 from a2c_jax.networks import article_network, scaled
 from a2c_jax.normalization import normalized, scaled_rewards
 from a2c_jax.settings import ArticlePreset, OwnAlgorithm, Preset, Settings, num_updates
-from a2c_jax.types import Agent, Algorithm, Environment, Network, RecurrentNetwork
+from a2c_jax.types import Agent, Algorithm, Environment, Network, RecurrentNetwork, Scalar
 
 
 def build(preset: Settings, env: Environment) -> Algorithm:
@@ -57,9 +57,18 @@ def build(preset: Settings, env: Environment) -> Algorithm:
         discount=preset.discount,
         estimator=estimator,
         value_coef=preset.value_coef * _value_scale(preset, replaced=True) ** 2,
-        entropy_coef=preset.entropy_coef,
+        entropy_coef=_entropy_coef(preset),
         num_resets=preset.num_resets,
     )
+
+
+def _entropy_coef(preset: Preset) -> Scalar | optax.Schedule:
+    first, last = preset.entropy_coef, preset.final_entropy_coef
+    if last is None:
+        return first
+    checks.not_negative("entropy_coef", first)
+    checks.not_negative("final_entropy_coef", last)
+    return optax.linear_schedule(first, last, num_updates(preset))
 
 
 def make_network(preset: Preset | ArticlePreset, env: Environment) -> Network | RecurrentNetwork:

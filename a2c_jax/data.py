@@ -71,11 +71,14 @@ class Rollout(NamedTuple):
         memory: what the agent needs besides the transitions to evaluate them, such as its memory
             before the first row, ``[N, ...]``.
         where: bool ``[T, N]``, the rows to include; None for all of them.
+        update: number of updates done before, which the learner sets; schedules are functions
+            of it.
     """
 
     transitions: Transition
     memory: Memory = ()
     where: jax.Array | None = None
+    update: jax.Array | None = None
 
 
 class AgentState(NamedTuple):

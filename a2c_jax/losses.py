@@ -1,7 +1,10 @@
 """The three losses, and their sum over a rollout."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import optax
 
 from a2c_jax import checks, record_checks
 from a2c_jax.advantages import n_step
@@ -133,7 +136,11 @@ def actor_critic_loss(
 
 
 def combined_loss(
-    discount: Scalar, estimator: Estimator, *, value_coef: Scalar, entropy_coef: Scalar
+    discount: Scalar,
+    estimator: Estimator,
+    *,
+    value_coef: Scalar,
+    entropy_coef: Scalar | optax.Schedule,
 ) -> Loss:
     """The loss of every method, as a function of an unrolled agent.
 
@@ -144,11 +151,12 @@ def combined_loss(
         discount: in [0, 1]; a number or a traced scalar, as are the coefficients.
         estimator: turns rewards and values into advantages and targets.
         value_coef: weight of the value loss, at least 0.
-        entropy_coef: weight of the entropy, at least 0.
+        entropy_coef: weight of the entropy, at least 0; or a schedule of it, a function of the
+            number of updates done, ``rollout.update``.
 
     Raises:
         ValueError: if a number lies outside its range. The loss itself raises it if the shapes
-            disagree or ``rollout.where`` excludes all rows.
+            disagree, ``rollout.where`` excludes all rows, or a schedule has no ``rollout.update``.
 
     Source: the article, ``ac_loss = actor_loss + critic_loss + 0.001 * entropy_term``.
     """
@@ -158,17 +166,28 @@ def combined_loss(
         )
     checks.unit_interval("discount", discount)
     checks.not_negative("value_coef", value_coef)
-    checks.not_negative("entropy_coef", entropy_coef)
+    if not callable(entropy_coef):
+        checks.not_negative("entropy_coef", entropy_coef)
 
     def loss(unrolled: Unrolled, rollout: Rollout) -> tuple[jax.Array, LossTerms]:
         advantages, targets = estimate(unrolled, rollout.transitions, discount, estimator)
         policy_term = _policy_term(unrolled.log_probs, advantages, rollout.where)
         value_term = value_loss(unrolled.values, targets, rollout.where)
         entropy = _mean("entropy", unrolled.entropy, rollout.where)
-        total = policy_term + value_coef * value_term - entropy_coef * entropy
+        weight = _at_update(entropy_coef, rollout) if callable(entropy_coef) else entropy_coef
+        total = policy_term + value_coef * value_term - weight * entropy
         return total, LossTerms(policy_term, value_term, entropy, unrolled.values, targets)
 
     return loss
+
+
+def _at_update(schedule: optax.Schedule, rollout: Rollout) -> Any:
+    if rollout.update is None:
+        raise ValueError(
+            "rollout.update is None; give the number of updates done, of which entropy_coef is a "
+            "function."
+        )
+    return schedule(rollout.update)
 
 
 def estimate(

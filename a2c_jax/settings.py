@@ -28,7 +28,7 @@ class Preset:
         discount: discount factor of future rewards, from 0 to 1.
         normalize_advantages: shift and scale the advantages of each rollout.
         value_coef: weight of the value loss.
-        entropy_coef: weight of the entropy.
+        entropy_coef: weight of the entropy at the first update.
         learning_rate: learning rate at the first update.
         final_learning_rate: learning rate just after the last update.
         rate_power: shape of the decay: the fraction ``(1 - progress) ** rate_power`` of the
@@ -46,6 +46,8 @@ class Preset:
         architecture: the kind of network, with its own settings.
         num_resets: starting states drawn for a rollout, from which its new episodes start; by
             default one for every step. Fewer are faster where a reset is expensive.
+        final_entropy_coef: weight of the entropy just after the last update; it changes linearly.
+            By default it is constant.
         normalize_observations: shift and scale observations to a mean of 0 and a variance of 1,
             in place of observation_scale.
         normalize_rewards: learn from rewards divided by the deviation of the discounted return, in
@@ -72,6 +74,7 @@ class Preset:
     method: Method = dataclasses.field(default_factory=A2C)
     architecture: Architecture = dataclasses.field(default_factory=Architecture)
     num_resets: int | None = None
+    final_entropy_coef: float | None = None
     normalize_observations: bool = False
     normalize_rewards: bool = False
 

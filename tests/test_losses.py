@@ -94,6 +94,20 @@ def test_the_combined_loss_rewards_entropy(network, evaluate):
     )
 
 
+def test_a_schedule_weighs_the_entropy_by_the_number_of_updates():
+    entropy = jnp.full((6, 3), 0.7)
+    unrolled = a2c.Unrolled(*[entropy] * 5)
+    loss = a2c.combined_loss(0.9, a2c.n_step, value_coef=0.5, entropy_coef=lambda n: 0.1 / (1 + n))
+    for update, weight in ((0, 0.1), (4, 0.02)):
+        rollout = a2c.Rollout(some_transitions(), update=jnp.int32(update))
+        total, terms = loss(unrolled, rollout)
+        np.testing.assert_allclose(
+            total, terms.policy_loss + 0.5 * terms.value_loss - weight * 0.7, rtol=1e-6
+        )
+    with pytest.raises(ValueError, match=r"^rollout\.update is None; give"):
+        loss(unrolled, a2c.Rollout(some_transitions()))
+
+
 def test_a_fall_has_no_future_and_a_time_limit_has_one(network, evaluate):
     params, loss_of = evaluate
     base = some_transitions()

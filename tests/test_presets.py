@@ -220,6 +220,27 @@ def test_the_rate_of_a3c_reaches_its_end_at_the_last_step_of_the_optimizer(
     np.testing.assert_allclose(rate(steps - 1), 1e-3 + 9e-3 / steps, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["a2c", "a3c"])
+def test_the_entropy_coefficient_changes_linearly_to_its_end(cartpole, name):
+    preset = replace(SMALL, method=METHODS[name], entropy_coef=0.5, final_entropy_coef=0.1)
+    preset = replace(preset, num_workers=2) if name == "a3c" else preset
+    step, state = step_of(preset, cartpole)
+    constant = replace(preset, final_entropy_coef=None)
+
+    @jax.jit
+    def step_with(state, coef):
+        return presets.build(replace(constant, entropy_coef=coef), cartpole).step(state)
+
+    number = presets.num_updates(preset)
+    for update in range(number):
+        expected, _ = step_with(state, 0.5 - 0.4 * update / number)
+        other, _ = step_with(state, 0.5)
+        state, _ = step(state)
+        chex.assert_trees_all_close(state.params, expected.params, rtol=1e-5, atol=1e-7)
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_close(state.params, other.params, rtol=1e-4, atol=1e-6)
+
+
 def test_updates_are_rounded_down():
     preset = dataclasses.replace(presets.general, total_steps=199)
     assert presets.num_updates(preset) == 4  # 4 * 40 = 160
@@ -240,6 +261,7 @@ def test_updates_are_rounded_down():
         (presets.general, "discount", (1.5,)),
         (presets.general, "max_grad_norm", (0.0, float("nan"))),
         (presets.general, "entropy_coef", (-0.1,)),
+        (presets.general, "final_entropy_coef", (-0.1, float("nan"))),
         (replace(presets.general, method=METHODS["gae"]), "gae_lambda", (2.0,)),
         (A3C, "num_workers", (0,)),
         (A3C, "num_envs", (0,)),

@@ -76,7 +76,7 @@ def a3c(
     discount: Scalar = 0.99,
     estimator: Estimator = n_step,
     value_coef: Scalar = 0.5,
-    entropy_coef: Scalar = 0.0,
+    entropy_coef: Scalar | optax.Schedule = 0.0,
 ) -> Algorithm:
     """Asynchronous advantage actor-critic: W workers, whose gradients are stale when they arrive.
 
@@ -175,6 +175,7 @@ def asynchronous(
             by_worker(rollout.transitions, num_workers, axis=1),
             by_worker(rollout.memory, num_workers, axis=0),
             by_worker(rollout.where, num_workers, axis=1),
+            _copies(rollout.update, num_workers),
         )
         values, grads, terms = jax.vmap(at_copy)(opt_state.copies, own)
         arrival = order(stream(key, Stream.ARRIVAL), num_workers)

@@ -20,7 +20,7 @@ def actor_critic(
     discount: Scalar = 0.99,
     estimator: Estimator = n_step,
     value_coef: Scalar = 0.5,
-    entropy_coef: Scalar = 0.0,
+    entropy_coef: Scalar | optax.Schedule = 0.0,
     num_resets: int | None = None,
 ) -> Algorithm:
     """Advantage actor-critic, and with other estimators every method with a state-value critic.
@@ -39,7 +39,7 @@ def actor_critic(
         estimator: see :mod:`a2c_jax.advantages`; ``normalized_advantages(n_step)`` normalises
             advantages over the rollout.
         value_coef: weight of the value loss.
-        entropy_coef: weight of the entropy.
+        entropy_coef: weight of the entropy, or a schedule of it over updates.
         num_resets: how many starting states are drawn for a rollout; see
             :func:`a2c_jax.rollouts`.
 

@@ -160,6 +160,7 @@ def learner(
     def step(state: LearnerState) -> tuple[LearnerState, Metrics]:
         key = jax.random.fold_in(state.key, state.update)
         actors, rollout = collector.collect(key, acting(state.agent, state.opt_state), state.actors)
+        rollout = rollout._replace(update=state.update)
         episodes, finished = count_episodes(state.episodes, rollout.transitions, rollout.where)
         agent_state, opt_state, metrics = descend(
             key, state.agent, state.opt_state, rollout, finished

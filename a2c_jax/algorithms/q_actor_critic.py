@@ -43,7 +43,7 @@ def q_actor_critic(
     estimator: Estimator = sarsa,
     expected: bool = False,
     value_coef: Scalar = 0.5,
-    entropy_coef: Scalar = 0.0,
+    entropy_coef: Scalar | optax.Schedule = 0.0,
     num_resets: int | None = None,
 ) -> Algorithm:
     """Q actor-critic: the policy gradient is weighted by Q(s, a), which TD(0) learns.

@@ -187,12 +187,12 @@ def _resumed_notices(
     settings = config.settings
     if (
         isinstance(settings, Preset)
-        and settings.final_learning_rate != settings.learning_rate
+        and _has_schedule(settings)
         and presets.num_updates(settings) != presets.num_updates(configured.settings)
     ):
         notices.append(
-            "From here the learning rate falls as in a run of the new length. Only with a constant "
-            "rate would the result be that of an uninterrupted run."
+            "From here schedules follow the new length. Only with a constant learning rate and "
+            "entropy coefficient would the result be that of an uninterrupted run."
         )
     differing = [
         f"{key} {then.get(key)} then, {value} now"
@@ -203,3 +203,8 @@ def _resumed_notices(
     if differing:
         notices.append(f"Numbers may differ in their last bits: {', '.join(differing)}.")
     return notices
+
+
+def _has_schedule(settings: Preset) -> bool:
+    rates = settings.learning_rate, settings.final_learning_rate
+    return rates[0] != rates[1] or settings.final_entropy_coef not in (None, settings.entropy_coef)

@@ -70,8 +70,9 @@ def resume_run(
 ) -> Run:
     """Resumes a run to its end; the numbers are those of an uninterrupted run, bit for bit.
 
-    With a greater ``total``, a learning rate that decays follows the new length from here on; only
-    with a constant rate are the numbers those of a run of that length from the beginning.
+    With a greater ``total``, the schedules of learning rate and entropy coefficient follow the new
+    length from here on; only if both are constant are the numbers those of a run of that length
+    from the beginning.
 
     Args:
         folder: of the run.

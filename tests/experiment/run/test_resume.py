@@ -100,15 +100,15 @@ def test_a_finished_run_resumed_writes_its_results_again(copy, saved, capsys):
     assert experiment.train_run(config).summary["num_updates"] == 20
 
 
-def test_the_rate_of_a_lengthened_schedule_is_told(copy):
-    shutil.rmtree(copy / "checkpoints")  # which are of a constant rate
-    edit_config(copy, settings={"final_learning_rate": 0.0})
-    config = experiment.configure(
-        **{**SMALL, "final_learning_rate": 0.0, "total_steps": 880}, resume=copy
-    )
+@pytest.mark.parametrize("setting", ["final_learning_rate", "final_entropy_coef"])
+def test_a_schedule_that_changes_with_the_length_is_told(copy, setting):
+    shutil.rmtree(copy / "checkpoints")  # which are of constant settings
+    falling = {"entropy_coef": 0.01, setting: 0.0}
+    edit_config(copy, settings=falling)
+    config = experiment.configure(**{**SMALL, **falling, "total_steps": 880}, resume=copy)
     with contextlib.ExitStack() as stack:
         *_, notice = prepare(config, stack).job.notices
-    assert "the learning rate falls as in a run of the new length" in notice
+    assert "From here schedules follow the new length" in notice
 
 
 def test_a_run_without_a_checkpoint_begins_anew(copy, saved):
