@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 SMALL = {
     "num_seeds": 2, "total_steps": 160, "num_envs": 4, "num_steps": 5, "hidden_sizes": (8,),
-    "learning_rate": 1e-3, "final_learning_rate": 1e-3,
+    "learning_rate": 1e-3, "final_learning_rate": 1e-3, "final_entropy_coef": None,
 }  # fmt: skip
 KINDS = {
     "convolutional": {"env": "Breakout-MinAtar", "architecture": "conv", "conv_features": 2},
