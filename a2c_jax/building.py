@@ -20,7 +20,8 @@ def build(preset: Settings, env: Environment) -> Algorithm:
     """Makes the algorithm of a preset for an environment.
 
     Gradients are clipped by global norm, and the learning rate decays over the steps that the
-    optimizer takes in :func:`num_updates` updates. An :class:`ArticlePreset` makes the article's
+    optimizer takes in :func:`num_updates` updates, over which the entropy coefficient changes
+    linearly if it has a final one. An :class:`ArticlePreset` makes the article's
     loop. Numbers that are traced (a rate, the discount, a coefficient) stay traced, so this can
     be called inside ``vmap`` to sweep over them.
 

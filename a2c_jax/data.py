@@ -71,8 +71,8 @@ class Rollout(NamedTuple):
         memory: what the agent needs besides the transitions to evaluate them, such as its memory
             before the first row, ``[N, ...]``.
         where: bool ``[T, N]``, the rows to include; None for all of them.
-        update: number of updates done before, which the learner sets; schedules are functions
-            of it.
+        update: number of updates done before, an integer without these axes, which the learner
+            sets; schedules of the loss are functions of it.
     """
 
     transitions: Transition

@@ -114,7 +114,8 @@ def actor_critic_loss(
 ) -> tuple[jax.Array, LossTerms]:
     """Loss of a rollout as a function of a network's parameters; returns it and its terms.
 
-    The other arguments, and the errors, are those of :func:`combined_loss`.
+    The other arguments, and the errors, are those of :func:`combined_loss`; ``entropy_coef`` is a
+    number.
 
     Args:
         params: parameters of ``network``.

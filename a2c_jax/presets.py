@@ -175,9 +175,10 @@ minatar = dataclasses.replace(
     architecture=Convolutional(),
     final_entropy_coef=0.0,
 )
-"""Tuned on minatar/Breakout: the network of Young & Tian (2019), a large entropy bonus at first.
+"""Tuned on minatar/Breakout, and the fall of the entropy bonus on SpaceInvaders and Freeway.
 
-With a smaller one, some policies collapse onto one trajectory, which the critic then predicts.
+The network is that of Young & Tian (2019). With a smaller bonus at first, some policies collapse
+onto one trajectory, which the critic then predicts.
 """
 
 stable_baselines3 = dataclasses.replace(
@@ -245,4 +246,4 @@ FOUND_ON: dict[str, tuple[str, ...]] = {
     "chains": ("MemoryChain-bsuite", "DiscountingChain-bsuite"),
     "minatar": (*(f"minatar/{game}" for game in GAMES), *(f"{game}-MinAtar" for game in GAMES)),
 }
-"""The environments whose default each preset is; it was tuned on the first of them."""
+"""The environments whose default each preset is; it was tuned mainly on the first of them."""

@@ -46,8 +46,8 @@ class Preset:
         architecture: the kind of network, with its own settings.
         num_resets: starting states drawn for a rollout, from which its new episodes start; by
             default one for every step. Fewer are faster where a reset is expensive.
-        final_entropy_coef: weight of the entropy just after the last update; it changes linearly.
-            By default it is constant.
+        final_entropy_coef: weight of the entropy just after the last update, to which it changes
+            linearly; None keeps it constant.
         normalize_observations: shift and scale observations to a mean of 0 and a variance of 1,
             in place of observation_scale.
         normalize_rewards: learn from rewards divided by the deviation of the discounted return, in

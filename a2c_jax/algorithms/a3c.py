@@ -85,7 +85,8 @@ def a3c(
     one worker no gradient is stale, and the algorithm is :func:`a2c_jax.actor_critic`.
 
     The other arguments, and the errors, are those of :func:`a2c_jax.actor_critic`, for each
-    worker; only ``num_resets`` is for all workers together.
+    worker; only ``num_resets`` is for all workers together. A schedule of ``entropy_coef`` is a
+    function of the number of rounds.
 
     Args:
         env: the environment.

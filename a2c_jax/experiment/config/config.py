@@ -160,6 +160,7 @@ SUITED: dict[str, dict[str, Any]] = {
         # Q is near 1 / (1 - discount) for every action: with a smaller entropy bonus, the policy
         # becomes deterministic before the critic ranks actions.
         "entropy_coef": 1.0,
+        "final_entropy_coef": None,
     },
 }
 """Settings that suit a method on CartPole-v1; they replace the preset's."""

@@ -18,7 +18,7 @@ from a2c_jax.experiment.config.describe import describe_settings
 from a2c_jax.experiment.config.envs import EnvName, env_name, named_again
 from a2c_jax.experiment.config.settings import replace, setting_types, typed
 from a2c_jax.experiment.files import read_json
-from a2c_jax.presets import Settings
+from a2c_jax.presets import Preset, Settings
 
 FORMAT = 5
 _MADE_BY_NAME = ("network", "q_network", "optimizer", "method", "architecture")
@@ -79,7 +79,15 @@ def _to_config(
     preset = values.pop("preset", None) or starting_preset(env and env_name(env), algorithm)
     default = own if preset == OWN and own else default_config(preset, algorithm, kind)
     settings = typed("settings", content.get("settings", {}), dict)
+    if "about" in content and isinstance(default.settings, Preset):
+        settings = {**_class_defaults(), **settings}  # its version may have had fewer settings
     return dataclasses.replace(default, settings=_to_settings(settings, default.settings), **values)
+
+
+def _class_defaults() -> dict[str, Any]:
+    """The settings that every preset has by default: what versions did that lacked them."""
+    fields = dataclasses.fields(Preset)
+    return {one.name: one.default for one in fields if one.default is not dataclasses.MISSING}
 
 
 def _to_settings(content: dict[str, Any], default: Settings) -> Settings:

@@ -29,6 +29,7 @@ class Job(NamedTuple):
     Attributes:
         unit: the unit of progress: environment steps, or episodes for the article's loop, whose
             updates differ in their number of steps.
+        notices: messages to the user.
         per_update: number of these units in each update of a seed.
         num_envs: environments that a seed steps in parallel; 1 if it is not known.
     """

@@ -206,7 +206,7 @@ def _data(leaf: Any) -> Any:
 
 def _check_identity(found: dict[str, Any], expected: dict[str, Any]) -> None:
     for name, value in expected.items():
-        # A setting that its version did not have is at its default in the run too.
+        # A setting that its version did not have is at its class's default in the run too.
         if name not in found or found[name] == value:
             continue
         kind = {

@@ -149,11 +149,13 @@ def traced_settings(settings: Settings) -> list[str]:
 def settings_at(settings: SettingsT, values: Mapping[str, Any]) -> SettingsT:
     """The settings with new values, which may be traced.
 
-    The last learning rate keeps its ratio to the first, unless it is among the values.
+    The last learning rate and the last entropy coefficient keep their ratios to the first ones,
+    unless they are among the values.
     """
-    if isinstance(settings, Preset) and "learning_rate" in values:
-        ratio = settings.final_learning_rate / settings.learning_rate
-        values = {"final_learning_rate": values["learning_rate"] * ratio, **values}
+    for name in ("learning_rate", "entropy_coef") if isinstance(settings, Preset) else ():
+        first, last = getattr(settings, name), getattr(settings, f"final_{name}")
+        if name in values and first and last is not None:
+            values = {f"final_{name}": values[name] * (last / first), **values}
     return replace(settings, **values)
 
 

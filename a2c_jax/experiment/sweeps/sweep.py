@@ -102,7 +102,7 @@ def sweep(
         points: the settings.
         console: where progress is shown; by default nowhere.
         should_stop: called before every chunk; training ends if it returns a signal's number.
-        job: from :func:`check_sweep`, if that was called already.
+        job: from :func:`check_sweep` of the same two, if that was called already.
 
     Raises:
         ValueError: one sentence, if a setting or a value is bad or memory does not suffice.

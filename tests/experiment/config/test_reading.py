@@ -61,6 +61,13 @@ def test_what_a_file_does_not_hold_is_the_presets(read):
     assert type(config.settings.discount) is float
 
 
+def test_a_run_of_an_older_version_keeps_what_that_did(read):
+    settings = {"discount": 0.9}
+    assert read(preset="minatar", settings=settings).settings.final_entropy_coef == 0.0
+    old = read(preset="minatar", settings=settings, about={}).settings
+    assert (old.final_entropy_coef, old.discount) == (None, 0.9)
+
+
 def test_configure_takes_fields_and_settings_and_refuses_others():
     config = experiment.configure("article", num_seeds=3, discount=0.9)
     assert (config.num_seeds, config.settings.discount, config.max_episode_steps) == (3, 0.9, 200)

@@ -66,6 +66,7 @@ def test_chunks_are_the_whole_bit_for_bit(
     keys, undivided = whole
     seen = []
     monkeypatch.setattr(training, "chunk_length", lambda *_: length)
+    monkeypatch.setattr(training, "_LONG", float("inf"))
     outcome = train_in_chunks(
         job_of(small_algorithm, num_updates, keys),
         on_chunk=lambda outcome: seen.append(outcome.num_updates),
@@ -82,6 +83,7 @@ def test_states_take_the_place_of_those_before_and_are_read_without_a_copy(
     # Otherwise the states of many seeds would be in memory two or three times.
     seen = []
     monkeypatch.setattr(training, "chunk_length", lambda *_: 2)
+    monkeypatch.setattr(training, "_LONG", float("inf"))
     outcome = train_in_chunks(job_of(small_algorithm, 4, whole[0]), on_chunk=seen.append)
     replaced = [leaf.is_deleted() for before in seen[:-1] for leaf in jax.tree.leaves(before.state)]
     assert np.mean(replaced) > 0.9  # XLA may keep some small arrays

@@ -127,5 +127,5 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path):
     time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(LONGEST) in (-signal.SIGTERM, 143)
-    assert not (folder / "summary.json").exists(), "it finished its chunk and its files"
+    assert not (folder / "metrics.npy").exists(), "it finished its chunk and saved it"
     process.stdout.close()

@@ -1,5 +1,6 @@
 """Sweeps: points, the program that trains them, and the files they write."""
 
+import dataclasses
 import io
 import json
 
@@ -125,12 +126,15 @@ def test_every_number_of_every_preset_can_be_swept():
     assert traced_settings(gae) == [*both, "gae_lambda"]
 
 
-def test_the_last_rate_follows_the_first():
+def test_the_last_rate_and_entropy_coefficient_follow_the_first_ones():
     constant = PRESETS["stable_baselines3"]
     assert settings_at(constant, {"learning_rate": 1.0}).final_learning_rate == 1.0
     assert settings_at(PRESETS["default"], {"learning_rate": 1.0}).final_learning_rate == 0.0
     values = {"learning_rate": 1.0, "final_learning_rate": 0.5}
     assert settings_at(constant, values).final_learning_rate == 0.5
+    assert settings_at(constant, {"entropy_coef": 1.0}).final_entropy_coef is None
+    halved = dataclasses.replace(constant, entropy_coef=0.2, final_entropy_coef=0.1)
+    assert settings_at(halved, {"entropy_coef": 1.0}).final_entropy_coef == 0.5
 
 
 def test_a_point_is_the_run_with_its_settings(result):
