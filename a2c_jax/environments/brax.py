@@ -10,6 +10,11 @@ from a2c_jax.environments.wrappers import time_limit
 from a2c_jax.spaces import Box
 from a2c_jax.types import Environment, EnvState, Key
 
+TASKS = (
+    "inverted_pendulum", "inverted_double_pendulum", "reacher", "pusher", "hopper", "walker2d",
+    "halfcheetah", "ant", "humanoid", "humanoidstandup",
+)  # fmt: skip
+
 
 def make(name: str, task: str, settings: dict[str, Any]) -> Environment:
     """Makes an environment of brax.

@@ -4,7 +4,6 @@ A test of a suite that is not installed is skipped.
 """
 
 import functools
-import importlib.util
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from optional_suites import needs
 
 import a2c_jax as a2c
 
@@ -26,11 +26,6 @@ NAMES = {
 }
 UP = 0  # an action of Snake
 RIGHT, FORWARD = 1, 2  # actions of navix
-
-
-def needs(suite):
-    installed = importlib.util.find_spec(suite) is not None
-    return pytest.mark.skipif(not installed, reason=f"{suite} is not installed")
 
 
 SUITES = [pytest.param(suite, marks=needs(suite)) for suite in NAMES]
