@@ -91,7 +91,7 @@ acrobot = dataclasses.replace(
 def decided_actor_critic(
     env: Environment, hidden_sizes: Sequence[int], log_std: float = 0.0
 ) -> Network:
-    """:func:`a2c_jax.mlp_actor_critic` whose initial policies depend on the observation."""
+    """:func:`a2c_jax.mlp_actor_critic` whose initial policies depend clearly on observations."""
     return mlp_actor_critic(env, hidden_sizes, policy_init=orthogonal(1.0), log_std=log_std)
 
 
@@ -128,8 +128,8 @@ mountain_car_continuous = dataclasses.replace(
 )
 """Tuned on MountainCarContinuous-v0: most of the initial actions are clipped to the limits.
 
-Their deviation is 3.3, and the limits are -1 and 1. With a deviation of 1, as by default, many
-seeds never reach the top, and learn to stand still, which costs nothing.
+Their deviation is 3.3, and the limits are -1 and 1. With smaller ones, more seeds never reach the
+top, and learn to stand still, which costs nothing.
 """
 
 pendulum = dataclasses.replace(
@@ -197,7 +197,7 @@ brax = dataclasses.replace(
     final_entropy_coef=0.0,
     normalize_observations=True,
 )
-"""A starting point for brax, tried on inverted_pendulum, reacher and hopper."""
+"""A starting point for brax; it solves inverted_pendulum, and makes 1800 in hopper in 1M steps."""
 
 stable_baselines3 = dataclasses.replace(
     general,
@@ -266,4 +266,4 @@ FOUND_ON: dict[str, tuple[str, ...]] = {
     "minatar": (*(f"minatar/{game}" for game in GAMES), *(f"{game}-MinAtar" for game in GAMES)),
     "brax": tuple(f"brax/{task}" for task in TASKS),
 }
-"""The environments whose default each preset is; it was tuned mainly on the first of them."""
+"""The environments whose default each preset is; the first of them was used most to choose it."""

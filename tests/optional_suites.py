@@ -1,11 +1,19 @@
-"""Marks of tests that need a suite of environments, which is an extra."""
+"""The suites of environments that are extras: which are installed, and marks of tests."""
 
 import importlib.util
 
 import pytest
 
 
-def needs(suite: str) -> pytest.MarkDecorator:
+def installed(suite):
+    return importlib.util.find_spec(suite) is not None
+
+
+def needs(suite):
     """Skips a test where the suite is not installed."""
-    installed = importlib.util.find_spec(suite) is not None
-    return pytest.mark.skipif(not installed, reason=f"{suite} is not installed")
+    return pytest.mark.skipif(not installed(suite), reason=f"{suite} is not installed")
+
+
+def for_each(presets):
+    """Parameters of a test that makes the environment of each preset."""
+    return [pytest.param(name, marks=needs("brax") if name == "brax" else ()) for name in presets]

@@ -67,7 +67,7 @@ def test_stable_baselines3_preset_learns_as_that_library_does():
     [
         ("acrobot", 60_000, -100.0),  # where it counts as solved; it starts at -500
         ("mountain_car", 500_000, -150.0),  # a random player takes the limit of 200 steps
-        ("mountain_car_continuous", 100_000, 85.0),  # a policy that stands still gets 0
+        ("mountain_car_continuous", 100_000, 80.0),  # a policy that stands still gets 0
         ("pendulum", 500_000, -300.0),  # a random player gets about -1200
         ("minatar", 50_000, 1.5),  # a random player of Breakout gets about 0.5
         ("catch", 100_000, 0.8),  # a random player catches one in five: -0.6 on average
@@ -79,5 +79,4 @@ def test_stable_baselines3_preset_learns_as_that_library_does():
 def test_other_presets_learn(name, total_steps, least):
     preset = dataclasses.replace(presets.PRESETS[name], total_steps=total_steps)
     _, result = train(presets.FOUND_ON[name][0], preset, 8)
-    final = final_returns(result.metrics)
-    assert np.median(final) > least
+    assert np.sort(final_returns(result.metrics))[1] > least, "two of eight seeds fail"

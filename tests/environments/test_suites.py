@@ -14,6 +14,7 @@ import pytest
 from optional_suites import needs
 
 import a2c_jax as a2c
+from a2c_jax.environments.brax import TASKS
 
 # Compiling takes far longer than the few steps of a test.
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -114,6 +115,13 @@ def test_brax_terminates_where_the_pole_falls():
     np.testing.assert_array_equal(steps.terminated, fallen)
     assert 0 < fallen.sum() < len(fallen)
     assert not steps.truncated.any()
+
+
+@needs("brax")
+def test_the_tasks_of_brax_are_known():
+    from brax import envs
+
+    assert {*TASKS} == {*envs._envs} - {"swimmer", "fast"}
 
 
 @needs("brax")

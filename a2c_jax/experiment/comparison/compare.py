@@ -95,8 +95,9 @@ def default_comparison(
 
 
 def _is_plain(settings: Preset) -> bool:
-    """Whether networks are as some methods and the measurement of gradients need them."""
-    return type(settings.architecture) is Architecture and not settings.normalize_observations
+    """Whether all methods, and the measurement of gradients, are for such settings."""
+    normalized = settings.normalize_observations or settings.normalize_rewards
+    return type(settings.architecture) is Architecture and not normalized
 
 
 def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = None) -> Jobs:
@@ -122,7 +123,7 @@ def resolve_all(config: CompareConfig, suited: Mapping[str, Preset] | None = Non
     if config.gradient_episodes and not _is_plain(config.settings):
         raise ValueError(
             f"gradient_episodes is {config.gradient_episodes}, but gradients are measured only of "
-            "perceptrons (--network mlp) on observations as they are; give 0."
+            "perceptrons (--network mlp) on observations and rewards as they are; give 0."
         )
     if suited is None:
         suited = {name: with_method(config.settings, name) for name in config.algorithms}

@@ -66,8 +66,8 @@ class TaskConfig(Generic[SettingsT]):
     Attributes:
         settings: settings that replace those of the preset.
         preset: the settings to start from, which are the defaults of the flags below; list them
-            with --preset NAME --help. By default the preset tuned on the environment, if there
-            is one and it uses the algorithm, and otherwise general.
+            with --preset NAME --help. By default the preset for the environment, if there is one
+            and it uses the algorithm, and otherwise general.
         architecture: the kind of network; by default the preset's own.
         env: name of a gymnax environment, or of a suite's, such as brax/ant, or
             package.module:function, which returns an a2c_jax.Environment; by default the preset's.
@@ -175,8 +175,8 @@ _SUITED_NETWORKS: dict[str, dict[str, Any]] = {
 def starting_preset(env: str | None, algorithm: str | None) -> PresetName:
     """The default preset for an environment and a method.
 
-    It is the preset tuned on the environment (``default`` for CartPole-v1), if there is one and it
-    uses the method, and otherwise ``general``.
+    It is the preset for the environment (``default`` for CartPole-v1), if there is one and it uses
+    the method, and otherwise ``general``.
     """
     env = env or env_name(TrainConfig.env)
     found = next((name for name, tasks in FOUND_ON.items() if env in tasks), None)

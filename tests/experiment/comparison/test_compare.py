@@ -9,6 +9,7 @@ import json
 
 import numpy as np
 import pytest
+from optional_suites import for_each
 from rich.console import Console
 
 from a2c_jax.experiment.cli import commands, main as cli
@@ -202,7 +203,9 @@ def test_each_method_has_the_preset_with_what_suits_it(preset):
         assert settings[name] == dataclasses.replace(PRESETS[preset], **expected)
 
 
-@pytest.mark.parametrize("preset", [name for name in PRESETS if not name.startswith("article")])
+@pytest.mark.parametrize(
+    "preset", for_each(name for name in PRESETS if not name.startswith("article"))
+)
 def test_every_preset_can_be_compared(preset):
     config = default_comparison(preset)
     assert resolve_all(config).keys() == {*config.algorithms} >= {"a2c", "gae", "reinforce"}

@@ -4,7 +4,7 @@ import json
 import jax
 import pytest
 from comparing import assert_identical
-from optional_suites import needs
+from optional_suites import installed
 
 import a2c_jax as a2c
 from a2c_jax import presets
@@ -23,8 +23,6 @@ from a2c_jax.experiment.config.settings import as_dict
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.methods import METHODS
 from a2c_jax.presets import FOUND_ON, PRESETS
-
-NEEDS_BRAX = needs("brax")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +62,9 @@ def test_the_default_configuration_is_that_of_the_default_preset():
         ({"env": "Asterix-MinAtar"}, "minatar"),
         ({"env": "minatar/Seaquest"}, "minatar"),
         ({"env": "FourRooms-misc"}, "general"),
-        pytest.param({"env": "brax/hopper"}, "brax", marks=NEEDS_BRAX),
+        ({"env": "Pendulum-v1"}, "pendulum"),
+        ({"env": "MountainCarContinuous-v0"}, "mountain_car_continuous"),
+        ({"env": "brax/hopper"}, "brax"),
         ({"env": "Acrobot-v1", "preset": "stable_baselines3"}, "stable_baselines3"),
     ],
 )
@@ -73,10 +73,7 @@ def test_the_default_preset_is_for_what_it_was_found_on(changes, preset):
     assert configure(**changes).preset == parse_train(flags).preset == preset
 
 
-@pytest.mark.parametrize(
-    "preset",
-    [pytest.param(name, marks=NEEDS_BRAX if name == "brax" else ()) for name in PRESETS],
-)
+@pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_brings_the_environment_that_it_was_found_on(preset):
     env, *_ = FOUND_ON.get(preset, ["CartPole-v1"])
     assert default_config(preset, None).env == parse_train(["--preset", preset]).env == env
@@ -87,7 +84,7 @@ def test_a_preset_brings_the_environment_that_it_was_found_on(preset):
 def test_every_environment_with_a_preset_exists_and_has_only_one():
     names = [name for group in FOUND_ON.values() for name in group]
     assert len({*names}) == len(names)
-    if NEEDS_BRAX.args[0]:
+    if not installed("brax"):
         names = [name for name in names if not name.startswith("brax/")]
     assert [a2c.make_env(name).name for name in names] == names
     assert {f"minatar/{game}" for game in GAMES} <= {*names}

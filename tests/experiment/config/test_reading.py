@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+from optional_suites import for_each
 
 from a2c_jax import experiment
 from a2c_jax.experiment.cli.flags import parse_train
@@ -13,8 +14,6 @@ from a2c_jax.experiment.files import json_writer
 from a2c_jax.experiment.run.job import describe_config, make_job
 from a2c_jax.methods import METHODS
 from a2c_jax.presets import PRESETS
-
-PAIRS = [(preset, None) for preset in PRESETS] + [("default", name) for name in METHODS]
 
 
 def read_back(config, path):
@@ -37,8 +36,17 @@ def read(tmp_path):
     return read
 
 
-@pytest.mark.parametrize(("preset", "algorithm"), PAIRS)
-def test_every_configuration_comes_back(preset, algorithm, tmp_path):
+@pytest.mark.parametrize("preset", for_each(PRESETS))
+def test_every_preset_comes_back(preset, tmp_path):
+    assert_comes_back(preset, None, tmp_path)
+
+
+@pytest.mark.parametrize("algorithm", METHODS)
+def test_every_method_comes_back(algorithm, tmp_path):
+    assert_comes_back("default", algorithm, tmp_path)
+
+
+def assert_comes_back(preset, algorithm, tmp_path):
     config = dataclasses.replace(default_config(preset, algorithm), num_seeds=3)
     read = read_back(config, tmp_path / "config.json")
     assert read.settings == config.settings
