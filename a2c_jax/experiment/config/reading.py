@@ -1,7 +1,9 @@
 """Configurations from JSON."""
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -18,10 +20,12 @@ from a2c_jax.experiment.config.describe import describe_settings
 from a2c_jax.experiment.config.envs import EnvName, env_name, named_again
 from a2c_jax.experiment.config.settings import replace, setting_types, typed
 from a2c_jax.experiment.files import read_json
-from a2c_jax.presets import Preset, Settings
+from a2c_jax.networks import mlp_actor_critic
+from a2c_jax.presets import Preset, Settings, decided_actor_critic, relu_actor_critic
 
 FORMAT = 5
 _MADE_BY_NAME = ("network", "q_network", "optimizer", "method", "architecture")
+_GAUSSIAN: tuple[Callable[..., Any], ...] = (mlp_actor_critic, decided_actor_critic)
 
 
 def read_config(
@@ -96,11 +100,15 @@ def _to_settings(content: dict[str, Any], default: Settings) -> Settings:
     for key, value in content.items():
         checked_name("setting", key, known)
         if key in _MADE_BY_NAME:
-            if value != known[key]:
+            if value == known[key]:
+                continue
+            network = _network(value) if key == "network" else None
+            if network is None:
                 raise ValueError(
                     f"{key} is {value!r}, but the preset has {known[key]!r}; resume or load the "
                     "run from Python with the settings that made it."
                 )
+            changes[key] = network
         elif key == "defects":
             switches = typed(key, value, dict[str, bool])
             changes[key] = Defects(**{**known[key], **switches})
@@ -109,3 +117,15 @@ def _to_settings(content: dict[str, Any], default: Settings) -> Settings:
         else:
             changes[key] = typed(key, value, kinds[key])
     return replace(default, **changes)
+
+
+def _network(description: Any) -> Callable[..., Any] | None:
+    """The network that the preset of another version had, or None if it is not a preset's."""
+    rest = dict(description) if isinstance(description, dict) else {}
+    name, log_std = rest.pop("name", None), rest.pop("log_std", None)
+    gaussian = next((one for one in _GAUSSIAN if one.__name__ == name), None)
+    if gaussian and isinstance(log_std, float) and not rest:
+        return functools.partial(gaussian, log_std=log_std)
+    if log_std is not None or rest:
+        return None
+    return relu_actor_critic if name == relu_actor_critic.__name__ else gaussian

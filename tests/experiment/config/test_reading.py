@@ -9,6 +9,7 @@ from optional_suites import for_each
 from a2c_jax import experiment
 from a2c_jax.experiment.cli.flags import parse_train
 from a2c_jax.experiment.config.config import default_config
+from a2c_jax.experiment.config.describe import describe_settings
 from a2c_jax.experiment.config.reading import read_config
 from a2c_jax.experiment.files import json_writer
 from a2c_jax.experiment.run.job import describe_config, make_job
@@ -74,6 +75,22 @@ def test_a_run_of_an_older_version_keeps_what_that_did(read):
     assert read(preset="minatar", settings=settings).settings.final_entropy_coef == 0.0
     old = read(preset="minatar", settings=settings, about={}).settings
     assert (old.final_entropy_coef, old.discount) == (None, 0.9)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"name": "mlp_actor_critic", "log_std": 1.4},
+        {"name": "decided_actor_critic", "log_std": 0.5},
+        {"name": "relu_actor_critic"},
+    ],
+)
+def test_a_run_of_an_older_version_keeps_its_preset_s_network(read, network):
+    config = read(preset="mountain_car_continuous", settings={"network": network}, about={})
+    assert describe_settings(config.settings)["network"] == network
+    make_job(config)
+    with pytest.raises(ValueError, match=r"network is .*; resume or load the run from Python"):
+        read(preset="mountain_car_continuous", settings={"network": {**network, "width": 1}})
 
 
 def test_configure_takes_fields_and_settings_and_refuses_others():
