@@ -72,7 +72,7 @@ def test_stable_baselines3_preset_learns_as_that_library_does():
         ("minatar", 50_000, 1.5),  # a random player of Breakout gets about 0.5
         ("catch", 100_000, 0.8),  # a random player catches one in five: -0.6 on average
         ("chains", 50_000, 0.8),  # without a memory it gets 0 on average
-        # A pole that nobody pushes falls after about 10 steps.
+        # A pole that nobody pushes falls after about 25 steps.
         pytest.param("brax", 100_000, 100.0, marks=needs("brax")),
     ],
 )
