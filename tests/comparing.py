@@ -1,4 +1,4 @@
-"""Equality of trees and of runs, bit for bit, keys included."""
+"""Equality of trees and of runs, keys included."""
 
 import jax
 import numpy as np
@@ -22,6 +22,18 @@ def assert_identical(left, right):
     assert jax.tree.structure(left) == jax.tree.structure(right)
     for a, b in zip(leaves(left), leaves(right), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def assert_same_bits(left, right):
+    """Fails unless two programs computed the same: bit for bit if compiled as users compile them.
+
+    The fast tier's quick compilation rounds differently in different programs.
+    """
+    if not jax.config.jax_disable_most_optimizations:
+        return assert_identical(left, right)
+    assert jax.tree.structure(left) == jax.tree.structure(right)
+    for a, b in zip(leaves(left), leaves(right), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
 def assert_same_run(ours, theirs):

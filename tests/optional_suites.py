@@ -10,8 +10,8 @@ def installed(suite):
 
 
 def needs(suite):
-    """Skips a test where the suite is not installed."""
-    return pytest.mark.skipif(not installed(suite), reason=f"{suite} is not installed")
+    """Marks a test of a suite: it is slow, and skipped where the suite is not installed."""
+    return pytest.mark.slow("another package", package=suite)
 
 
 def for_each(presets):

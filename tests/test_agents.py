@@ -10,8 +10,6 @@ from probe_envs import remembered
 import a2c_jax as a2c
 from a2c_jax.rollout import select
 
-pytestmark = pytest.mark.optimized
-
 
 def plain(env):
     return a2c.feed_forward(a2c.mlp_actor_critic(env, (8,)), a2c.categorical(2))
@@ -107,7 +105,7 @@ def test_gradients_flow_through_the_memory_and_not_through_successors():
     assert all(not leaf.any() for leaf in jax.tree.leaves(jax.grad(next_values)(state.params)))
 
 
-@pytest.mark.slow
+@pytest.mark.slow("learning")
 @pytest.mark.parametrize(
     ("make", "low", "high"), [(a2c.gru_actor_critic, 0.99, 1.0), (a2c.mlp_actor_critic, 0.4, 0.6)]
 )

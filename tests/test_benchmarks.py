@@ -233,7 +233,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(bench_sides, "FIRST_STEPS_IN_JAX", 12)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("a benchmark")
 def test_the_command_measures_prints_and_writes(child, peer, tmp_path, monkeypatch, quick, capsys):
     def train_in_child(size, network, num_updates, runs, changes):
         return {**child, "run_seconds": child["run_seconds"][:runs]}
@@ -324,7 +324,7 @@ def test_starting_training_is_measured_with_and_without_a_cache(monkeypatch):
     assert startup["warm"] == [{"warm": True, "empty": True}] * 2
 
 
-@pytest.mark.slow
+@pytest.mark.slow("a benchmark")
 def test_solving_is_measured(peer, monkeypatch, capsys):
     monkeypatch.setattr(bench_processes, "NO_CACHE", {})
     flags = ("--num-seeds", "2", "--total-steps", "400", "--hidden-sizes", "8")

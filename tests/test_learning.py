@@ -15,7 +15,7 @@ from a2c_jax import experiment, presets
 from a2c_jax.experiment.cli import main as cli
 from a2c_jax.experiment.statistics.learning import final_returns, steps_to_solve
 
-pytestmark = [pytest.mark.optimized, pytest.mark.slow]
+pytestmark = pytest.mark.slow("learning")
 DATA = Path(__file__).parent / "data"
 
 

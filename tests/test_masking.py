@@ -9,8 +9,6 @@ from probe_envs import partly_legal
 
 import a2c_jax as a2c
 
-pytestmark = pytest.mark.optimized
-
 LEGAL = np.array([True, False, True, True, False, True, False, False])
 
 
@@ -93,7 +91,7 @@ def without_mask(env):
     return env._replace(reset=reset, step=step, observation=env.observation.obs)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("learning")
 def test_masks_speed_up_learning():
     """With a mask, the mean return of the first updates is higher in every pair of seeds."""
     env, plain = partly_legal(), without_mask(partly_legal())

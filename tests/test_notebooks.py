@@ -61,7 +61,7 @@ def test_every_notebook_is_tested():
     assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == SMALL.keys()
 
 
-@pytest.mark.slow
+@pytest.mark.slow("whole notebooks")
 @pytest.mark.parametrize("name", SMALL)
 def test_it_runs_from_start_to_end(name, tmp_path, monkeypatch):
     # At these sizes nearly all of the time goes into compiling, which XLA's older emitters halve.

@@ -11,8 +11,6 @@ import pytest
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
 
-pytestmark = pytest.mark.optimized
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 TINY = ["--total-steps", "400", "--num-seeds", "2", "--hidden-sizes", "8"]
@@ -54,6 +52,7 @@ def test_the_readme_is_short_and_its_links_lead_to_files():
         assert (ROOT / path).is_file(), path
 
 
+@pytest.mark.slow("learning")
 def test_the_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
@@ -78,6 +77,7 @@ def test_every_command_of_the_readme_is_executed_here():
     assert {*lines[2:], *inline} == COMMANDS.keys()
 
 
+@pytest.mark.slow("every command")
 def test_the_commands_run_one_after_another(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     part, join = blocks("sh")[0].splitlines()

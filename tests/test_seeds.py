@@ -7,7 +7,7 @@ from comparing import assert_identical
 import a2c_jax as a2c
 from a2c_jax import parallel, seeds
 
-pytestmark = [pytest.mark.optimized, pytest.mark.slow]
+pytestmark = pytest.mark.slow("bits")
 
 UPDATES = 8
 

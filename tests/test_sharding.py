@@ -15,7 +15,7 @@ from comparing import assert_identical
 import a2c_jax as a2c
 from a2c_jax import sharding
 
-pytestmark = [pytest.mark.optimized, pytest.mark.slow]
+pytestmark = pytest.mark.slow("bits")
 
 UPDATES = 5
 SETTINGS = {"num_steps": 7, "entropy_coef": 0.01}

@@ -7,8 +7,6 @@ import pytest
 
 from a2c_jax import _devices
 
-pytestmark = pytest.mark.optimized
-
 
 @pytest.fixture
 def elsewhere(monkeypatch):

@@ -9,8 +9,6 @@ import pytest
 
 from a2c_jax._devices import cpu_products, fused_products, perceptron, products, stored
 
-pytestmark = pytest.mark.optimized
-
 FORMS = [cpu_products, fused_products]
 # Few and many features; small and large batches; sizes that are no multiple of the lanes.
 FROM_FEW = [(1, 1, 5), (7, 4, 33), (128, 4, 256), (16, 8, 64)]

@@ -7,8 +7,6 @@ import pytest
 
 from a2c_jax._devices.threefry import _rolled, _unrolled, fast_random
 
-pytestmark = pytest.mark.optimized
-
 DRAWS = {
     "uniform": lambda key: jax.random.uniform(key, (5, 3)),
     "one number": jax.random.uniform,

@@ -15,8 +15,6 @@ from a2c_jax.algorithms.article import (
     falls_as_time_limits,
 )
 
-pytestmark = pytest.mark.optimized
-
 ALONE = [Defects(**{name: True}) for name in Defects._fields]
 
 
@@ -191,7 +189,7 @@ def test_by_default_it_is_the_articles_network():
     assert 0.45 < jnp.abs(kernel).max() <= 0.5, "PyTorch: uniform within 1 / sqrt(4)"
 
 
-@pytest.mark.slow
+@pytest.mark.slow("learning")
 def test_the_articles_run_solves_cartpole_corrected_and_hardly_as_printed():
     """8 seeds, 3000 episodes: the mean of the last 100 lengths of each."""
     env = a2c.make_env("CartPole-v1", max_steps_in_episode=200)

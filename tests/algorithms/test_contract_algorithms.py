@@ -15,8 +15,6 @@ from a2c_jax.experiment.run import checkpoints
 from a2c_jax.experiment.run.checkpoints import Checkpoint
 from a2c_jax.experiment.run.saving import from_arrays, named_arrays
 
-pytestmark = pytest.mark.slow
-
 SHARED = {"num_envs": 2, "num_steps": 3, "entropy_coef": 0.01}
 
 

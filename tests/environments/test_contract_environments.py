@@ -1,7 +1,6 @@
 """What every environment must do; a new one is an entry in ``ENVIRONMENTS``."""
 
 import functools
-import importlib.util
 
 import gymnax
 import jax
@@ -12,6 +11,7 @@ import pytest
 from comparing import assert_identical
 from gymnax.environments.classic_control.cartpole import CartPole
 from gymnax.wrappers.purerl import FlattenObservationWrapper, StickyActionWrapper
+from optional_suites import needs
 from probe_envs import always_surviving
 
 import a2c_jax as a2c
@@ -64,7 +64,6 @@ SPACES = {  # those that are not Discrete
     ),
     "jumanji/Cleaner-v0": a2c.MultiDiscrete,
 }  # fmt: skip
-SLOW = {"craftax/Craftax-Classic-Symbolic-v1"}
 LIMIT = 5
 SEES_ITS_LIMIT = "DiscountingChain-bsuite"  # observes the share of its time that has passed
 
@@ -135,14 +134,14 @@ def check(make):
     np.testing.assert_array_equal(limited.truncated[counts], at_limit[counts])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in ENVIRONMENTS],
-)
-def test_it_keeps_its_contract_under_vmap_and_scan(name):
+def marked(name):
     suite, slash, _ = name.partition("/")
-    if slash and importlib.util.find_spec(suite) is None:
-        pytest.skip(f"{suite} is not installed")
+    is_extra = slash and suite != "minatar"
+    return pytest.param(name, marks=needs(suite) if is_extra else ())
+
+
+@pytest.mark.parametrize("name", [*map(marked, ENVIRONMENTS)])
+def test_it_keeps_its_contract_under_vmap_and_scan(name):
     check(ENVIRONMENTS[name])
 
 

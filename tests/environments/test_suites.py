@@ -228,7 +228,6 @@ def test_a_state_of_navix_holds_no_pictures_and_pixels_are_those_of_navix():
 
 
 @needs("craftax")
-@pytest.mark.slow
 @pytest.mark.parametrize(("health", "time"), [(9, 0), (0, 0), (9, 2), (0, 2)])
 def test_craftax_terminates_at_death_and_is_truncated_at_its_limit(craftax_step, health, time):
     after = craftax_step(jnp.int32(health), jnp.int32(time))

@@ -11,7 +11,7 @@ SMALL = ["--env", "Pendulum-v1", "--total-steps", "1200", "--num-seeds", "2"]
 LAYERS = ["--hidden-sizes", "8"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow("every command")
 def test_every_command_runs_on_pendulum(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for command in (

@@ -16,8 +16,6 @@ from a2c_jax.experiment.populations.evolution import evolve, perturb, select
 from a2c_jax.experiment.sweeps.points import settings_at
 from a2c_jax.types import Metrics, TrainResult
 
-pytestmark = pytest.mark.optimized
-
 OVER = ("learning_rate=1e-4:1e-2:log", "discount=0.9:1")
 RANGES = {"learning_rate": experiment.Range(1e-4, 1e-2, True),
           "discount": experiment.Range(0.9, 1.0)}  # fmt: skip
@@ -238,6 +236,7 @@ def test_copies_have_their_own_keys_and_diverge(result):
         assert not np.array_equal(leaf[pair[0]], leaf[pair[1]])
 
 
+@pytest.mark.slow("bits")
 def test_a_replaced_member_has_the_parameters_and_optimizer_of_its_ancestor(untrained, cartpole):
     settings = {"env": cartpole, "total_steps": 16 * 20, "seed": 5, **SMALL}
     result = experiment.population(over=OVER, size=10, generations=8, **settings)

@@ -13,8 +13,6 @@ from a2c_jax.algorithms.article import AS_PRINTED, CORRECTED
 from a2c_jax.experiment.cli import flags as parsing, main as cli
 from a2c_jax.experiment.run import chunks as training
 
-pytestmark = pytest.mark.optimized
-
 NUM_EPISODES = 35
 ARTICLE = ["train", "--num-episodes", str(NUM_EPISODES), "--hidden-sizes", "8", "--preset"]
 FILES = {

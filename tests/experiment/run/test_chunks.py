@@ -10,7 +10,7 @@ from a2c_jax.experiment.run import chunks as training
 from a2c_jax.experiment.run.chunks import chunk_length, train_in_chunks
 from a2c_jax.parallel import gather_groups, join_groups, seed_layout
 
-pytestmark = pytest.mark.optimized
+pytestmark = pytest.mark.slow("bits")
 
 NUM_UPDATES = 10
 

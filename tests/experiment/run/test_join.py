@@ -14,8 +14,6 @@ from a2c_jax.experiment.config.settings import replace
 from a2c_jax.experiment.run.prepare import prepare
 from a2c_jax.experiment.run.train import carry_out
 
-pytestmark = pytest.mark.optimized
-
 # The program of test_resume.py, in chunks of the same length, so that it is compiled once.
 SETTINGS = {
     "hidden_sizes": (8,), "total_steps": 1600, "evaluate_every": 20, "evaluate_episodes": 2,

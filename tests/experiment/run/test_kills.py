@@ -16,7 +16,7 @@ from comparing import assert_same_run
 
 from a2c_jax.experiment.run.folder import load_run
 
-pytestmark = [pytest.mark.optimized, pytest.mark.slow]
+pytestmark = pytest.mark.slow("kills and signals")
 
 COMMAND = [sys.executable, "-m", "a2c_jax", "train"]
 # A chunk ends at every evaluation, and every chunk is saved: most of the time goes into saves.

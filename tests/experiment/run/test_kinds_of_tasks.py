@@ -12,8 +12,6 @@ from probe_envs import partly_legal
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
 
-pytestmark = pytest.mark.slow
-
 SMALL = {
     "num_seeds": 2, "total_steps": 160, "num_envs": 4, "num_steps": 5, "hidden_sizes": (8,),
     "learning_rate": 1e-3, "final_learning_rate": 1e-3, "final_entropy_coef": None,

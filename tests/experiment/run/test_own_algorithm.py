@@ -15,8 +15,6 @@ from a2c_jax.experiment.cli import main as cli
 from a2c_jax.experiment.run.initial import started_from
 from a2c_jax.experiment.run.job import make_job
 
-pytestmark = pytest.mark.optimized
-
 ENV = a2c.make_env("CartPole-v1", max_steps_in_episode=30)
 NETWORK = a2c.mlp_actor_critic(ENV, (8,))
 ALGORITHM = a2c.actor_critic(ENV, NETWORK, optax.adam(1e-2), num_envs=4, num_steps=5)
@@ -33,6 +31,7 @@ def own(tmp_path_factory):
         return experiment.train_run(**OWN, total_steps=800, out=out)
 
 
+@pytest.mark.slow("bits")
 def test_it_is_trained_saved_resumed_and_loaded_bit_for_bit(own, tmp_path, monkeypatch):
     monkeypatch.setattr(*ONE_PROGRAM)
     keys = jax.vmap(jax.random.key)(np.arange(2))

@@ -13,8 +13,6 @@ from probe_envs import partly_legal
 import a2c_jax as a2c
 from a2c_jax import experiment
 
-pytestmark = pytest.mark.optimized
-
 KEY = jax.random.key(0)
 
 
@@ -148,7 +146,7 @@ def test_wrong_arguments_are_named(tmp_path):
             experiment.load_policy(wrong)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("learning")
 def test_the_best_seed_plays_500_in_gymnasium(tmp_path):
     """The default preset solves CartPole-v1 in every seed long before 60,000 steps."""
     run = experiment.train_run(num_seeds=2, total_steps=60_000, out=tmp_path / "run")

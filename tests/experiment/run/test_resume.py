@@ -24,8 +24,6 @@ from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.run.prepare import prepare
 from a2c_jax.experiment.run.train import WriteError
 
-pytestmark = pytest.mark.optimized
-
 CONSTANT = {"learning_rate": 1e-3, "final_learning_rate": 1e-3}
 SMALL = {"num_seeds": 3, "hidden_sizes": (8,), "total_steps": 800, **CONSTANT}
 FLAGS = ["--hidden-sizes", "8", "--learning-rate", "1e-3", "--final-learning-rate", "1e-3"]

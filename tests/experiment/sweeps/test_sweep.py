@@ -21,8 +21,6 @@ from a2c_jax.experiment.sweeps.points import Points, parse_points, settings_at, 
 from a2c_jax.presets import PRESETS
 from a2c_jax.types import Metrics
 
-pytestmark = pytest.mark.optimized
-
 SMALL = {"num_seeds": 3, "hidden_sizes": (8,), "total_steps": 400}
 AXES = {"learning_rate": (1e-5, 1e-2), "discount": (0.5, 0.9)}
 

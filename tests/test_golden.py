@@ -1,0 +1,98 @@
+"""Metrics of twenty updates of every preset, every method and every kind of agent.
+
+The recorded numbers are those of f9c26d1, at which all slow tests passed: every preset learned its
+task, the article's loop was PyTorch's, and Q actor-critic was the printed algorithm. A change that
+moves no number needs no learning run.
+
+After a change that has to move numbers, run the slow tests, then ``python tests/test_golden.py``,
+which records all numbers anew, and say in the commit which numbers moved and why.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import probe_envs
+import pytest
+from optional_suites import needs
+
+import a2c_jax as a2c
+from a2c_jax import presets
+from a2c_jax.architectures import Convolutional, Gated
+from a2c_jax.experiment.config.config import default_config
+from a2c_jax.methods import METHODS
+from a2c_jax.presets import PRESETS
+
+FILE = Path(__file__).parent / "data" / "golden.npz"
+UPDATES, SEEDS = 20, (0, 1)
+# Between AVX2 and AVX-512, XLA's older and newer emitters, most optimisations and all, and jax
+# 0.10.2 and 0.11.2, numbers differ by up to 1.3 times 1e-5 + 1e-4 |x|; but by 52 and 180 times
+# that where a step of these presets amplifies rounding.
+TOLERANCE = {"rtol": 5e-4, "atol": 5e-5}
+LOOSER = {"preset default": 40.0, "preset pendulum": 120.0}
+
+BOTH = {"normalize_observations": True, "normalize_rewards": True}
+SMALL = dataclasses.replace(presets.general, hidden_sizes=(16,), **BOTH)
+AGENTS = {  # an environment, and settings
+    "recurrent": ("CartPole-v1", dataclasses.replace(SMALL, architecture=Gated(8))),
+    "recurrent workers": (
+        "CartPole-v1",
+        dataclasses.replace(SMALL, architecture=Gated(8), method=METHODS["a3c"]),
+    ),
+    "masked": (probe_envs.partly_legal(), dataclasses.replace(SMALL, normalize_rewards=False)),
+    "several actions": (probe_envs.two_switches(), SMALL),
+    "action values": ("CartPole-v1", dataclasses.replace(SMALL, method=METHODS["q-actor-critic"])),
+    "separate convolutions": (
+        "Breakout-MinAtar",
+        dataclasses.replace(
+            presets.minatar,
+            num_resets=4,
+            architecture=Convolutional(4, shared_torso=False),
+        ),
+    ),
+}
+
+
+def cases():
+    """Each case's name, environment and settings, with schedules that end at the last update."""
+    for name in PRESETS:
+        yield f"preset {name}", presets.FOUND_ON.get(name, ["CartPole-v1"])[0], PRESETS[name]
+    for name in METHODS:
+        yield f"method {name}", "CartPole-v1", default_config("general", name).settings
+    for name, (env, settings) in AGENTS.items():
+        yield f"agent {name}", env, settings
+
+
+CASES = {name: rest for name, *rest in cases()}
+
+
+def metrics_of(name):
+    """Every metric, ``[9, seeds, updates]``; episodes are short enough to reach time limits."""
+    env, settings = CASES[name]
+    if isinstance(env, str):
+        limit = {} if name.startswith("preset") else {"max_steps_in_episode": 30}
+        env = a2c.make_env(env, **limit)
+    if isinstance(settings, presets.ArticlePreset):
+        settings = dataclasses.replace(settings, num_episodes=UPDATES)
+    else:
+        steps = presets.build(settings, env).steps_per_update
+        settings = dataclasses.replace(settings, total_steps=UPDATES * steps)
+    algorithm = presets.build(settings, env)
+    train = jax.jit(lambda key: a2c.train(algorithm, key, UPDATES).metrics)
+    return np.stack([np.stack(train(jax.random.key(seed))) for seed in SEEDS], axis=1)
+
+
+def marked(name):
+    return pytest.param(name, marks=needs("brax") if "brax" in name else ())
+
+
+@pytest.mark.parametrize("name", [*map(marked, CASES)])
+def test_the_numbers_are_the_recorded_ones(name):
+    with np.load(FILE) as recorded:
+        tolerance = {kind: LOOSER.get(name, 1.0) * least for kind, least in TOLERANCE.items()}
+        np.testing.assert_allclose(metrics_of(name), recorded[name], **tolerance)
+
+
+if __name__ == "__main__":
+    np.savez_compressed(FILE, **{name: metrics_of(name) for name in CASES})
