@@ -23,7 +23,6 @@ class Stream(enum.IntEnum):
         UPDATES: the updates' key; folded into a seed's key.
         EVALUATION: episodes of evaluations; folded into a seed's key.
         FIRST_ACTION: actions drawn before the first update; folded into the updates' key.
-        SELECTION: parents and perturbations in a population; folded into its first seed's key.
         ARRIVAL: order in which workers' gradients are applied; folded into an update's key.
     """
 
@@ -31,7 +30,6 @@ class Stream(enum.IntEnum):
     ENVIRONMENTS = 1
     UPDATES = 2
     EVALUATION = 0x6576616C
-    SELECTION = 0x65766F6C
     FIRST_ACTION = _NO_UPDATE
     ARRIVAL = _NO_UPDATE - 1
 

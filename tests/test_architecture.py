@@ -4,8 +4,6 @@ import ast
 import graphlib
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parent.parent / "a2c_jax"
 CORE = [
     "spaces", "data", "network_types", "types", "checks", "record_checks", "keys",
@@ -22,8 +20,8 @@ CORE = [
 
 # Rooms of the upper floor, in this order: a folder, or a module on its own.
 ROOMS = [
-    "errors", "files", "config", "statistics", "tables", "figures", "run", "sweeps", "populations",
-    "comparison", "replay", "cli",
+    "errors", "files", "config", "statistics", "tables", "figures", "run", "sweeps", "comparison",
+    "replay", "cli",
 ]  # fmt: skip
 
 
@@ -33,30 +31,30 @@ def path_of(name):
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def nodes(path, kind):
+    """The nodes of a kind in the syntax tree of a file."""
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kind)]
+
+
 def imported(path):
     """The modules of this package that a file imports, as dotted names after ``a2c_jax``."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                assert not alias.name.startswith("a2c_jax"), f"{path}: write `from a2c_jax ...`"
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "a2c_jax":
+    names = [alias.name for node in nodes(path, ast.Import) for alias in node.names]
+    assert "a2c_jax" not in {name.split(".")[0] for name in names}, f"{path}: write `from a2c_jax`"
+    for node in nodes(path, ast.ImportFrom):
+        if (node.module or "").split(".")[0] == "a2c_jax":
             package = node.module.removeprefix("a2c_jax").removeprefix(".")
             for alias in node.names:
                 submodule = f"{package}.{alias.name}".removeprefix(".")
                 yield submodule if not package or path_of(submodule).exists() else package
 
 
-def test_every_module_of_the_core_has_its_place():
-    files = {
-        path for path in PACKAGE.rglob("*.py") if "experiment" not in path.parts
-    } - {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}  # fmt: skip
-    assert files == {path_of(name) for name in CORE}
-
-
-@pytest.mark.parametrize("name", CORE)
-def test_imports_run_downwards(name):
-    for other in imported(path_of(name)):
-        assert CORE.index(other) < CORE.index(name), f"{name} imports {other}"
+def test_modules_of_the_core_have_their_places_and_import_downwards():
+    files = {path for path in PACKAGE.rglob("*.py") if "experiment" not in path.parts}
+    others = {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}
+    assert files - others == {path_of(name) for name in CORE}
+    for place, name in enumerate(CORE):
+        for other in imported(path_of(name)):
+            assert CORE.index(other) < place, f"{name} imports {other}"
 
 
 def room_of(name):
@@ -69,22 +67,21 @@ def test_rooms_of_the_upper_floor_import_only_from_those_above():
     graph = {}
     for path in (PACKAGE / "experiment").rglob("*.py"):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        room = room_of(name)
-        if room is None:  # the floor's own list of names
+        if room_of(name) is None:  # the floor's own list of names
             continue
         graph[name] = set(imported(path))
-        for other in graph[name]:
-            if room_of(other) is not None:
-                assert ROOMS.index(room_of(other)) <= ROOMS.index(room), f"{name} imports {other}"
+        for other in filter(room_of, graph[name]):
+            rooms = [ROOMS.index(room_of(one)) for one in (other, name)]
+            assert rooms == sorted(rooms), f"{name} imports {other}"
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
 
 
-def test_the_core_does_not_compile_print_or_touch_the_disk():
-    for name in set(CORE) - {"parallel", "sharding"}:
-        for node in ast.walk(ast.parse(path_of(name).read_text())):
-            if isinstance(node, ast.Call):
-                called = ast.unparse(node.func)
-                assert called not in {"print", "open", "jax.jit", "jit"}, f"{name} calls {called}"
+def test_the_core_does_not_compile_print_open_files_or_ask_a_record_for_its_kind():
+    for name in CORE:
+        never = {"print", "open", "jit", "hasattr", "getattr", "setattr"}
+        never |= {"jax.jit"} if name not in ("parallel", "sharding") else set()
+        called = {ast.unparse(node.func) for node in nodes(path_of(name), ast.Call)}
+        assert not called & never, name
 
 
 def test_one_scan_steps_environments():
@@ -93,15 +90,7 @@ def test_one_scan_steps_environments():
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
         if "environments" not in path.parts
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"env.step", "environment.step"}
+        for node in nodes(path, ast.Attribute)
+        if ast.unparse(node) in {"env.step", "environment.step"}
     }
     assert steppers == {"rollout.py", "record_checks.py"}
-
-
-def test_no_record_is_asked_for_its_kind():
-    for name in CORE:
-        for node in ast.walk(ast.parse(path_of(name).read_text())):
-            if isinstance(node, ast.Call):
-                called = ast.unparse(node.func)
-                assert called not in {"hasattr", "getattr", "setattr"}, f"{name} calls {called}"

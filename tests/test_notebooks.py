@@ -10,45 +10,23 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 SMALL = {
     "01_article": {"NUM_SEEDS": 2, "NUM_EPISODES": 60, "SHOWN": 3},
     "02_variance": {
-        "NUM_SEEDS": 2,
-        "TOTAL_STEPS": 3_000,
-        "GRADIENT_EPISODES": 4,
-        "CRITIC_UPDATES": 20,
+        "NUM_SEEDS": 2, "TOTAL_STEPS": 3_000, "GRADIENT_EPISODES": 4, "CRITIC_UPDATES": 20,
         "SHOWN": 3,
     },
     "03_many_seeds": {
-        "NUM_SEEDS": 4,
-        "TOTAL_STEPS": 4_000,
-        "REPETITIONS": 1,
-        "LEARNING_RATES": (1e-3, 2e-3),
-        "DISCOUNTS": (0.9, 0.98),
-        "SWEEP_SEEDS": 2,
-        "NUM_APART": 1,
+        "NUM_SEEDS": 4, "TOTAL_STEPS": 4_000, "REPETITIONS": 1, "LEARNING_RATES": (1e-3, 2e-3),
+        "DISCOUNTS": (0.9, 0.98), "SWEEP_SEEDS": 2, "NUM_APART": 1,
     },
     "04_your_own": {"NUM_SEEDS": 2, "NUM_UPDATES": 40, "TRACK_UPDATES": 20, "NUM_STAGES": 2},
-    "05_what_matters": {
-        "NUM_SEEDS": 2,
-        "TOTAL_STEPS": 2_000,
-        "ARTICLE_STEPS": 2_560,
-        "SHOWN": 2,
-    },
+    "05_what_matters": {"NUM_SEEDS": 2, "TOTAL_STEPS": 2_000, "ARTICLE_STEPS": 2_560, "SHOWN": 2},
     "06_runs": {
-        "NUM_SEEDS": 2,
-        "NUM_UPDATES": 40,
-        "RUN_STEPS": 4_000,
-        "TUNING_STEPS": 2_000,
-        "GRID_STEPS": 800,
-        "COMPARED_SEEDS": 2,
-        "COMPARED_STEPS": 2_000,
+        "NUM_SEEDS": 2, "NUM_UPDATES": 40, "RUN_STEPS": 4_000, "TUNING_STEPS": 2_000,
+        "GRID_STEPS": 800, "COMPARED_SEEDS": 2, "COMPARED_STEPS": 2_000,
     },
     "07_other_tasks": {
-        "NUM_SEEDS": 2,
-        "CHANGE_SEEDS": 2,
-        "NUM_EPISODES": 2,
-        "LONGEST": 8_192,
-        "SHOWN": 1,
+        "NUM_SEEDS": 2, "CHANGE_SEEDS": 2, "NUM_EPISODES": 2, "LONGEST": 8_192, "SHOWN": 1,
     },
-}
+}  # fmt: skip
 # The critics of the measurement are fitted for longer than the whole of a small training.
 HASTE = "from a2c_jax.experiment.comparison import gradients\ngradients._CRITIC_UPDATES = 20\n"
 
@@ -65,22 +43,17 @@ def test_every_notebook_is_tested():
 @pytest.mark.parametrize("name", SMALL)
 def test_it_runs_from_start_to_end(name, tmp_path, monkeypatch):
     # At these sizes nearly all of the time goes into compiling, which XLA's older emitters halve.
-    monkeypatch.setenv(
-        "XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
-    )
+    older = "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
+    monkeypatch.setenv("XLA_FLAGS", older)
     notebook = read(name)
     sizes = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
     for parameter, value in SMALL[name].items():
         assert f"{parameter} = " in sizes.source
         sizes.source += f"\n{parameter} = {value}"
     sizes.source = HASTE + sizes.source
-    client = nbclient.NotebookClient(
-        notebook,
-        timeout=500,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
-    )
-    client.execute()  # raises the first error of any cell
+    kernel = {"kernel_name": "python3", "resources": {"metadata": {"path": str(tmp_path)}}}
+    # Raises the first error of any cell.
+    nbclient.NotebookClient(notebook, timeout=500, **kernel).execute()
     assert not list(tmp_path.iterdir()), "a notebook leaves nothing behind"
 
 

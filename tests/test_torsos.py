@@ -46,7 +46,7 @@ def test_the_number_of_parameters_is_that_of_young_and_tian(breakout):
 @pytest.mark.parametrize("shared", [True, False])
 def test_functions_take_any_leading_axes_and_agree(breakout, shared):
     network = a2c.conv_actor_critic(breakout, (8,), features=4, shared=shared)
-    params = network.init(jax.random.key(0))
+    params = jax.jit(network.init)(jax.random.key(0))
     obs = jax.random.bernoulli(jax.random.key(1), 0.3, (3, 2, 10, 10, 4)).astype(jnp.float32)
     outputs, values = network.policy(params, obs), network.value(params, obs)
     assert outputs.shape == (3, 2, breakout.action_space.n)
@@ -61,29 +61,29 @@ def test_functions_take_any_leading_axes_and_agree(breakout, shared):
 def test_shared_layers_get_the_gradient_of_both_heads(breakout):
     torso = a2c.Perceptron((8,))
     network = a2c.torso_actor_critic(breakout, torso, policy_init=a2c.orthogonal())
-    params = network.init(jax.random.key(0))
     obs = jnp.ones((2, 10, 10, 4))
 
-    def gradient(function):
-        return jax.grad(lambda params: function(params, obs).sum())(params)["torso"]
+    @jax.jit
+    def gradients(key):
+        def sums(params):
+            both = network.outputs_and_values(params, obs)
+            of_each = (network.policy(params, obs).sum(), network.value(params, obs).sum())
+            return both[0].sum() + both[1].sum(), *of_each
 
-    both = jax.grad(
-        lambda params: sum(x.sum() for x in network.outputs_and_values(params, obs))
-    )(params)["torso"]  # fmt: skip
+        return [gradient["torso"] for gradient in jax.jacrev(sums)(network.init(key))]
+
     jax.tree.map(
         lambda x, y, z: np.testing.assert_allclose(x, y + z, rtol=1e-3, atol=1e-4),
-        both, gradient(network.policy), gradient(network.value),
-    )  # fmt: skip
+        *gradients(jax.random.key(0)),
+    )
 
 
 def test_layer_normalisation_ignores_the_scale_of_observations(cartpole):
-    torso = a2c.Perceptron((16,), layer_norm=True)
-    network = a2c.torso_actor_critic(cartpole, torso)
-    params = network.init(jax.random.key(0))
+    network = a2c.torso_actor_critic(cartpole, a2c.Perceptron((16,), layer_norm=True))
+    params = jax.jit(network.init)(jax.random.key(0))
     obs = jnp.array([0.3, -0.2, 0.1, 0.5])
-    np.testing.assert_allclose(
-        network.value(params, obs), network.value(params, 1e3 * obs), rtol=1e-2
-    )
+    value, of_large = network.value(params, jnp.stack([obs, 1e3 * obs]))
+    np.testing.assert_allclose(value, of_large, rtol=1e-2)
 
 
 def test_a_module_of_linen_is_a_torso(cartpole):
@@ -94,30 +94,31 @@ def test_a_module_of_linen_is_a_torso(cartpole):
 
     network = a2c.torso_actor_critic(cartpole, Own())
     algorithm = a2c.actor_critic(cartpole, network, optax.adam(1e-3), num_envs=2, num_steps=3)
-    result = a2c.train(algorithm, jax.random.key(0), 2)
+    result = jax.eval_shape(lambda key: a2c.train(algorithm, key, 2), jax.random.key(0))
     assert set(result.state.params) == {"torso", "policy", "value"}
 
 
-def test_continuous_actions_have_a_deviation(cartpole):
+def test_continuous_actions_have_a_deviation():
     env = a2c.make_env("Pendulum-v1")
-    for network in (a2c.torso_actor_critic(env, a2c.Perceptron((8,)), log_std=-1.0),):
-        params = network.init(jax.random.key(0))
-        np.testing.assert_allclose(network.policy(params, jnp.ones(3))[1], -1.0)
-    params = a2c.gru_actor_critic(env, log_std=-1.0).init(jax.random.key(0))
+    network = a2c.torso_actor_critic(env, a2c.Perceptron((4,)), log_std=-1.0)
+    params = jax.jit(network.init)(jax.random.key(0))
+    np.testing.assert_allclose(network.policy(params, jnp.ones(3))[1], -1.0)
+    recurrent = a2c.gru_actor_critic(env, (4,), memory_size=4, log_std=-1.0)
+    params = jax.jit(recurrent.init)(jax.random.key(0))
     np.testing.assert_allclose(params["policy"]["log_std"], [-1.0])
 
 
 def test_bad_arguments_are_named(cartpole, breakout):
-    with pytest.raises(ValueError, match=r"^CartPole-v1 observes arrays of shape \(4,\), but a"):
-        a2c.conv_actor_critic(cartpole)
-    with pytest.raises(ValueError, match=r"^size is 11, but Breakout-MinAtar observes images of"):
-        a2c.conv_actor_critic(breakout, size=11)
-    with pytest.raises(ValueError, match=r"^features is 0; give a whole number"):
-        a2c.conv_actor_critic(breakout, features=0)
-    with pytest.raises(ValueError, match=r"^hidden_sizes is empty; give"):
-        a2c.gru_actor_critic(cartpole, ())
-    with pytest.raises(ValueError, match=r"^memory_size is 0; give"):
-        a2c.gru_actor_critic(cartpole, memory_size=0)
+    for make, env, arguments, sentence in [
+        (a2c.conv_actor_critic, cartpole, {}, r"CartPole-v1 observes arrays of shape \(4,\), but"),
+        (a2c.conv_actor_critic, breakout, {"size": 11},
+         "size is 11, but Breakout-MinAtar observes images of"),
+        (a2c.conv_actor_critic, breakout, {"features": 0}, "features is 0; give a whole number"),
+        (a2c.gru_actor_critic, cartpole, {"hidden_sizes": ()}, "hidden_sizes is empty; give"),
+        (a2c.gru_actor_critic, cartpole, {"memory_size": 0}, "memory_size is 0; give"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=f"^{sentence}"):
+            make(env, **arguments)
 
     class Wrong(nn.Module):
         def __call__(self, obs):

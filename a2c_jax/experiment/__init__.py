@@ -11,7 +11,7 @@
   ``record_run`` and ``write_replay``.
 - Policies: ``run.policy(seed)``, ``make_policy``, ``save_policy`` and ``load_policy``.
 - Pictures: ``plot_curve`` on axes of your own, ``plot_runs``.
-- Many settings and methods: ``sweep``, ``population``, ``default_comparison`` and ``compare``.
+- Many settings and methods: ``sweep``, ``default_comparison`` and ``compare``.
 - Statistics: ``final_returns``, ``steps_to_solve``, ``interquartile_mean``,
   ``bootstrap_interval``, ``probability_of_improvement`` and others.
 """
@@ -30,10 +30,6 @@ from a2c_jax.experiment.errors import (
     WriteError as WriteError,
 )
 from a2c_jax.experiment.figures.curves import plot_curve as plot_curve
-from a2c_jax.experiment.populations.population import (
-    Population as Population,
-    population as population,
-)
 from a2c_jax.experiment.replay.replay import (
     record_run as record_run,
     write_replay as write_replay,
@@ -71,7 +67,6 @@ from a2c_jax.experiment.statistics.inference import (
     interquartile_mean as interquartile_mean,
     performance_profile as performance_profile,
     probability_of_improvement as probability_of_improvement,
-    stratified_bootstrap as stratified_bootstrap,
 )
 from a2c_jax.experiment.statistics.learning import (
     final_returns as final_returns,

@@ -1,5 +1,6 @@
-"""Linear layers and perceptrons: the numbers and derivatives of plain ones, in both forms."""
+"""Linear layers and perceptrons: the numbers and derivatives of plain ones, in every form."""
 
+import functools
 import itertools
 
 import jax
@@ -7,14 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2c_jax._devices import cpu_products, fused_products, perceptron, products, stored
+from a2c_jax._devices import perceptron, products, stored
 
-FORMS = [cpu_products, fused_products]
-# Few and many features; small and large batches; sizes that are no multiple of the lanes.
-FROM_FEW = [(1, 1, 5), (7, 4, 33), (128, 4, 256), (16, 8, 64)]
-TO_FEW = [(3, 9, 1), (8, 256, 2), (128, 256, 2), (64, 64, 8), (4, 96, 3)]
-# By layers: few to few, few to many to few, many to few, few to many, and no hidden layer.
-SIZES = [(4, 32, 2), (4, 32, 16, 2), (9, 32, 2), (4, 32, 9), (4, 2)]
+# Batches, features and outputs: few to few, few to many, many to few (with whole lanes or not; of
+# a batch that fits into a cache or not), and many to many; 8 are few, and 9 are many.
+LAYERS = [(1, 1, 5), (7, 8, 33), (3, 9, 1), (8, 256, 2), (128, 256, 2), (4, 96, 8), (6, 9, 9)]
 
 
 @pytest.fixture(params=["cpu", "tpu", "default"])
@@ -30,44 +28,22 @@ def operands(*shapes):
     return [jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True)]
 
 
-def in_float64(function, *arrays):
-    """What a function of NumPy arrays gives in double precision."""
-    return function(*(np.asarray(array, np.float64) for array in arrays))
-
-
-def check_layer(layer, x, kernel, bias, weights):
-    """Compares a layer and its gradients with those in double precision."""
-    expected = in_float64(lambda x, w, b: x @ w + b, x, kernel, bias)
-    np.testing.assert_allclose(jax.jit(layer)(x, kernel, bias), expected, rtol=1e-5, atol=1e-4)
-    gradients = jax.grad(lambda *a: jnp.sum(layer(*a) * weights), (0, 1, 2))(x, kernel, bias)
-    by_hand = [
-        in_float64(lambda d, w: d @ w.T, weights, kernel),
-        in_float64(lambda x, d: x.T @ d, x, weights),
-        in_float64(lambda d: d.sum(0), weights),
-    ]
-    for gradient, one in zip(gradients, by_hand, strict=True):
-        np.testing.assert_allclose(gradient, one, rtol=1e-5, atol=2e-4)
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("batch", "features", "outputs"), FROM_FEW)
-def test_a_layer_of_few_features(form, batch, features, outputs):
+@pytest.mark.parametrize(("batch", "features", "outputs"), LAYERS)
+def test_a_layer_and_its_gradients(device, batch, features, outputs):
+    """Against matrix products in double precision."""
+    random = np.random.default_rng(0)
     shapes = (batch, features), (features, outputs), (outputs,), (batch, outputs)
-    check_layer(form.from_few, *operands(*shapes))
+    x, kernel, bias, weights = arrays = [random.normal(size=shape) for shape in shapes]
 
+    @jax.jit
+    def computed(x, kernel, bias, weights):
+        layer = lambda x, w, b: products.linear(x, stored(w), b)  # noqa: E731
+        result, gradients = jax.vjp(layer, x, kernel, bias)
+        return result, *gradients(weights)
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("batch", "features", "outputs"), TO_FEW)
-def test_a_layer_of_few_outputs(form, batch, features, outputs):
-    shapes = (batch, features), (features, outputs), (outputs,), (batch, outputs)
-    check_layer(lambda x, w, b: form.to_few(x, w.T, b), *operands(*shapes))
-
-
-@pytest.mark.parametrize(("features", "outputs"), [(8, 8), (9, 8), (9, 9)])
-def test_every_layer_takes_its_stored_kernel(device, features, outputs):
-    shapes = (6, features), (features, outputs), (outputs,), (6, outputs)
-    layer = lambda x, w, b: products.linear(x, stored(w), b)  # noqa: E731
-    check_layer(layer, *operands(*shapes))
+    expected = x @ kernel + bias, weights @ kernel.T, x.T @ weights, weights.sum(0)
+    for one, other in zip(computed(*map(jnp.float32, arrays)), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=2e-4)
 
 
 def networks(sizes, activation):
@@ -90,35 +66,24 @@ def close(ours, theirs):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=2e-4), ours, theirs)
 
 
-@pytest.mark.parametrize("sizes", SIZES)
-def test_a_perceptron_and_its_gradients(device, sizes):
-    ours, plain, layers = networks(sizes, jax.nn.relu)
-    (x,) = operands((6, sizes[0]))
-    close(jax.jit(ours)(layers, x), plain(layers, x))
+@functools.partial(jax.jit, static_argnums=0)
+def derivatives(network, layers, x):
+    """Of two seeds, the outputs, the gradients, and both along a direction in forward mode."""
 
-    def of_seeds(network):
-        gradient = jax.grad(lambda *a: jnp.sum(jnp.sin(network(*a))), (0, 1))
-        seeds = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), (layers, x))
-        return jax.jit(jax.vmap(gradient))(*seeds)
+    def of_seed(*arguments):
+        gradients = jax.grad(lambda *arguments: jnp.sum(jnp.sin(network(*arguments))), (0, 1))
+        both = lambda *arguments: (network(*arguments), gradients(*arguments))  # noqa: E731
+        return jax.jvp(both, arguments, arguments)
 
-    close(of_seeds(ours), of_seeds(plain))
+    return jax.vmap(of_seed)(*jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), (layers, x)))
 
 
-@pytest.mark.parametrize("sizes", [(4, 32, 2), (9, 32, 2), (4, 16, 16, 9)])
-def test_forward_mode_and_second_derivatives(device, sizes):
+# Few to many to few, from or to many, and no hidden layer.
+@pytest.mark.parametrize("sizes", [(4, 32, 2), (4, 16, 9, 2), (9, 32, 9), (4, 2)])
+def test_a_perceptron_and_its_derivatives(device, sizes):
     ours, plain, layers = networks(sizes, jnp.tanh)
     (x,) = operands((6, sizes[0]))
-    for order in (jax.jacfwd, jax.hessian, lambda f: jax.jacfwd(jax.grad(f))):
-        by_scale = [
-            order(lambda scale, n=network: jnp.sum(jnp.sin(n(layers, scale * x))))(0.3)
-            for network in (ours, plain)
-        ]
-        close(*by_scale)
-    by_parameters = [
-        jax.jvp(jax.grad(lambda p, n=n: jnp.sum(jnp.sin(n(p, x)))), (layers,), (layers,))[1]
-        for n in (ours, plain)
-    ]
-    close(*by_parameters)
+    close(derivatives(ours, layers, x), derivatives(plain, layers, x))
 
 
 def test_a_program_for_any_batch_and_device_is_exported():

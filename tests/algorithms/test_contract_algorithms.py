@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -11,205 +10,126 @@ from comparing import assert_identical
 from probe_envs import partly_legal
 
 import a2c_jax as a2c
-from a2c_jax.experiment.run import checkpoints
-from a2c_jax.experiment.run.checkpoints import Checkpoint
 from a2c_jax.experiment.run.saving import from_arrays, named_arrays
 
 SHARED = {"num_envs": 2, "num_steps": 3, "entropy_coef": 0.01}
+RATES = (1e-2, 0.99)
+KEYS = jax.random.split(jax.random.key(0), 2)
 
 
-def small(env, make=a2c.mlp_actor_critic):
-    return make(env, hidden_sizes=(8,))
+def small(make, env):
+    return make(env, hidden_sizes=(4,))
 
 
 def cartpole(limit=20):
     return a2c.make_env("CartPole-v1", max_steps_in_episode=limit)
 
 
-def a2c_of(env, rate, discount, **settings):
+def of_a_pool(rate, discount):
+    env, estimator = cartpole(5), a2c.normalized_advantages(a2c.gae(0.9))
     return a2c.actor_critic(
-        env, small(env), optax.adam(rate), discount=discount, **(SHARED | settings)
-    )
+        env, small(a2c.mlp_actor_critic, env), optax.adam(rate), discount=discount,
+        estimator=estimator, num_resets=2, **SHARED,
+    )  # fmt: skip
 
 
-def q_of(rate, discount, **settings):
-    env = cartpole()
-    network = small(env, a2c.mlp_q_actor_critic)
-    settings = SHARED | settings
-    return a2c.q_actor_critic(env, network, optax.adam(rate), discount=discount, **settings)
-
-
-def a3c_of(rate, discount, **settings):
-    env = cartpole()
+def a3c_of_memories(rate, discount):
+    """Recurrent workers with running statistics, each with an optimizer of its own."""
+    env = cartpole(5)
+    agent = a2c.as_agent(env, a2c.gru_actor_critic(env, (4,), memory_size=4))
+    agent = a2c.scaled_rewards(a2c.normalized(agent, env), 2 * SHARED["num_envs"], discount)
     return a2c.a3c(
-        env, small(env), optax.adam(rate), discount=discount, num_workers=3, **SHARED, **settings
+        env, agent, optax.adam(rate), discount=discount, num_workers=2, order=a2c.random_order,
+        shared_statistics=False, **SHARED,
+    )  # fmt: skip
+
+
+def masked_memory(rate, discount):
+    env = partly_legal(3)
+    network = a2c.masked(small(a2c.gru_actor_critic, a2c.unmasked(env)), env)
+    return a2c.actor_critic(env, network, optax.adam(rate), discount=discount, **SHARED)
+
+
+def masked_q(rate, discount):
+    env = partly_legal(3)
+    network = a2c.masked(small(a2c.mlp_q_actor_critic, a2c.unmasked(env)), env)
+    return a2c.q_actor_critic(
+        env, network, optax.adam(rate), discount=discount, expected=True, num_resets=2, **SHARED
     )
 
 
-def article_of(rate, discount):
+def whole_episodes(rate, discount):
     env = cartpole()
-    return a2c.article(env, small(env), optax.adam(rate), discount=discount)
-
-
-def whole_episodes_of(rate, discount):
-    env = cartpole()
-    agent = a2c.feed_forward(small(env), a2c.categorical(2))
+    agent = a2c.feed_forward(small(a2c.mlp_actor_critic, env), a2c.categorical(2))
     loss = a2c.combined_loss(discount, a2c.n_step, value_coef=0.5, entropy_coef=0.01)
     return a2c.learner(agent, a2c.episodes(env, agent, 3), loss, optax.adam(rate))
 
 
-def switches(limit=10):
-    """Two switches and a dial, of an observation that is a tree."""
-
-    def observe(state, time):
-        return {"state": state, "time": time.astype(jnp.float32)[None] / limit}
-
-    def reset(key):
-        state, time = jax.random.normal(key, (2,)), jnp.zeros((), jnp.int32)
-        return (state, time), observe(state, time)
-
-    def step(key, env_state, action):
-        state, time = env_state
-        state, time = state + 0.1 * (action - 1), time + 1
-        return a2c.Timestep(
-            (state, time), observe(state, time), -jnp.sum(jnp.square(state)),
-            jnp.any(jnp.abs(state) > 3), time >= limit,
-        )  # fmt: skip
-
-    observation = jax.eval_shape(reset, jax.random.key(0))[1]
-    space = a2c.MultiDiscrete((3, 2))
-    return a2c.Environment("switches", reset, step, observation, space, limit)
-
-
-def of_a_tree(rate, discount):
-    def flat(obs):
-        return jnp.concatenate([obs["state"], obs["time"]], -1)
-
-    network = a2c.Network(
-        init=lambda key: jax.random.normal(key, (3, 6)) * 0.1,
-        policy=lambda params, obs: flat(obs) @ params[:, :5],
-        value=lambda params, obs: flat(obs) @ params[:, 5],
-    )
-    return a2c.actor_critic(switches(), network, optax.adam(rate), discount=discount, **SHARED)
-
-
-def remembering_of(make, rate, discount, **settings):
-    """A recurrent agent with running statistics of observations and rewards."""
-    env = cartpole(5)
-    agent = a2c.as_agent(env, a2c.gru_actor_critic(env, (8,), memory_size=4))
-    num_envs = SHARED["num_envs"] * settings.get("num_workers", 1)
-    agent = a2c.scaled_rewards(a2c.normalized(agent, env), num_envs, discount)
-    return make(env, agent, optax.adam(rate), discount=discount, **SHARED, **settings)
-
-
-def masked_of(rate, discount):
-    env = partly_legal(3)
-    network = a2c.masked(small(a2c.unmasked(env), a2c.gru_actor_critic), env)
-    return a2c.actor_critic(env, network, optax.adam(rate), discount=discount, **SHARED)
+def article(rate, discount):
+    env = cartpole()
+    return a2c.article(env, small(a2c.mlp_actor_critic, env), optax.adam(rate), discount=discount)
 
 
 # Each makes an algorithm of a rate and a discount, which may be traced.
-ALGORITHMS = {
-    "normalized gae, a pool of resets": lambda *rates: a2c_of(
-        cartpole(5), *rates, estimator=a2c.normalized_advantages(a2c.gae(0.9)), num_resets=2
-    ),
-    "gaussian": lambda *rates: a2c_of(a2c.make_env("Pendulum-v1"), *rates),
-    "several actions, a tree of observations": of_a_tree,
-    "an agent that remembers": functools.partial(remembering_of, a2c.actor_critic),
-    "a3c of agents that remember": functools.partial(remembering_of, a2c.a3c, num_workers=2),
-    "masked actions": masked_of,
-    "whole episodes": whole_episodes_of,
-    "q_actor_critic": q_of,
-    "expected q_actor_critic, a pool of resets": functools.partial(
-        q_of, expected=True, num_resets=2
-    ),
-    "a3c, random order, own statistics": functools.partial(
-        a3c_of, order=a2c.random_order, shared_statistics=False
-    ),
-    "article": article_of,
-}
+ALGORITHMS = [of_a_pool, a3c_of_memories, masked_memory, masked_q, whole_episodes, article]
 
 
-@pytest.fixture(scope="module", params=ALGORITHMS)
-def case(request):
-    """Makes an algorithm; compiled, ``init`` and ``run(state, rate, discount, updates)``."""
-    make = ALGORITHMS[request.param]
+@functools.cache
+def compiled(make):
+    """Jitted ``run(state, rate, discount)`` of two updates, a first state, and the result from it.
 
-    @functools.partial(jax.jit, static_argnums=3)
-    def run(state, rate, discount, num_updates):
-        return a2c.run(make(rate, discount), state, num_updates)
-
-    return make, jax.jit(make(1e-2, 0.99).init), run
-
-
-def through_a_checkpoint(state, folder):
-    """The state after it has been written to files and read again."""
-    number = int(state.update)
-    checkpoints.save(folder, number, Checkpoint(named_arrays(state), {}))
-    return from_arrays(checkpoints.load(folder, number).arrays, state)
-
-
-def test_a_run_that_resumes_from_checkpoints_is_the_whole_run_bit_for_bit(case, tmp_path):
-    make, init, run = case
-    # Read from a file, no number is weakly typed, so that nothing is compiled twice.
-    start = through_a_checkpoint(init(jax.random.key(0)), tmp_path / "start")
-    whole = run(start, 1e-2, 0.99, 6)
-    parts, state = [], start
-    while state.update < 6:
-        result = run(state, 1e-2, 0.99, 2)
-        state = through_a_checkpoint(result.state, tmp_path / str(len(parts)))
-        parts.append(result.metrics)
-    assert_identical(state, whole.state)
-    assert_identical(jax.tree.map(lambda *x: np.concatenate(x), *parts), whole.metrics)
-    assert all(np.isfinite(leaf).all() for leaf in whole.metrics)
-    if moments := whole.state.agent.moments:
-        assert moments.own.statistics.number == 6 * make(1e-2, 0.99).steps_per_update
-    if make is masked_of:  # -1 is the reward of an illegal action
-        assert (whole.metrics.episode_return_sum >= 0).all()
-        assert (whole.metrics.episode_count > 0).any()
-    assert whole.state.update == 6
-    repeated = run(state._replace(update=start.update), 1e-2, 0.99, 6)
-    continued = run(state, 1e-2, 0.99, 6)
-    assert not np.array_equal(repeated.metrics.policy_loss, continued.metrics.policy_loss), (
-        "an update's random numbers are those of its number"
-    )
-    moved = optax.tree.norm(optax.tree.sub(whole.state.params, start.params))
-    assert moved > 1e-3
-    assert (np.asarray(whole.metrics.steps) <= make(1e-2, 0.99).steps_per_update).all()
-    assert (np.asarray(whole.metrics.steps) >= 1).all()
-
-
-def test_one_trace_serves_every_key_rate_and_discount_and_seeds_are_the_single_runs(case, tmp_path):
-    make, init, run = case
+    Fourth, a list that grows when ``run`` is traced. The first state is read from arrays, in which
+    no number is weakly typed, so one program serves all states.
+    """
     traces = []
 
-    # Compiling takes most of the time; these few updates need no optimised program.
-    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-    def train(keys, rate, discount):
+    @jax.jit
+    def run(state, rate, discount):
         traces.append(1)
-        return jax.vmap(lambda key: a2c.train(make(rate, discount), key, 2))(keys)
+        return a2c.run(make(rate, discount), state, 2)
 
-    keys = jax.random.split(jax.random.key(1), 2)
-    results = [train(keys, rate, 0.9 + rate) for rate in (1e-3, 2e-3)]
-    single = run(through_a_checkpoint(init(keys[1]), tmp_path), 1e-3, 0.901, 2)
+    start = through_arrays(jax.jit(make(*RATES).init)(KEYS[1]))
+    return run, start, run(start, *RATES), traces
+
+
+def through_arrays(state):
+    """The state as it is after a checkpoint."""
+    return from_arrays(named_arrays(state), state)
+
+
+@pytest.mark.parametrize("make", ALGORITHMS)
+def test_a_state_read_from_arrays_continues_the_run_and_every_rate_shares_its_program(make):
+    run, start, first, traces = compiled(make)
+    whole = run(first.state, *RATES)
+    assert_identical(run(through_arrays(first.state), *RATES), whole)
+    assert whole.state.update == 4
+    assert all(np.isfinite(leaf).all() for leaf in whole.metrics)
+    again = run(first.state._replace(update=start.update), *RATES).metrics
+    assert not np.array_equal(again.policy_loss, whole.metrics.policy_loss), (
+        "an update's random numbers are those of its number"
+    )
+    of_one_step = make in (masked_memory, masked_q)  # where nothing is discounted
+    for other in [(2e-2, 0.99)] if of_one_step else [(2e-2, 0.99), (1e-2, 0.9)]:
+        assert not np.array_equal(run(start, *other).metrics.value_loss, first.metrics.value_loss)
     assert len(traces) == 1
-    assert not np.array_equal(*(result.metrics.value_loss for result in results))
-    assert not np.array_equal(*results[0].metrics.value_loss)
-    second = jax.tree.map(lambda leaf: leaf[1], results[0])
-    for one, alone in (
-        (second.metrics, single.metrics),
-        (second.state.params, single.state.params),
+    for steps in (first.metrics.steps, whole.metrics.steps):
+        assert (steps >= 1).all()
+        assert (steps <= make(*RATES).steps_per_update).all()
+    if moments := whole.state.agent.moments:
+        assert moments.own.statistics.number == 4 * make(*RATES).steps_per_update
+    if of_one_step:  # -1 is the reward of an illegal action
+        assert (whole.metrics.episode_return_sum >= 0).all()
+        assert (whole.metrics.episode_count > 0).any()
+
+
+@pytest.mark.parametrize("make", [a3c_of_memories, whole_episodes])
+def test_vmapped_seeds_are_the_single_runs(make):
+    _, _, single, _ = compiled(make)
+    seeds = jax.jit(jax.vmap(lambda key: a2c.train(make(*RATES), key, 2)))(KEYS)
+    assert not np.array_equal(*seeds.metrics.value_loss)
+    for ours, theirs in zip(
+        jax.tree.leaves((seeds.metrics, seeds.state.params)),
+        jax.tree.leaves((single.metrics, single.state.params)),
+        strict=True,
     ):
-        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-3, 1e-4), one, alone)
-
-
-def test_an_update_maps_the_states_types_to_themselves(case):
-    algorithm = case[0](1e-2, 0.99)
-    before = jax.eval_shape(algorithm.init, jax.random.key(0))
-    after, metrics = jax.eval_shape(algorithm.step, before)
-    assert jax.tree.structure(after) == jax.tree.structure(before)
-    for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
-        assert (x.shape, x.dtype) == (y.shape, y.dtype)
-    assert all(leaf.shape == () and leaf.dtype == jnp.float32 for leaf in metrics)
-    assert isinstance(before, a2c.LearnerState)
-    assert isinstance(before.agent, a2c.AgentState)
+        np.testing.assert_allclose(ours[1], theirs, rtol=1e-3, atol=1e-4)

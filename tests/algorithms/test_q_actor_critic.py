@@ -1,9 +1,10 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from probe_envs import action_dependent, delayed
 
 import a2c_jax as a2c
 from a2c_jax.algorithms.q_actor_critic import action_values, sarsa_rollouts
@@ -81,9 +82,9 @@ def test_one_environment_and_one_step_are_the_printed_algorithm(cartpole):
     algorithm = a2c.q_actor_critic(
         cartpole, linear_q_network(cartpole), optimizer, num_envs=1, num_steps=1, discount=0.9
     )
-    start = algorithm.init(jax.random.key(4))
+    start = jax.jit(algorithm.init)(jax.random.key(4))
     theta, w, s, a, falls = algorithm_1(cartpole, start, 60, 0.05, 0.1, 0.9)
-    state = jax.jit(lambda: a2c.run(algorithm, start, 60))().state
+    state = jax.jit(lambda start: a2c.run(algorithm, start, 60).state)(start)
     moved = jax.tree.map(jnp.subtract, state.params, start.params)
     assert all(jnp.abs(x).max() > 1e-3 for x in jax.tree.leaves(moved)), "something happened"
     np.testing.assert_allclose(state.params["policy"], theta, atol=1e-5)
@@ -93,133 +94,75 @@ def test_one_environment_and_one_step_are_the_printed_algorithm(cartpole):
     assert falls >= 1, "an episode ended on the way"
 
 
-def targets(rollout, params, network, expected=False):
-    """The critic's targets, of the loss that q_actor_critic descends."""
-    agent = action_values(network, 2, expected=expected)
-    loss = a2c.combined_loss(0.9, a2c.sarsa, value_coef=0.5, entropy_coef=0.0)
-    return loss(agent.unroll(a2c.AgentState(params), rollout), rollout)[1].targets
-
-
-@pytest.fixture(scope="module")
-def collected(cartpole):
+def test_the_expected_target_is_the_mean_of_the_sampled_ones(cartpole):
     network = linear_q_network(cartpole)
     params = network.init(jax.random.key(1))
     collector = sarsa_rollouts(cartpole, action_values(network, 2), 8, 40)
     start = a2c.Actors(
         *a2c.reset_envs(jax.random.key(2), cartpole, 8), memory=jnp.zeros(8, jnp.int32)
     )
-    collect = jax.jit(collector.collect)
-    _, rollout = collect(jax.random.key(3), a2c.AgentState(params), start)
-    assert rollout.transitions.terminated.any()
-    return network, params, rollout
+    _, rollout = jax.jit(collector.collect)(jax.random.key(3), a2c.AgentState(params), start)
+    loss = a2c.combined_loss(0.9, a2c.sarsa, value_coef=0.5, entropy_coef=0.0)
 
+    @functools.partial(jax.jit, static_argnums=1)
+    def targets(rollout, expected=False):
+        agent = action_values(network, 2, expected=expected)
+        return loss(agent.unroll(a2c.AgentState(params), rollout), rollout)[1].targets
 
-def test_the_expected_target_is_the_mean_of_the_sampled_ones(collected):
-    network, params, rollout = collected
     probs = jax.nn.softmax(network.policy(params, rollout.transitions.next_obs))
     by_action = [
-        targets(rollout._replace(memory=jnp.full_like(rollout.memory, a)), params, network)
-        for a in range(2)
+        targets(rollout._replace(memory=jnp.full_like(rollout.memory, a))) for a in range(2)
     ]
     mean = probs[..., 0] * by_action[0] + probs[..., 1] * by_action[1]
-    expected = targets(rollout, params, network, expected=True)
-    np.testing.assert_allclose(expected, mean, rtol=1e-5)
-    assert not np.allclose(targets(rollout, params, network), mean)
+    np.testing.assert_allclose(targets(rollout, True), mean, rtol=1e-5)
+    assert not np.allclose(targets(rollout), mean)
+    fell, reward = rollout.transitions.terminated, rollout.transitions.reward
+    assert fell.any()
+    np.testing.assert_array_equal(mean[fell], reward[fell])  # nothing follows
 
 
-def test_nothing_follows_a_fall(collected):
-    network, params, rollout = collected
-    fell, reward = np.asarray(rollout.transitions.terminated), rollout.transitions.reward
-    for expected in (False, True):
-        of_critic = targets(rollout, params, network, expected)
-        np.testing.assert_array_equal(of_critic[fell], reward[fell])
-        assert not np.allclose(of_critic[~fell], reward[~fell])
-
-
-def learn(env, num_updates, **settings):
-    network = a2c.mlp_q_actor_critic(env, (16,))
-    optimizer = optax.adam(optax.linear_schedule(1e-2, 0.0, num_updates))
-    algorithm = a2c.q_actor_critic(env, network, optimizer, num_envs=8, num_steps=8, **settings)
-    result = jax.jit(lambda key: a2c.train(algorithm, key, num_updates))(jax.random.key(0))
-    return network, result.state.params
+def test_what_does_not_fit_is_refused(cartpole):
+    network, q_network = (
+        make(cartpole, (4,)) for make in (a2c.mlp_actor_critic, a2c.mlp_q_actor_critic)
+    )
+    continuous = cartpole._replace(action_space=a2c.Box(-1.0, 1.0, (1,)))
+    of_values = r"network.value returns {} for .*, but {} is needed; .*\.$".format
+    one, each = r"\[\.\.\.\]", r"\[\.\.\., 2\]"
+    for make, env, given, sentence in [
+        (a2c.q_actor_critic, cartpole, network, of_values(one, each)),
+        (a2c.actor_critic, cartpole, q_network, of_values(each, one)),
+        (a2c.q_actor_critic, continuous, q_network, "CartPole-v1 has the action space Box.*; use "),
+    ]:
+        with pytest.raises(ValueError, match=f"^{sentence}"):
+            make(env, given, optax.adam(1e-3), num_envs=2, num_steps=3)
 
 
 @pytest.mark.parametrize(
-    ("env", "expected", "exact"),
+    ("of_states", "of_actions"),
     [
-        (action_dependent(), False, [[1.0, 0.0], [0.0, 1.0]]),
-        (delayed(), False, [[0.9, 0.9], [1.0, 1.0]]),
-        (delayed(), True, [[0.9, 0.9], [1.0, 1.0]]),
-    ],
-)
-def test_the_value_of_each_action_is_exact(env, expected, exact):
-    """Entropy keeps both actions in play: without it one would no longer be tried."""
-    network, params = learn(env, 600, discount=0.9, entropy_coef=1.0, expected=expected)
-    values = network.value(params, jnp.array([[0.0], [1.0]]))
-    np.testing.assert_allclose(values, exact, atol=0.03)
-
-
-def test_it_learns_to_copy_the_coin():
-    network, params = learn(action_dependent(), 600)
-    probs = jax.nn.softmax(network.policy(params, jnp.array([[0.0], [1.0]])))
-    assert probs[0, 0] > 0.95
-    assert probs[1, 1] > 0.95
-
-
-def test_a_network_with_the_wrong_critic_is_refused(cartpole):
-    settings = {"num_envs": 2, "num_steps": 3}
-    of_states = r"^network.value returns \[\.\.\.\] for .*, but \[\.\.\., 2\] is needed; .*\.$"
-    with pytest.raises(ValueError, match=of_states):
-        a2c.q_actor_critic(cartpole, a2c.mlp_actor_critic(cartpole), optax.adam(1e-3), **settings)
-    q_network = a2c.mlp_q_actor_critic(cartpole)
-    of_actions = r"^network.value returns \[\.\.\., 2\] for .*, but \[\.\.\.\] is needed; .*\.$"
-    for make in (a2c.actor_critic, lambda *a, **k: a2c.a3c(*a, **k, num_workers=2)):
-        with pytest.raises(ValueError, match=of_actions):
-            make(cartpole, q_network, optax.adam(1e-3), **settings)
-    with pytest.raises(ValueError, match=of_actions):
-        a2c.article(cartpole, q_network)
-
-
-@pytest.mark.parametrize(
-    ("argument", "value"),
-    [("num_envs", 0), ("num_steps", 1.5), ("discount", 2.0), ("value_coef", -1.0)],
-)
-def test_arguments_outside_their_range_are_named(cartpole, argument, value):
-    settings = {"num_envs": 2, "num_steps": 3, argument: value}
-    with pytest.raises(ValueError, match=rf"^{argument} is .*; give .*\.$"):
-        a2c.q_actor_critic(cartpole, a2c.mlp_q_actor_critic(cartpole), optax.adam(1e-3), **settings)
-
-
-def test_both_networks_have_the_same_policy(cartpole):
-    key, obs = jax.random.key(0), jnp.ones((3, 4))
-    for state, action in [
         (a2c.mlp_actor_critic, a2c.mlp_q_actor_critic),
         (a2c.article_network, a2c.article_q_network),
-    ]:
-        network, q_network = state(cartpole), action(cartpole)
-        logits = network.policy(network.init(key), obs)
-        np.testing.assert_array_equal(logits, q_network.policy(q_network.init(key), obs))
-        assert q_network.value(q_network.init(key), obs).shape == (3, 2)
-
-
-def test_an_environment_that_does_not_fit_is_refused(cartpole):
-    settings = {"num_envs": 2, "num_steps": 3}
-    three = a2c.mlp_q_actor_critic(cartpole._replace(action_space=a2c.Discrete(3)))
-    with pytest.raises(ValueError, match=r"^network.policy outputs 3, but .* needs 2; .*\.$"):
-        a2c.q_actor_critic(cartpole, three, optax.adam(1e-3), **settings)
-    continuous = cartpole._replace(action_space=a2c.Box(-1.0, 1.0, (1,)))
-    network = a2c.mlp_q_actor_critic(cartpole)
-    with pytest.raises(ValueError, match=r"^CartPole-v1 has the action space Box.*; use actor_cr"):
-        a2c.q_actor_critic(continuous, network, optax.adam(1e-3), **settings)
+    ],
+)
+def test_both_networks_have_the_same_policy(cartpole, of_states, of_actions):
+    key, obs = jax.random.key(0), jnp.ones((3, 4))
+    network, q_network = of_states(cartpole, (4,)), of_actions(cartpole, (4,))
+    params, q_params = jax.jit(lambda key: (network.init(key), q_network.init(key)))(key)
+    np.testing.assert_array_equal(network.policy(params, obs), q_network.policy(q_params, obs))
+    assert q_network.value(q_params, obs).shape == (3, 2)
 
 
 def test_episodes_that_begin_at_one_start_draw_actions_of_their_own():
     env = a2c.make_env("CartPole-v1", max_steps_in_episode=2)
     agent = action_values(a2c.mlp_q_actor_critic(env, (4,)), 2)
     collector = sarsa_rollouts(env, agent, num_envs=4, num_steps=20, num_resets=1)
-    state = agent.init(jax.random.key(0))
-    actors = collector.init(jax.random.key(1), state)
-    transitions = collector.collect(jax.random.key(2), state, actors)[1].transitions
+
+    @jax.jit
+    def collect(keys):
+        state = agent.init(keys[0])
+        return collector.collect(keys[1], state, collector.init(keys[2], state))[1].transitions
+
+    transitions = collect(jax.random.split(jax.random.key(0), 3))
     first = transitions.action[1:][transitions.truncated[:-1]]
     assert first.size == 36
     assert 0.1 < first.mean() < 0.9

@@ -3,9 +3,11 @@
 import collections
 import dataclasses
 import functools
+import itertools
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from a2c_jax import experiment
 from a2c_jax.experiment.cli.flags import parse_sweep, parse_train
@@ -34,6 +36,7 @@ ALSO = {"num_envs": "total_steps", "num_steps": "total_steps", "num_workers": "t
 STARTS = ({}, {"algorithm": "gae"}, {"algorithm": "a3c"}, {"algorithm": "q-actor-critic"},
           {"preset": "article"}, {"env": "Acrobot-v1"})  # fmt: skip
 NOT_IN_JSON = marked(TrainConfig, UNSAVED)
+TIMES = pytest.mark.parametrize("times", [1, pytest.param(6, marks=pytest.mark.slow("fuzz"))])
 
 
 def settings_of(start):
@@ -59,21 +62,18 @@ def outcome(make, names, path):
     return "job"
 
 
-def test_values_from_python(tmp_path):
-    dice, outcomes = np.random.default_rng(0), collections.Counter()
+@TIMES
+def test_a_value_from_python_makes_a_job_or_an_error_that_names_it(tmp_path, times):
+    order, outcomes = np.random.default_rng(0).permutation(len(VALUES)), collections.Counter()
+    values = itertools.cycle(VALUES[i] for i in order)
     for start in STARTS:
         for name in settings_of(start):
-            for value in (VALUES[i] for i in dice.permutation(len(VALUES))[:8]):
+            for value in itertools.islice(values, 2 * times):
                 if not (name in FUNCTIONS and callable(value)):
                     make = functools.partial(experiment.configure, **{**start, name: value})
                     outcomes[outcome(make, [name], tmp_path / "config.json")] += 1
-    print(dict(outcomes))
     assert set(outcomes) == {"job", "error"}
-    assert min(outcomes.values()) > 90
-
-
-def sweep_config(flags):
-    return parse_sweep(flags)[1]
+    assert min(outcomes.values()) > 22 * times
 
 
 def random_flags(dice, start):
@@ -88,12 +88,13 @@ def random_flags(dice, start):
     return flags, names
 
 
-def test_flags(tmp_path):
+@TIMES
+def test_flags_make_a_job_or_an_error_that_names_one(tmp_path, times):
     dice, outcomes = np.random.default_rng(0), collections.Counter()
-    for number in range(240):
+    parsers = [lambda flags: parse_sweep(flags)[1], *[parse_train] * 4]
+    for number in range(60 * times):
         flags, names = random_flags(dice, STARTS[number % len(STARTS)])
-        make = functools.partial(parse_train if number % 5 else sweep_config, flags)
+        make = functools.partial(parsers[number % len(parsers)], flags)
         outcomes[outcome(make, names, tmp_path / "config.json")] += 1
-    print(dict(outcomes))
     assert set(outcomes) == {"job", "error", "exit 2"}
-    assert min(outcomes.values()) > 20
+    assert min(outcomes.values()) > 5 * times

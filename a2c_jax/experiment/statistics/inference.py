@@ -4,7 +4,6 @@
 are drawn with a fixed seed. scipy imports ``scipy.stats`` on first use, which takes half a second.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +12,6 @@ import scipy
 from a2c_jax import checks
 
 _BATCH = 2_000_000  # numbers held at once while resampling
-
-Statistic = Callable[[np.ndarray, int], np.ndarray]
-"""``statistic(values, axis)`` reduces that axis."""
 
 
 class Estimate(NamedTuple):
@@ -46,41 +42,18 @@ def bootstrap_interval(
 
     Takes values ``[S, ...]`` of at least two seeds; returns ``(low [...], high [...])``.
     """
-    return _bootstrap([values], interquartile_mean, confidence, resamples)
-
-
-def stratified_bootstrap(
-    scores: Sequence[np.ndarray],
-    statistic: Statistic = interquartile_mean,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic of all scores, resampling within strata.
-
-    Each resample draws ``S_i`` seeds of stratum i with replacement and pools them: tasks are
-    fixed, only seeds are random (Agarwal et al. 2021, section 4.1). Scale the scores of
-    different tasks first.
-
-    Args:
-        scores: the seeds' scores ``[S_i]`` of every stratum (an environment, a task).
-        statistic: ``statistic(pooled [..., sum S_i], axis) -> [...]``.
-
-    Raises:
-        ValueError: if there is no stratum, one has fewer than two seeds or a score that is not
-            finite, or ``confidence`` or ``resamples`` is out of range.
-    """
-    strata = [_scores(f"scores[{i}]", stratum, least=2) for i, stratum in enumerate(scores)]
-    if not strata:
-        raise ValueError("scores is empty; give the scores of at least one stratum.")
-    for i, stratum in enumerate(strata):
-        for seed in np.flatnonzero(np.isinf(stratum)):
-            raise ValueError(f"scores[{i}][{seed}] is {stratum[seed]}; give finite scores.")
-
-    def pooled(*samples: np.ndarray, axis: int) -> np.ndarray:
-        return statistic(np.concatenate(samples, axis), axis)
-
-    low, high = _bootstrap(strata, pooled, confidence, resamples)
-    return float(low), float(high)
+    _tails(confidence)
+    result = scipy.stats.bootstrap(
+        [values],
+        interquartile_mean,
+        axis=0,
+        confidence_level=confidence,
+        n_resamples=checks.positive_int("resamples", resamples),
+        batch=50,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    return result.confidence_interval.low, result.confidence_interval.high
 
 
 def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -163,27 +136,10 @@ def performance_profile(
     return Profile(fractions, low, high)
 
 
-def _bootstrap(
-    samples: Sequence[np.ndarray], statistic: Callable, confidence: float, resamples: int
-) -> tuple[Any, Any]:
-    _tails(confidence)
-    result = scipy.stats.bootstrap(
-        samples,
-        statistic,
-        axis=0,
-        confidence_level=confidence,
-        n_resamples=checks.positive_int("resamples", resamples),
-        batch=50,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return result.confidence_interval.low, result.confidence_interval.high
-
-
-def _scores(name: str, scores: Any, least: int = 1) -> np.ndarray:
+def _scores(name: str, scores: Any) -> np.ndarray:
     scores = np.asarray(scores, np.float64)
-    if scores.ndim != 1 or scores.size < least:
-        raise ValueError(f"{name} has shape {scores.shape}; give the scores of {least} or more.")
+    if scores.ndim != 1 or not scores.size:
+        raise ValueError(f"{name} has shape {scores.shape}; give the scores of 1 or more.")
     for seed in np.flatnonzero(np.isnan(scores)):
         raise ValueError(f"{name}[{seed}] is nan; leave out seeds that finished no episode.")
     return scores

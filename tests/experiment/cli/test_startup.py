@@ -25,76 +25,61 @@ import seaborn.utils
 from seaborn import color_palette
 later = [loaded, callable(plt.figure), sns.color_palette is color_palette, type(sns).__name__,
          sys.modules["seaborn"] is sns]
-startup.load_later("seaborn")  # which is loaded already
-print(json.dumps([later, sys.modules["seaborn"] is sns, os.environ.get("XLA_FLAGS", ""),
+startup.load_later("seaborn")  # which is loaded already, and left alone
+print(json.dumps([[*later, sys.modules["seaborn"] is sns], os.environ.get("XLA_FLAGS", ""),
                   jax.config.jax_compilation_cache_dir, jax.local_device_count(),
                   float(jax.jit(lambda x: x + 1)(1.0))]))
 """
 
 
-def settings(tmp_path, **environment):
-    """What a fresh process has after ``prepare_jax``: modules, flags, cache, devices, and 2.0."""
-    keep = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("JAX_", "XLA_", "XDG_"))
-    }
-    keep |= {"HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"} | environment
-    out = subprocess.run(
-        [sys.executable, "-c", ASK], env=keep, check=True, capture_output=True, text=True,
-        timeout=120,
-    )  # fmt: skip
-    later, *found = json.loads(out.stdout)
-    assert later == [[], True, True, "module", True], "gymnax loads without what it draws with"
-    return found
-
-
-def test_a_process_of_its_own_gets_cores_loops_and_a_cache(tmp_path):
-    same, flags, cache, devices, two = settings(tmp_path)
-    assert same, "a module that is loaded is left alone"
+def test_a_process_of_its_own_loads_modules_later_and_gets_flags_and_a_cache(tmp_path):
+    """But not cores, since their number was decided elsewhere."""
+    env = {n: x for n, x in os.environ.items() if not n.startswith(("JAX_", "XLA_", "XDG_"))}
+    env |= {"HOME": str(tmp_path), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "3"}
+    out = subprocess.check_output([sys.executable, "-c", ASK], env=env, timeout=120)
+    later, flags, *rest = json.loads(out)
+    assert later == [[], True, True, "module", True, True], "gymnax loads without pandas"
     assert LOOPS in flags
-    assert cache == str(tmp_path / ".cache" / "a2c_jax" / "compiled")
-    assert devices == len(os.sched_getaffinity(0))
-    assert two == 2.0
-
-
-def test_what_was_decided_elsewhere_stays(tmp_path):
-    elsewhere = str(tmp_path / "elsewhere")
-    flags = f"--xla_backend_extra_options={LOOPS}=1024"
-    found = settings(
-        tmp_path,
-        XLA_FLAGS=flags, JAX_NUM_CPU_DEVICES="3", JAX_COMPILATION_CACHE_DIR=elsewhere,
-    )  # fmt: skip
-    assert found == [True, flags, elsewhere, 3, 2.0]
+    assert rest == [str(tmp_path / ".cache" / "a2c_jax" / "compiled"), 3, 2.0]
 
 
 @pytest.fixture
 def undecided(monkeypatch, tmp_path):
-    """As if no cache and no flags had been chosen."""
-    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_COMPILATION_CACHE_MAX_SIZE", "XLA_FLAGS"):
-        monkeypatch.delenv(name, raising=False)
+    """As if nothing had been chosen; caches are kept in ``caches``."""
+    for name in [name for name in os.environ if name.startswith(("JAX_", "XLA_"))]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", None, raising=False)
 
 
-@pytest.fixture
-def set_to(undecided, monkeypatch):
-    """What JAX is set to from here on."""
+CORES = {"jax_num_cpu_devices": len(os.sched_getaffinity(0))}
+CACHE = {
+    "jax_compilation_cache_dir": "caches/a2c_jax/compiled",
+    "jax_compilation_cache_max_size": 2**30,
+    "jax_persistent_cache_min_compile_time_secs": 0.1,
+}
+
+
+@pytest.mark.parametrize(
+    ("decide", "name", "value", "expected"),
+    [
+        ("use_all_cores", "XLA_FLAGS", "", CORES),
+        ("use_all_cores", "XLA_FLAGS", "--xla_force_host_platform_device_count=3", {}),
+        ("use_all_cores", "JAX_NUM_CPU_DEVICES", "3", {}),
+        ("keep_compiled_programs", "XDG_CACHE_HOME", "caches", CACHE),
+        ("keep_compiled_programs", "XDG_CACHE_HOME", "/dev/null", {}),  # nothing can be written
+        ("keep_compiled_programs", "JAX_COMPILATION_CACHE_DIR", "elsewhere", {}),
+    ],
+)
+def test_cores_and_a_bounded_cache_are_set_unless_decided(
+    decide, name, value, expected, undecided, tmp_path, monkeypatch
+):
     found = {}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, value)
     monkeypatch.setattr(startup.jax.config, "update", found.__setitem__)
-    return found
-
-
-def test_the_cache_is_bounded(set_to, tmp_path):
-    startup.keep_compiled_programs()
-    assert set_to["jax_compilation_cache_dir"] == str(tmp_path / "caches/a2c_jax/compiled")
-    assert set_to["jax_compilation_cache_max_size"] == 2**30
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(set_to, tmp_path):
-    (tmp_path / "caches").write_text("")
-    startup.keep_compiled_programs()
-    assert set_to == {}
+    getattr(startup, decide)()
+    assert found == expected
 
 
 def test_once_jax_has_started_nothing_is_touched(undecided, tmp_path):
@@ -106,20 +91,21 @@ def test_once_jax_has_started_nothing_is_touched(undecided, tmp_path):
     assert not (tmp_path / "caches").exists()
 
 
-def test_flags_are_added_to_others(monkeypatch):
-    others = "--xla_cpu_enable_fast_math=false"
-    monkeypatch.setenv("XLA_FLAGS", others)
-    startup.use_one_kernel_loops()
-    assert os.environ["XLA_FLAGS"].startswith(others + " ")
-    assert LOOPS in os.environ["XLA_FLAGS"]
-
-
-@pytest.mark.parametrize(("version", "known"), [("0.10.2", True), ("0.11.2", True), ("0.12.0", 0)])
-def test_flags_are_for_versions_that_know_them(version, known, monkeypatch):
+@pytest.mark.parametrize(
+    ("version", "flags", "added"),
+    [
+        ("0.10.2", "", True),
+        ("0.11.2", "--xla_cpu_enable_fast_math=false", True),
+        ("0.12.0", "", False),
+        ("0.11.2", "--xla_backend_extra_options=mine", False),
+        ("0.11.2", "a_file_of_flags", False),
+    ],
+)
+def test_flags_are_added_to_others_for_versions_that_know_them(version, flags, added, monkeypatch):
     monkeypatch.setattr(startup.jaxlib, "__version__", version)
-    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setenv("XLA_FLAGS", flags)
     startup.use_one_kernel_loops()
-    assert (LOOPS in os.environ["XLA_FLAGS"]) == known
+    assert os.environ["XLA_FLAGS"].split() == flags.split() + [startup._LOOPS] * added
 
 
 def test_a_module_that_fails_to_load_is_not_left_behind(tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import io
 import itertools
 import json
@@ -15,12 +14,7 @@ from rich.console import Console
 from a2c_jax.experiment.cli import commands, main as cli
 from a2c_jax.experiment.cli.flags import parse_compare
 from a2c_jax.experiment.comparison import compare as comparison, report as comparison_report
-from a2c_jax.experiment.comparison.compare import (
-    Comparison,
-    compare,
-    default_comparison,
-    resolve_all,
-)
+from a2c_jax.experiment.comparison.compare import Comparison, default_comparison, resolve_all
 from a2c_jax.experiment.comparison.gradients import StageNoise
 from a2c_jax.experiment.config.config import SUITED
 from a2c_jax.experiment.config.settings import replace
@@ -39,19 +33,12 @@ def read(folder, name):
 
 
 def read_table(folder):
-    """The header and the rows of table.md."""
+    """The cells of table.md."""
     header, rule, *rows = (folder / "table.md").read_text().splitlines()
     assert set(rule) == set("| -")
-    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in (header, *rows)]
-    return cells[0], cells[1:]
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in (header, *rows)]
 
 
-def numbers(text):
-    """The numbers in a cell such as ``12.3``, ``4.5 to 6.7`` or ``0.5 ± 0.1``."""
-    return [float(number) for number in text.replace("to", " ").replace("±", " ").split()]
-
-
-@functools.cache
 def settings_of(*flags):
     return parse_compare(flags)[1]
 
@@ -95,15 +82,12 @@ def test_a_comparison_writes_one_table_and_one_figure(untrained, tmp_path, monke
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
     config, summary = read(folder, "config.json"), read(folder, "summary.json")
-    assert config["seeds"] == [0, 1]
-    assert config["gradient_episodes"] == 4
+    assert (config["seeds"], config["gradient_episodes"]) == ([0, 1], 4)
     assert list(config["methods"]) == list(summary["methods"]) == names
     for name, settings in config["methods"].items():
-        assert settings["method"] == name
-        assert settings["total_steps"] == 4000
+        assert (settings["method"], settings["total_steps"]) == (name, 4000)
         assert settings["normalize_advantages"] is False
     assert [settings["num_steps"] for settings in config["methods"].values()] == [500, 5, 5]
-
     assert summary["finished"] is True
     assert [one["num_updates"] for one in summary["methods"].values()] == [4, 100, 25]
     assert [one["steps_per_seed"] for one in summary["methods"].values()] == [4000] * 3
@@ -118,28 +102,17 @@ def test_a_comparison_writes_one_table_and_one_figure(untrained, tmp_path, monke
             final = summary["methods"][name]["final_returns"]
             np.testing.assert_allclose(returns.mean(axis=1), final, rtol=1e-5)
 
-    header, rows = read_table(folder)
+    _, *rows = read_table(folder)
     assert [row[0] for row in rows] == names
-    assert header[5] == "probability of improvement on reinforce"
-    assert header[6] == "gradient variance after 6,000 steps (return 21)"
     screen = capsys.readouterr().out
-    for name, final, interval, solved, median, _, *ratios in rows:
-        one = summary["methods"][name]
-        np.testing.assert_allclose(numbers(final), one["final_return_iqm"], rtol=1e-3)
-        np.testing.assert_allclose(numbers(interval), one["final_return_interval_95"], rtol=1e-3)
-        assert one["fraction_solved"] == 0.0
-        assert (solved, median) == ("0%", "none")
+    for name, *_, solved, median, _, first, second, third in rows:
+        assert summary["methods"][name]["fraction_solved"] == 0.0
+        assert (solved, median, first, second, third) == ("0%", "none", *["0.5 ± 0.003"] * 3)
         assert f"{name}: 2 seeds of 4,000 steps" in screen
-        assert ratios == ["0.5 ± 0.003"] * 3
     better = summary["probability_of_improvement"]
     assert [row[5].split()[0] for row in rows[1:]] == [f"{p['value']:.2f}" for p in better.values()]
-    first, *others = (np.array(summary["methods"][name]["final_returns"]) for name in names)
-    for scores, estimate in zip(others, better.values(), strict=True):
-        pairs = scores[:, None] - first
-        assert estimate["value"] == np.mean((pairs > 0) + (pairs == 0) / 2)
-    assert [stage["ratios"] for stage in summary["gradient_variance"]] == [
-        dict.fromkeys(METHODS, 0.5)
-    ] * 3
+    ratios = [stage["ratios"] for stage in summary["gradient_variance"]]
+    assert ratios == [dict.fromkeys(METHODS, 0.5)] * 3
     assert str(folder.relative_to(tmp_path)) in screen
 
 
@@ -150,51 +123,34 @@ def test_a_comparison_writes_one_table_and_one_figure(untrained, tmp_path, monke
         ("--algorithms a2c gae a2c", "algorithms holds a2c more than once; name every"),
         ("--algorithms", "algorithms is empty; name at least one"),
         ("--gradient-episodes 2", "gradient_episodes is 2; give at least 3, or 0"),
-        ("--gradient-episodes -3", "gradient_episodes is -3; give at least 3, or 0"),
         ("--preset article", "preset is 'article', an algorithm of its own; give --preset"),
-        ("--preset defualt", "There is no preset 'defualt'; did you mean default? choose"),
         ("--env Pendulum-v1", "For q-actor-critic: Pendulum-v1 has the "),
-        ("--num-seeds 0", "num_seeds is 0; give"),
         ("--total-steps 900", "For reinforce: total_steps is 900, less than the 1000"),
-        ("--discount 1.5", "discount is 1.5; give"),
-        ("--algorithms gae --gae-lambda 2", "For gae: gae_lambda is 2.0; give"),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_2(flags, sentence, capsys, tmp_path, monkeypatch):
+def test_bad_input_is_one_sentence_and_exit_2(flags, sentence, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(comparison, "train_in_chunks", None)
-    assert cli.main(["compare", *flags.split()]) == 2
-    error = capsys.readouterr().err
-    assert sentence in error
-    assert error.count("\n") == 1
+    assert sentence in refused("compare", *flags.split())
     assert not list(tmp_path.iterdir()), "something was written"
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        "--gae-lambda 0.5 --algorithms a2c",
-        "--num-wrokers 2 --algorithms a2c gae a3c",
-        "stray --num-workers 1 --gae-lambda 1 --algorithms a3c gae",
-    ],
-)
+@pytest.mark.parametrize("flags", ["--gae-lambda 1 --algorithms a2c", "stray --num-workers 1"])
 def test_a_flag_of_none_of_the_methods_is_unknown(flags, capsys):
-    with pytest.raises(SystemExit) as exit_:
+    with pytest.raises(SystemExit, match="2"):
         cli.main(["compare", *flags.split()])
-    assert exit_.value.code == 2
     error = capsys.readouterr().err
     assert "Unrecognized options" in error
     assert flags.split()[0] in error
 
 
-def test_a_full_folder_is_refused_before_anything_is_trained(tmp_path, capsys):
+def test_a_full_folder_is_refused_before_anything_is_trained(tmp_path, refused):
     (tmp_path / "notes.txt").write_text("mine")
-    assert cli.main(["compare", *TWO, "--out", str(tmp_path)]) == 2
-    assert "is not empty; " in capsys.readouterr().err
+    assert "is not empty; " in refused("compare", *TWO, "--out", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-@pytest.mark.parametrize("preset", ["default", "general", "stable_baselines3", "article_rollouts"])
+@pytest.mark.parametrize("preset", ["general", "article_rollouts"])
 def test_each_method_has_the_preset_with_what_suits_it(preset):
     settings = settings_of("--preset", preset)
     assert list(settings) == list(METHODS)
@@ -203,20 +159,19 @@ def test_each_method_has_the_preset_with_what_suits_it(preset):
         assert settings[name] == dataclasses.replace(PRESETS[preset], **expected)
 
 
-@pytest.mark.parametrize(
-    "preset", for_each(name for name in PRESETS if not name.startswith("article"))
-)
+@pytest.mark.parametrize("preset", for_each(each for each in PRESETS if "article" not in each))
 def test_every_preset_can_be_compared(preset):
+    """With the methods that have settings or agents of their own."""
     config = default_comparison(preset)
-    assert resolve_all(config).keys() == {*config.algorithms} >= {"a2c", "gae", "reinforce"}
+    own = {*config.algorithms} & {"reinforce", "q-actor-critic", "gae"}
+    assert own >= {"reinforce", "gae"}
+    resolve_all(dataclasses.replace(config, algorithms=tuple(own)))
 
 
 OWN = {
-    "a2c": {},
-    "a3c": {"num_workers": 3, "random_order": True},
-    "gae": {"gae_lambda": 0.5},
+    "a2c": {}, "a3c": {"num_workers": 3, "random_order": True}, "gae": {"gae_lambda": 0.5},
     "q-actor-critic": {"expected": True},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -227,7 +182,6 @@ OWN = {
         # The preset's own value overrides what suits a method too.
         ("--num-steps=5", {"num_steps": 5}),
         ("--num-workers=3 --random-order --gae-lambda=0.5 --expected", OWN),
-        ("--num-workers=1 --gae-lambda=1", {"a3c": {"num_workers": 1}, "gae": {"gae_lambda": 1.0}}),
     ],
 )
 def test_a_flag_changes_every_method_that_has_the_setting(flags, changes):
@@ -251,25 +205,21 @@ def test_a_total_that_does_not_divide_is_reported_and_no_episodes_skip_the_measu
     assert not untrained
 
 
-@pytest.mark.parametrize("total_steps", [300_000, 12_345])
-def test_all_methods_have_the_same_seeds_and_steps_up_to_whole_updates(total_steps):
-    jobs = resolve_all(
-        *parse_compare(f"--total-steps={total_steps} --num-seeds=3 --seed=7".split())
-    )
+def test_all_methods_have_the_same_seeds_and_steps_up_to_whole_updates():
+    jobs = resolve_all(*parse_compare(["--total-steps=12345", "--num-seeds=3", "--seed=7"]))
     assert list(jobs) == list(METHODS)
     for config, job in jobs.values():
-        assert job.seeds == (7, 8, 9)
-        assert config.settings.total_steps == total_steps
-        assert job.unit == "steps"
-        assert total_steps - job.per_update < job.units_per_seed <= total_steps
+        assert (job.seeds, job.unit) == ((7, 8, 9), "steps")
+        assert config.settings.total_steps == 12_345
+        assert 12_345 - job.per_update < job.units_per_seed <= 12_345
 
 
 def test_an_interrupted_comparison_keeps_the_methods_that_finished(untrained, tmp_path):
     config, suited = parse_compare(TWO)
     jobs, console = resolve_all(config, suited), Console(file=io.StringIO(), width=80)
-    result = compare(jobs, console, lambda: "td-actor-critic:" in console.file.getvalue())
-    assert result.finished is False
-    assert list(result.summaries) == list(result.curves) == ["reinforce"]
+    printed = console.file.getvalue
+    result = comparison.compare(jobs, console, lambda: "td-actor-critic:" in printed())
+    assert list(result.curves) == ["reinforce"]
     assert result.summaries["reinforce"]["finished"] is True
     for ratio in (np.inf, np.nan):  # to a gradient that does not vary: nothing else is lost
         noisy = result._replace(noise=stages_of(ratio))
@@ -280,57 +230,38 @@ def test_an_interrupted_comparison_keeps_the_methods_that_finished(untrained, tm
     comparison_report.write_comparison(tmp_path, config, jobs, result)
     assert {path.name for path in tmp_path.iterdir()} == FILES - {".lock"}
     summary = read(tmp_path, "summary.json")
-    assert summary["finished"] is False
-    assert list(summary["methods"]) == ["reinforce"]
+    assert (summary["finished"], list(summary["methods"])) == (False, ["reinforce"])
     assert summary["gradient_variance"] == []
-    header, rows = read_table(tmp_path)
-    assert len(header) == 6
-    assert [row[0] for row in rows] == ["reinforce"]
+    header, row = read_table(tmp_path)
+    assert (len(header), row[0]) == (6, "reinforce")
 
 
-@pytest.fixture
-def interrupt(monkeypatch):
-    """Sets the answers to whether the user has interrupted; the last one is repeated."""
-
-    def replace(*answers):
-        answers = itertools.chain(answers, itertools.repeat(answers[-1]))
-        interrupted = contextlib.nullcontext(lambda: next(answers))
-        monkeypatch.setattr(commands, "deferred_interrupt", lambda **_: interrupted)
-
-    return replace
-
-
-def test_a_comparison_interrupted_before_a_method_finished_writes_nothing(
-    untrained, interrupt, tmp_path, capsys
+@pytest.mark.parametrize("answers", [(2,), (0, 0, 0, 2)], ids=["training", "measuring"])
+def test_an_interrupt_keeps_the_methods_and_the_stages_that_are_done(
+    untrained, answers, tmp_path, monkeypatch, capsys
 ):
-    interrupt(2)
-    assert cli.main(["compare", *TWO, "--out", str(tmp_path / "run")]) == 130
-    assert "interrupted; nothing was written" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_interrupted_measurement_keeps_the_training_and_the_stages_done(
-    untrained, interrupt, tmp_path, monkeypatch
-):
+    """Asked before each of two methods, before the measurement, and then again and again."""
+    asked = itertools.chain(answers, itertools.repeat(answers[-1]))
+    interrupted = contextlib.nullcontext(lambda: next(asked))
+    monkeypatch.setattr(commands, "deferred_interrupt", lambda **_: interrupted)
     monkeypatch.setattr(comparison, "measure_stages", lambda *args: stages_of(0.5)[:1])
-    interrupt(0, 0, 0, 2)  # zeros to each method, and before the measurement
     assert cli.main(["compare", *TWO, "--out", str(tmp_path / "run")]) == 130
-    summary = read(tmp_path / "run", "summary.json")
-    assert summary["finished"] is True
-    assert [stage["name"] for stage in summary["gradient_variance"]] == ["2%"]
+    if answers == (2,):
+        assert "interrupted; nothing was written" in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+    else:
+        summary = read(tmp_path / "run", "summary.json")
+        assert summary["finished"] is True  # all methods are
+        assert [stage["name"] for stage in summary["gradient_variance"]] == ["2%"]
 
 
 def summary_of(**changes):
     return {
-        "num_diverged": 0,
-        "final_returns": [460.0, 480.0, 490.0, None],
-        "final_return_iqm": 485.26,
-        "final_return_interval_95": [460.04, 499.96],
-        "solved_threshold": 475.0,
-        "fraction_solved": 0.75,
-        "median_steps_to_solve": 123456.0,
+        "num_diverged": 0, "final_returns": [460.0, 480.0, 490.0, None],
+        "final_return_iqm": 485.26, "final_return_interval_95": [460.04, 499.96],
+        "solved_threshold": 475.0, "fraction_solved": 0.75, "median_steps_to_solve": 123456.0,
         **changes,
-    }
+    }  # fmt: skip
 
 
 def stages_of(ratio):
@@ -381,7 +312,7 @@ def test_the_table_on_the_screen_names_every_method_in_80_columns():
     firsts = [line.split()[0] for line in screen.splitlines() if line.strip()]
     assert [name for name in firsts if name in METHODS] == [*METHODS] * 2
     assert "variance of the gradient, relative to reinforce's" in screen
-    assert f"a seed ends above a seed of {next(iter(METHODS))}" in screen
+    assert "a seed ends above a seed of reinforce," in screen
     assert max(map(len, screen.splitlines())) <= 80
 
 

@@ -1,49 +1,18 @@
+"""Training in chunks: what a single program computes, wherever the chunks end."""
+
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
-from comparing import assert_identical
+from comparing import assert_same_bits
 
 import a2c_jax as a2c
 from a2c_jax.experiment.run import chunks as training
 from a2c_jax.experiment.run.chunks import chunk_length, train_in_chunks
 from a2c_jax.parallel import gather_groups, join_groups, seed_layout
 
-pytestmark = pytest.mark.slow("bits")
-
 NUM_UPDATES = 10
-
-
-@pytest.fixture(scope="module")
-def whole(small_algorithm):
-    """The keys of three seeds, and what a single program makes of them."""
-    keys = jax.random.split(jax.random.key(0), 3)
-    return keys, a2c.train_seeds(small_algorithm, keys, NUM_UPDATES)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once():
-    """Chunks of the same length have the same program, which is compiled once for all tests."""
-    programs, compile_chunk = {}, training.compile_chunk
-
-    def compile_once(algorithm, num_updates, *rest):
-        if num_updates not in programs:
-            programs[num_updates] = compile_chunk(algorithm, num_updates, *rest)
-        return programs[num_updates]
-
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(training, "compile_chunk", compile_once)
-        yield
-
-
-def assert_beginning(outcome, whole):
-    """Fails unless these are the metrics of the first updates, and at the end the state."""
-    number = outcome.num_updates
-    metrics = jax.tree.map(lambda field: np.asarray(field)[:, :number], whole.metrics)
-    assert_identical(outcome.metrics, metrics)
-    if number == NUM_UPDATES:
-        assert_identical(join_groups(outcome.state, seed_layout(3)), whole.state)
 
 
 def job_of(algorithm, num_updates, keys=None, num_seeds=3):
@@ -51,44 +20,58 @@ def job_of(algorithm, num_updates, keys=None, num_seeds=3):
     return SimpleNamespace(algorithm=algorithm, keys=keys, num_updates=num_updates, layout=layout)
 
 
-@pytest.mark.parametrize(
-    ("num_updates", "length", "stop", "expected"),
-    [
-        (NUM_UPDATES, 2, 10, [0, 2, 4, 6, 8, 10]),
-        (5, 2, 10, [0, 2, 5]),  # a single update is never left over
-        (5, 100, 10, [0, 5]),
-        (NUM_UPDATES, 2, 4, [0, 2, 4]),  # stops after the chunk in which it is told to
-    ],
-)
-def test_chunks_are_the_whole_bit_for_bit(
-    small_algorithm, whole, num_updates, length, stop, expected, monkeypatch
-):
-    keys, undivided = whole
-    seen = []
-    monkeypatch.setattr(training, "chunk_length", lambda *_: length)
-    monkeypatch.setattr(training, "_LONG", float("inf"))
-    outcome = train_in_chunks(
-        job_of(small_algorithm, num_updates, keys),
-        on_chunk=lambda outcome: seen.append(outcome.num_updates),
-        should_stop=lambda: seen[-1] >= stop,
-    )  # fmt: skip
-    assert seen == expected
-    assert outcome.num_updates == expected[-1]
-    assert_beginning(outcome, undivided)
+@pytest.fixture(scope="module")
+def train(small_algorithm):
+    """Trains three seeds in chunks of two updates, and returns the outcomes after each."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    whole = a2c.train_seeds(small_algorithm, keys, NUM_UPDATES)
+    programs, compile_chunk = {}, training.compile_chunk
+
+    def compile_once(algorithm, num_updates, *rest):
+        if num_updates not in programs:
+            programs[num_updates] = compile_chunk(algorithm, num_updates, *rest)
+        return programs[num_updates]
+
+    def train(num_updates):
+        seen = []
+        last = train_in_chunks(job_of(small_algorithm, num_updates, keys), on_chunk=seen.append)
+        metrics = jax.tree.map(lambda field: field[:, :num_updates], whole.metrics)
+        assert_same_bits(last.metrics, metrics)
+        if num_updates == NUM_UPDATES:
+            assert_same_bits(join_groups(last.state, seed_layout(3)), whole.state)
+        return seen
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(training, "compile_chunk", compile_once)
+        monkeypatch.setattr(training, "chunk_length", lambda *_: 2)
+        monkeypatch.setattr(training, "_LONG", float("inf"))
+        yield train
 
 
-def test_states_take_the_place_of_those_before_and_are_read_without_a_copy(
-    small_algorithm, whole, monkeypatch
-):
+@pytest.mark.bits
+def test_chunks_are_the_whole_bit_for_bit(train):
+    assert [outcome.num_updates for outcome in train(NUM_UPDATES)] == [0, 2, 4, 6, 8, 10]
+    assert [outcome.num_updates for outcome in train(5)] == [0, 2, 5], "one update was left over"
+
+
+@pytest.mark.bits
+def test_a_chunk_that_takes_too_long_is_followed_by_shorter_ones(train, monkeypatch):
+    monkeypatch.setattr(training, "chunk_length", chunk_length)
+    monkeypatch.setattr(training, "_LONG", 0.0)
+    monkeypatch.setattr(training, "_COMPILES", 0.0)
+    monkeypatch.setattr(training, "_GOOD", 1e-9)
+    monkeypatch.setitem(training._STEPS_A_SECOND, "cpu", 150)  # chunks of 5 updates of 20 steps
+    assert [outcome.num_updates for outcome in train(NUM_UPDATES)] == [0, 5, 7, 10]
+
+
+@pytest.mark.bits
+def test_states_take_the_place_of_those_before_and_are_read_without_a_copy(train):
     # Otherwise the states of many seeds would be in memory two or three times.
-    seen = []
-    monkeypatch.setattr(training, "chunk_length", lambda *_: 2)
-    monkeypatch.setattr(training, "_LONG", float("inf"))
-    outcome = train_in_chunks(job_of(small_algorithm, 4, whole[0]), on_chunk=seen.append)
-    replaced = [leaf.is_deleted() for before in seen[:-1] for leaf in jax.tree.leaves(before.state)]
+    *earlier, last = train(4)
+    replaced = [leaf.is_deleted() for before in earlier for leaf in jax.tree.leaves(before.state)]
     assert np.mean(replaced) > 0.9  # XLA may keep some small arrays
-    gather_groups(outcome.state, seed_layout(3))
-    arrays = [leaf for leaf in jax.tree.leaves(outcome.state) if leaf.dtype == np.float32]
+    gather_groups(last.state, seed_layout(3))
+    arrays = [leaf for leaf in jax.tree.leaves(last.state) if leaf.dtype == np.float32]
     assert arrays
     assert all(len(leaf.addressable_shards) == 2 and leaf._npy_value is None for leaf in arrays)
 
@@ -102,20 +85,3 @@ def test_chunks_divide_the_run_where_they_can(small_algorithm, num_seeds):
         assert 2 <= length(num_updates) <= num_updates
     assert 7500 % length(7500) == 0
     assert length(1) == 1
-
-
-def test_a_chunk_that_takes_too_long_is_followed_by_shorter_ones(
-    small_algorithm, whole, monkeypatch
-):
-    keys, undivided = whole
-    seen = []
-    monkeypatch.setattr(training, "_LONG", 0.0)
-    monkeypatch.setattr(training, "_COMPILES", 0.0)
-    monkeypatch.setattr(training, "_GOOD", 1e-9)
-    monkeypatch.setitem(training._STEPS_A_SECOND, "cpu", 150)  # chunks of 5 updates of 20 steps
-    outcome = train_in_chunks(
-        job_of(small_algorithm, NUM_UPDATES, keys),
-        on_chunk=lambda outcome: seen.append(outcome.num_updates),
-    )  # fmt: skip
-    assert seen == [0, 5, 7, 10]
-    assert_beginning(outcome, undivided)

@@ -1,6 +1,5 @@
 """The memory of a run, estimated before it is begun."""
 
-import contextlib
 import math
 
 import jax
@@ -8,10 +7,7 @@ import numpy as np
 import pytest
 
 from a2c_jax import experiment
-from a2c_jax.experiment.cli import main as cli
-from a2c_jax.experiment.cli.flags import parse_train
-from a2c_jax.experiment.errors import BadInput
-from a2c_jax.experiment.run import memory
+from a2c_jax.experiment.run import chunks, memory
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.parallel import abstract_group, over_seeds, seed_layout, split_groups
 from a2c_jax.types import Metrics
@@ -34,19 +30,20 @@ def test_the_estimate_is_of_the_arrays_that_there_are():
 
 
 def test_a_run_that_does_not_fit_is_refused_with_a_number_that_does(monkeypatch):
-    need = memory.estimate_memory(job_of(1000))
+    job = job_of(1000)
+    need = memory.estimate_memory(job)
     total = need.on_devices + need.on_host
     monkeypatch.setattr(memory, "free_on_host", lambda: total)
     with pytest.raises(ValueError, match="num_seeds is 1000: together they take about") as error:
-        memory.check_memory(job_of(1000))
+        memory.check_memory(job)
     fitting = int(str(error.value).split("at most ")[1].split()[0])
     assert 800 < fitting < 900
     memory.check_memory(job_of(fitting // 16 * 16))
     with pytest.raises(ValueError, match="num_seeds is 500 at each of 2 settings"):
-        memory.check_memory(job_of(1000), num_settings=2)
+        memory.check_memory(job, num_settings=2)
     monkeypatch.setattr(memory, "free_on_host", lambda: total // 2000)
     with pytest.raises(ValueError, match="are free; give smaller hidden_sizes, num_envs or total"):
-        memory.check_memory(job_of(1000))
+        memory.check_memory(job)
 
 
 def test_devices_of_their_own_memory_are_asked_for_it(monkeypatch):
@@ -60,26 +57,15 @@ def test_devices_of_their_own_memory_are_asked_for_it(monkeypatch):
     memory.check_memory(job)
 
 
-def test_a_run_beyond_all_memory_is_refused_before_anything_is_written(tmp_path, capsys):
-    flags = ["--num-seeds", "2000", "--hidden-sizes", "9000", "9000"]
-    flags += ["--out", str(tmp_path / "run")]
-    assert cli.main(["train", *flags]) == 2
-    assert "GiB are free; give at most" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_program_that_is_too_large_is_refused_before_it_runs(tmp_path, monkeypatch, capsys):
-    # The program of test_resume.py, so that it is compiled once.
-    flags = ["--hidden-sizes", "8", "--learning-rate", "1e-3", "--final-learning-rate", "1e-3",
-             "--total-steps", "800", "--num-seeds", "3"]  # fmt: skip
-    need = memory.estimate_memory(make_job(parse_train(flags)))
-    free = 1.25 * (need.on_host + need.on_devices)  # but the program has temporary arrays, too
-    monkeypatch.setattr(memory, "free_on_host", lambda: free)
-    assert cli.main(["train", *flags, "--out", str(tmp_path / "run")]) == 2
-    error = capsys.readouterr().err
+def test_what_does_not_fit_is_refused_and_nothing_is_left_of_it(tmp_path, monkeypatch, refused):
+    out = ("--out", tmp_path / "run")
+    error = refused("train", "--num-seeds", 2000, "--hidden-sizes", 9000, 9000, *out)
+    assert "GiB are free; give at most" in error
+    monkeypatch.setattr(chunks, "compile_chunk", lambda *_: None)
+    monkeypatch.setattr(memory, "program_bytes", lambda program: 2**60)
+    error = refused("train", "--num-seeds", 2, "--hidden-sizes", 4, "--total-steps", 800, *out)
     assert "The compiled program takes" in error
-    assert "give a smaller num_envs, num_steps or hidden_sizes" in error
-    assert not list(tmp_path.iterdir()), "nothing is left of it"
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_bytes_of_a_program_are_what_goes_in_and_comes_out_on_each_device(monkeypatch):
@@ -89,7 +75,8 @@ def test_the_bytes_of_a_program_are_what_goes_in_and_comes_out_on_each_device(mo
     in_and_out = 2 * layout.batch_size * 1000 * 4
     need = memory.program_bytes(program)
     assert in_and_out <= need < 1.1 * in_and_out
-    for free, fits in ((2.4 * need, True), (2.2 * need, False)):  # two devices, and a margin
-        monkeypatch.setattr(memory, "free_on_host", lambda free=free: free)
-        with contextlib.nullcontext() if fits else pytest.raises(BadInput, match="smaller batch"):
-            memory.check_program(program, layout)
+    monkeypatch.setattr(memory, "free_on_host", lambda: 2.4 * need)  # two devices, and a margin
+    memory.check_program(program, layout)
+    monkeypatch.setattr(memory, "free_on_host", lambda: 2.2 * need)
+    with pytest.raises(experiment.BadInput, match="num_envs, num_steps or hidden_sizes, or a sm"):
+        memory.check_program(program, layout)

@@ -7,428 +7,305 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
+import types
 
-import jax
 import numpy as np
 import pytest
 from comparing import assert_same_run
+from conftest import TINY
 
 from a2c_jax import experiment
 from a2c_jax.experiment import files
 from a2c_jax.experiment.cli import flags as parsing, main as cli
-from a2c_jax.experiment.run import checkpoints, train as run_training
+from a2c_jax.experiment.run import checkpoints, chunks, saving, series, train as run_training
 from a2c_jax.experiment.run.checkpoints import Checkpoint
+from a2c_jax.experiment.run.chunks import Outcome, train_in_chunks
+from a2c_jax.experiment.run.folder import read_run_config
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.run.prepare import prepare
+from a2c_jax.experiment.run.series import SeriesEnd
 from a2c_jax.experiment.run.train import WriteError
-
-CONSTANT = {"learning_rate": 1e-3, "final_learning_rate": 1e-3}
-SMALL = {"num_seeds": 3, "hidden_sizes": (8,), "total_steps": 800, **CONSTANT}
-FLAGS = ["--hidden-sizes", "8", "--learning-rate", "1e-3", "--final-learning-rate", "1e-3"]
+from a2c_jax.parallel import split_groups
 
 
-def configure(out, **changes):
-    return experiment.configure(**{**SMALL, **changes}, out=out)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """An undisturbed run of 60 updates, evaluated on the way."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    config = configure(out, total_steps=2400, evaluate_every=20, evaluate_episodes=2)
-    return experiment.train_run(config)
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A run with two checkpoints, after 10 and 20 updates."""
-    folder = tmp_path_factory.mktemp("saved") / "run"
-    experiment.train_run(configure(folder, total_steps=400))
-    experiment.resume_run(folder, 800)
-    return folder
-
-
-@pytest.fixture
-def copy(saved, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(saved, folder)
-    return folder
-
-
-def test_a_run_raised_again_and_again_is_the_whole_run_bit_for_bit(whole, tmp_path):
-    out = tmp_path / "run"
-    first = configure(out, total_steps=400, evaluate_every=20, evaluate_episodes=2)
-    assert experiment.train_run(first).summary["num_updates"] == 10
-    assert experiment.resume_run(out, 800).summary["num_updates"] == 20
-    last = experiment.resume_run(out, 2400)
-    assert last.evaluations.updates.tolist() == [10, 20, 40, 60]
-    evaluations = type(last.evaluations)(*(field[..., 1:] for field in last.evaluations))
-    assert_same_run(last._replace(evaluations=evaluations), whole)
-    assert_same_run(out, last)
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    assert [line["update"] for line in lines] == list(range(1, 61))
-    resumed = json.loads((out / "config.json").read_text())["about"]["resumed"]
-    assert [one["num_updates"] for one in resumed] == [10, 20]
-    with np.load(out / "evaluations.npz") as stored:
-        np.testing.assert_array_equal(stored["returns"], last.evaluations.returns)
-
-
-def test_evaluations_on_the_way_leave_training_as_it_is(whole, saved):
-    plain = experiment.load_run(saved)
-    np.testing.assert_array_equal(whole.metrics.value_loss[:, :20], plain.metrics.value_loss)
-    assert whole.evaluations.updates.tolist() == [20, 40, 60]
-    assert whole.evaluations.returns.shape == (3, 3)
-    log = (whole.folder / "log.jsonl").read_text().splitlines()
-    told = [value for line in log if (value := json.loads(line).get("evaluation_return"))]
-    np.testing.assert_allclose(told, whole.evaluations.returns.mean(axis=0), rtol=1e-6)
-
-
-def test_a_finished_run_resumed_writes_its_results_again(copy, saved, capsys):
-    (copy / "summary.json").unlink()
-    flags = ["--num-seeds", "3", "--seed", "0", "--learning-rate", "1e-3", "--total-steps", "800"]
-    assert cli.main(["train", "--resume", str(copy), *flags]) == 0, "its own settings repeated"
-    assert "is finished: 800 of 800 steps. Raise --total-steps to continue." in " ".join(
-        capsys.readouterr().out.split()
-    )
-    assert_same_run(copy, saved)
-    assert json.loads((copy / "summary.json").read_text())["num_updates"] == 20
-    config = experiment.configure(**SMALL, resume=copy)
-    assert experiment.train_run(config).summary["num_updates"] == 20
-
-
-@pytest.mark.parametrize("setting", ["final_learning_rate", "final_entropy_coef"])
-def test_a_schedule_that_changes_with_the_length_is_told(copy, setting):
-    shutil.rmtree(copy / "checkpoints")  # which are of constant settings
-    falling = {"entropy_coef": 0.01, setting: 0.0}
-    edit_config(copy, settings=falling)
-    config = experiment.configure(**{**SMALL, **falling, "total_steps": 880}, resume=copy)
-    with contextlib.ExitStack() as stack:
-        *_, notice = prepare(config, stack).job.notices
-    assert "From here schedules follow the new length" in notice
-
-
-def test_a_run_without_a_checkpoint_begins_anew(copy, saved):
-    shutil.rmtree(copy / "checkpoints")
-    with pytest.raises(ValueError, match="which has no checkpoint yet; wait"):
-        experiment.load_run(copy)
-    assert_same_run(experiment.resume_run(copy), saved)
-
-
-def test_an_interrupted_save_is_cleared_away_and_the_rest_goes_on_as_it_was_told(
-    copy, saved, whole
-):
-    shutil.copytree(copy / "checkpoints" / "20", copy / "checkpoints" / "30.orbax-checkpoint-tmp")
-    with (copy / "metrics.npy").open("ab") as file:
-        file.write(b"more")
-    assert_same_run(experiment.resume_run(copy), saved)
-    # A raise that is taken back.
-    edit_config(copy, settings={"total_steps": 80_000_000}, tensorboard=True, checkpoint_every=3)
-    run = experiment.resume_run(copy, 1200)
-    assert {path.name for path in (copy / "checkpoints").iterdir()} == {"20", "30"}
-    np.testing.assert_array_equal(run.metrics.value_loss, whole.metrics.value_loss[:, :30])
-    assert run.summary["finished"] is True
-    assert (run.config.tensorboard, run.config.checkpoint_every) == (True, 3)
-    assert (copy / "tensorboard").is_dir()
-
-
-def test_a_first_checkpoint_that_cannot_be_read_back_ends_training(tmp_path, monkeypatch):
-    whole = checkpoints.save
-
-    def save_badly(place, number, checkpoint):
-        whole(place, number, checkpoint)
-        shutil.rmtree(place / str(number) / "state")
-
-    monkeypatch.setattr(checkpoints, "save", save_badly)
-    with pytest.raises(WriteError, match="the first checkpoint cannot be read back: it is damaged"):
-        experiment.train_run(configure(tmp_path / "run"))
-
-
-def test_a_checkpoint_that_would_fill_the_memory_is_refused(copy, capsys):
-    place = copy / "checkpoints"
-    arrays, about = checkpoints.load(place, 20)
-    name = next(name for name in arrays if "kernel" in name)
-    shutil.rmtree(place / "20")
-    zeros = np.zeros(50_000_000, np.float32)  # half a megabyte on disk
-    checkpoints.save(place, 20, Checkpoint({**arrays, name: zeros}, about))
-    assert "its arrays would take 200," in refusal(copy, capsys)
-
-
-def refusal(folder, capsys, *flags):
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert cli.main(["train", "--resume", str(folder), *flags]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert {**after, folder / ".lock": b""} == {**before, folder / ".lock": b""}
-    return error
-
-
-@pytest.mark.parametrize(
-    ("flags", "sentence"),
-    [
-        (
-            ["--learning-rate", "0.1", "--seed", "4"],
-            "but seed is 4 and was 0, learning_rate is 0.1 and was 0.001; leave that out, or",
-        ),
-        (["--env", "Acrobot-v1"], "env is 'CartPole-v1', not 'Acrobot-v1'"),
-        (["--num-seeds", "4"], "num_seeds is 4 and was 3; leave"),
-        (["--evaluate-every", "10"], "evaluate_every is 10 and was None"),
-        (["--out", "elsewhere"], "and was None; leave that out"),
-        (
-            ["--total-steps", "760"],
-            "total_steps is 760, but the run has done 800 steps; give at least 880",
-        ),
-        (["--total-steps", "840"], "total_steps is 840, but the run has done 800 steps"),
-        (["--total-steps", "0"], "total_steps is 0; give"),
-    ],
-)
-def test_other_settings_are_refused_and_named(copy, capsys, flags, sentence):
-    assert sentence in refusal(copy, capsys, *flags)
-
-
-def test_a_configuration_file_s_seeds_give_way_to_those_that_are_given(saved, tmp_path):
-    config = str(saved / "config.json")
-    assert parsing.parse_train(["--config", config]).num_seeds == 3
-    told = parsing.parse_train(["--config", config, "--num-seeds", "5", "--seed", "7"])
-    assert make_job(told).seeds == (7, 8, 9, 10, 11)
-    path = tmp_path / "mine.json"
-    path.write_text(json.dumps({"seeds": [4, 9]}))
-    assert make_job(parsing.parse_train(["--config", str(path)])).seeds == (4, 9)
-    told = parsing.parse_train(["--config", str(path), "--num-seeds", "2"])
-    assert make_job(told).seeds == (0, 1)
-    _, shared = parsing.parse_sweep(["--config", str(path), "--num-seeds", "2"])
-    assert make_job(shared).seeds == (0, 1)
-
-
-def test_sigterm_before_anything_is_trained_has_its_own_exit_code(tmp_path, monkeypatch, capsys):
-    at_once = contextlib.nullcontext(lambda: signal.SIGTERM)
-    monkeypatch.setattr(run_training, "deferred_interrupt", lambda **_: at_once)
-    assert (
-        cli.main(["train", *FLAGS, "--total-steps", "800", "--out", str(tmp_path / "run")]) == 143
-    )
-    assert "nothing was written" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-def edit_config(folder, **changes):
+def edit_config(folder, settings=(), **changes):
     content = json.loads((folder / "config.json").read_text())
-    content["settings"].update(changes.pop("settings", {}))
+    content["settings"].update(settings)
     (folder / "config.json").write_text(json.dumps({**content, **changes}))
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        (
-            {
-                "env": "Acrobot-v1",
-                "max_episode_steps": 500,
-                "settings": {"observation_scale": []},
-            },
-            "it is of another environment: env is 'C",
-        ),
-        ({"settings": {"hidden_sizes": [4]}}, "of another network: hidden_sizes is [8], and the"),
-        (
-            {"seeds": [0, 1, 5]},
-            "it is of other seeds: seeds is [0, 1, 2], and the run's is [0, 1, 5]",
-        ),
-        (
-            {"settings": {"discount": 0.5}},
-            "it is of other settings: discount is 0.99, and the run's",
-        ),
-    ],
-)
-def test_a_checkpoint_of_another_run_is_refused(copy, capsys, changes, sentence):
-    edit_config(copy, **changes)
-    error = refusal(copy, capsys)
-    assert sentence in error
-    assert "; no older one loads; train again, with --config" in error
-
-
-def test_a_setting_that_an_older_checkpoint_does_not_know_is_no_other():
-    run_training.saving._check_identity({"discount": 0.9}, {"discount": 0.9, "new": 0.0})
-    with pytest.raises(ValueError, match=r"of other settings: new is 1\.0, and the run's is 0\.0"):
-        run_training.saving._check_identity({"new": 1.0}, {"new": 0.0})
-
-
-def test_a_checkpoint_whose_arrays_do_not_fit_is_refused(saved, copy, monkeypatch):
-    # As if another version made another state out of the same settings.
-    config = experiment.load_run(saved).config
-    other = dataclasses.replace(config.settings, hidden_sizes=(9,))
-    monkeypatch.setattr(run_training.saving, "_check_identity", lambda found, expected: None)
-    with pytest.raises(
-        ValueError, match=r"of another network or environment: agent.params.* is float32 of"
-    ):
-        experiment.load_run(copy, config.with_settings(other))
-    other = dataclasses.replace(config.settings, hidden_sizes=(8, 8))
-    with pytest.raises(ValueError, match=r"network or optimizer: either it or the run lacks"):
-        experiment.load_run(copy, config.with_settings(other))
-
-
-def largest_file(folder):
-    return max((path for path in folder.rglob("*") if path.is_file()), key=os.path.getsize)
-
-
-def test_a_damaged_checkpoint_names_the_older_one_and_it_loads(copy, saved, capsys):
-    newest, metrics = copy / "checkpoints" / "20", copy / "metrics.npy"
-    path = max((path for path in newest.rglob("*") if path.is_file()), key=os.path.getsize)
-    data, whole = bytearray(path.read_bytes()), metrics.read_bytes()
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    assert "it is damaged" in refusal(copy, capsys)
-    path.write_bytes(data[:-100])
-    error = refusal(copy, capsys)
-    assert "checkpoints/20' cannot be used: it is damaged or cut short" in error
-    assert error.endswith("move that folder away to resume from checkpoint 10, which loads.\n")
-    metrics.write_bytes(b"short")
-    assert "no older one loads" in refusal(copy, capsys)
-    metrics.write_bytes(whole)
-    shutil.move(newest, copy.with_name("moved away"))
-    assert_same_run(experiment.resume_run(copy), saved)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ('{"format": 3, "pres', "is damaged or not JSON"),
-        ("[]", "which is not a JSON object"),
-        ('{"format": 99}', "format is 99, but this version of a2c_jax reads only 5"),
-        ('{"preset": "x"}', "There is no preset 'x'"),
-        ('{"learning_rate": 1}', "There is no setting 'learning_rate'"),
-        ('{"settings": {"discount": "a"}}', "discount is 'a'; expected `float`, got `str`."),
-        (
-            '{"settings": {"optimizer": {"name": "mine"}}}',
-            "resume or load the run from Python with the settings",
-        ),
-        ('{"settings": []}', "settings is []; expected `object`, got `array`."),
-        ('{"preset": 5}', "preset is 5; expected `str | null`, got `int`."),
-        (
-            '{"algorithm": "q-actor-critic", "settings": {"expected": 1}}',
-            "expected is 1; expected `bool`, got `int`.",
-        ),
-        ('{"settings": {"expected": true}}', "There is no setting 'expected'"),
-        ('{"about": {"lengths": 5}}', "is damaged under 'about' (Expected `array`, got `int`"),
-        ('{"about": null}', "is damaged under 'about'"),
-        ("[" * 100_000, "is damaged or not JSON"),
-        ('{"seeds": [0, 1.5]}', "seeds is [0, 1.5]; expected `int`, got `float`"),
-    ],
-)
-def test_a_configuration_that_is_no_good_is_refused(copy, capsys, text, sentence):
-    (copy / "config.json").write_text(text)
-    assert sentence in refusal(copy, capsys)
-
-
-def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
-    assert "which holds no run (no config.json)" in refusal(tmp_path, capsys)
-    for name in ("nowhere", "x" * 300):
-        assert cli.main(["train", "--resume", str(tmp_path / name)]) == 2
-
-
-def test_a_run_at_which_another_process_works_is_refused(copy, capsys):
-    code = "import sys, filelock as f; a = f.FileLock(sys.argv[1]); a.acquire(); print(1); input()"
-    command = [sys.executable, "-c", code, str(copy / ".lock")]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout.readline() == "1\n"
-        assert "in which another process is writing" in refusal(copy, capsys)
-        assert cli.main(["evaluate", str(copy)]) == 2
-        other.send_signal(signal.SIGKILL)  # the system takes the lock back
-    capsys.readouterr()
-    with files.locked(copy, "out"):
-        pass
 
 
 @contextlib.contextmanager
 def no_file_over(size):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    setting = "jax_persistent_cache_min_compile_time_secs"
-    seconds = getattr(jax.config, setting)
-    jax.config.update(setting, 1e9)  # the cache of compiled programs is no part of the run
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        jax.config.update(setting, seconds)
 
 
-def test_a_disk_that_gives_out_ends_the_run_with_what_was_saved(tmp_path, capsys):
-    """The metrics' file, of 576 bytes for each update, grows too large after some saves."""
-    folder = tmp_path / "run"
-    flags = ["--num-seeds", "16", "--total-steps", "5600", "--evaluate-every", "20",
-             "--evaluate-episodes", "2", "--checkpoint-every", "1"]  # fmt: skip
-    with no_file_over(64 * 1024):
-        assert cli.main(["train", *FLAGS, *flags, "--out", str(folder)]) == 1
-    error = capsys.readouterr().err
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An undisturbed run of 60 updates, in chunks of 10."""
+    rates = {"learning_rate": 1e-3, "final_learning_rate": 1e-3}
+    settings = {**TINY, **rates, "total_steps": 2400, "evaluate_every": 20, "evaluate_episodes": 1}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(chunks, "chunk_length", lambda *_: 10)
+        out = tmp_path_factory.mktemp("whole") / "run"
+        yield experiment.train_run(**settings, checkpoint_every=1, out=out)
+
+
+@pytest.fixture(scope="module")
+def stopped(whole, tmp_path_factory):
+    """A run that was killed before its first checkpoint and began anew, on a disk that gave out.
+
+    Returns its folder, with checkpoints of 10 and 20 of its 30 updates, and the error.
+    """
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    folder.mkdir()
+    for name in ("config.json", "log.jsonl", "metrics.npy"):
+        shutil.copy(whole.folder / name, folder)
+    edit_config(folder, {"total_steps": 1200})
+    with pytest.raises(ValueError, match="which has no checkpoint yet; wait"):
+        experiment.load_run(folder)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        # The metrics of 20 updates take 2 kB.
+        monkeypatch.setattr(series, "append", no_file_over(2_200)(series.append))
+        with pytest.raises(WriteError) as error:
+            experiment.resume_run(folder)
+    return folder, str(error.value)
+
+
+@pytest.fixture
+def stopped_copy(stopped, tmp_path):
+    return shutil.copytree(stopped[0], tmp_path / "stopped copy")
+
+
+@pytest.fixture
+def refused_resume(refused):
+    """Resumes a run, which has to be refused and to change no file; returns the line of stderr."""
+
+    def content(folder):
+        paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+        return {path: path.read_bytes() for path in paths}
+
+    def refuse(folder, *flags):
+        before = content(folder)
+        error = refused("train", "--resume", folder, *flags)
+        assert content(folder) == before
+        return error
+
+    return refuse
+
+
+def test_a_disk_that_gives_out_ends_the_run_with_what_was_saved(stopped):
+    folder, error = stopped
     assert "the run could not be written ([Errno 27] File too large" in error
-    assert "saved up to update 100: make room or give permission, then" in error
-    assert f"--resume {folder}" in error
-    assert experiment.load_run(folder).summary["num_updates"] == 100
-    assert experiment.resume_run(folder).summary["num_updates"] == 140
+    assert "saved up to update 20: make room or give permission, then resume with" in error
+    assert error.endswith(f"--resume {folder}.")
+    assert experiment.load_run(folder).summary["num_updates"] == 20
 
 
-def test_any_write_that_fails_is_told_and_leaves_what_was_saved(copy, tmp_path, monkeypatch):
+def test_a_run_resumed_and_raised_is_the_whole_run_bit_for_bit(whole, stopped_copy):
+    out, places = stopped_copy, stopped_copy / "checkpoints"
+    # A save that was interrupted.
+    shutil.copytree(places / "20", places / "30.orbax-checkpoint-tmp")
+    assert experiment.resume_run(out).summary["finished"] is True
+    assert {path.name for path in places.iterdir()} == {"20", "30"}
+    # A raise that is taken back, and a setting that may change.
+    edit_config(out, {"total_steps": 80_000_000}, checkpoint_every=3)
+    last = experiment.resume_run(out, 2400)
+    assert {path.name for path in places.iterdir()} == {"30", "60"}
+    assert last.evaluations.updates.tolist() == [20, 30, 40, 60]
+    evaluations = (np.delete(field, 1, axis=-1) for field in last.evaluations)
+    assert_same_run(last._replace(evaluations=type(last.evaluations)(*evaluations)), whole)
+    assert_same_run(out, last)
+    log = (out / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["update"] for line in log] == list(range(1, 61))
+    resumed = json.loads((out / "config.json").read_text())["about"]["resumed"]
+    assert [one["num_updates"] for one in resumed] == [0, 20, 30]
+    stored = np.load(out / "evaluations.npz")["returns"]
+    np.testing.assert_array_equal(stored, last.evaluations.returns)
+
+
+def test_evaluations_on_the_way_leave_training_as_it_is(whole):
+    plain = train_in_chunks(whole.job._replace(num_updates=20))
+    np.testing.assert_array_equal(whole.metrics.value_loss[:, :20], plain.metrics.value_loss)
+
+
+def test_a_finished_run_resumed_writes_its_results_again(tiny_copy, tiny_run, capsys):
+    (tiny_copy / "summary.json").unlink()
+    flags = ["--num-seeds", "2", "--hidden-sizes", "4", "--seed", "0", "--total-steps", "800"]
+    assert cli.main(["train", "--resume", str(tiny_copy), *flags]) == 0, "its own settings repeated"
+    told = " ".join(capsys.readouterr().out.split())
+    assert "is finished: 800 of 800 steps. Raise --total-steps to continue." in told
+    assert_same_run(tiny_copy, tiny_run)
+    assert json.loads((tiny_copy / "summary.json").read_text())["num_updates"] == 20
+
+
+@pytest.mark.parametrize("falls", ["final_learning_rate", "final_entropy_coef", None])
+def test_the_batch_size_is_kept_and_a_schedule_that_changes_is_told(tiny_copy, falls):
+    shutil.rmtree(tiny_copy / "checkpoints")  # of other settings
+    settings = {"learning_rate": 1.0, "final_learning_rate": 1.0, "entropy_coef": 0.1}
+    settings |= {falls: 0.0} if falls else {}
+    edit_config(tiny_copy, settings, about={}, batch_size=4)
+    config = read_run_config(tiny_copy, "resume")
+    longer = dataclasses.replace(config.settings, total_steps=880)
+    with contextlib.ExitStack() as stack:
+        job = prepare(dataclasses.replace(config, settings=longer, resume=tiny_copy), stack).job
+    assert ("From here schedules follow the new length" in job.notices[-1]) == bool(falls)
+    assert job.layout.batch_size == 4
+
+
+def test_a_first_checkpoint_that_cannot_be_read_back_ends_training(tiny_run, tmp_path, monkeypatch):
+    saver = saving.Saver(tmp_path, tiny_run.job, {}, 1, SeriesEnd(0, 0))
+    states = split_groups(tiny_run.state, tiny_run.job.layout)
+    monkeypatch.setattr(checkpoints, "save", lambda *_: None)
+    with pytest.raises(OSError, match="the first checkpoint cannot be read back: it is damaged"):
+        saver.save(Outcome(states, tiny_run.metrics, 0.0, 0.0), tiny_run.evaluations)
+    assert saver.num_updates == 0
+
+
+def test_a_checkpoint_that_would_fill_the_memory_is_refused(tiny_copy, refused_resume):
+    place = tiny_copy / "checkpoints"
+    arrays, about = checkpoints.load(place, 20)
+    arrays["state.update"] = np.zeros(50_000_000, np.float32)  # half a megabyte on disk
+    checkpoints.save(place, 30, Checkpoint(arrays, about))
+    assert "its arrays would take 200," in refused_resume(tiny_copy)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("--learning-rate 0.1 --seed 4", "but seed is 4 and was 0, learning_rate is 0.1 and was"),
+        ("--evaluate-every 20", "evaluate_every is 20 and was 10; leave that out, or"),
+        ("--out elsewhere", "and was None; leave that out"),
+        ("--total-steps 760", "760, but the run has done 800 steps; give at least 880"),
+        ("--total-steps 840", "total_steps is 840, but the run has done 800 steps"),
+    ],
+)
+def test_other_settings_are_refused_and_named(tiny_copy, refused_resume, flags, sentence):
+    assert sentence in refused_resume(tiny_copy, *flags.split())
+
+
+def test_a_setting_that_an_older_checkpoint_does_not_know_is_no_other():
+    saving._check_identity({"discount": 0.9}, {"discount": 0.9, "new": 0.0})
+
+
+def test_a_checkpoint_whose_arrays_do_not_fit_is_refused(tiny_run, monkeypatch):
+    # As if another version made another state out of the same settings.
+    monkeypatch.setattr(saving, "_check_identity", lambda found, expected: None)
+    for hidden_sizes, sentence in (
+        ((9,), r"network or environment: agent.params.* is float32 of"),
+        ((4, 4), r"network or optimizer: either it or the run lacks"),
+    ):
+        other = dataclasses.replace(tiny_run.config.settings, hidden_sizes=hidden_sizes)
+        with pytest.raises(ValueError, match=f"it is of another {sentence}"):
+            experiment.load_run(tiny_run.folder, tiny_run.config.with_settings(other))
+
+
+def test_a_damaged_checkpoint_names_the_older_one_and_it_loads(stopped_copy, whole, refused_resume):
+    newest, metrics = stopped_copy / "checkpoints" / "20", stopped_copy / "metrics.npy"
+    path = max((path for path in newest.rglob("*") if path.is_file()), key=os.path.getsize)
+    os.truncate(path, path.stat().st_size - 100)
+    error = refused_resume(stopped_copy)
+    assert "checkpoints/20' cannot be used: it is damaged or cut short" in error
+    assert error.endswith("move that folder away to resume from checkpoint 10, which loads.\n")
+    shutil.move(newest, stopped_copy.with_name("moved away"))
+    loss = experiment.load_run(stopped_copy).metrics.value_loss
+    np.testing.assert_array_equal(loss, whole.metrics.value_loss[:, :10])
+    metrics.write_bytes(b"short")
+    assert "metrics.npy is cut short" in refused_resume(stopped_copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('{"format": 5, "pres', "is damaged or not JSON"),
+        ("[]", "which is not a JSON object"),
+        ('{"format": 99}', "format is 99, but this version of a2c_jax reads only 5"),
+        ('{"learning_rate": 1}', "There is no setting 'learning_rate'"),
+        ('{"settings": []}', "settings is []; expected `object`, got `array`."),
+        ('{"settings": {"discount": "a"}}', "discount is 'a'; expected `float`, got `str`."),
+        ('{"settings": {"optimizer": {"name": "mine"}}}', "resume or load the run from Python"),
+        ('{"about": {"lengths": 5}}', "is damaged under 'about' (Expected `array`, got `int`"),
+        # Of another run than the checkpoint is.
+        ({"max_episode_steps": 77}, "it is of another environment: max_episode_steps is 500, and"),
+        ({"seeds": [0, 5]}, "it is of other seeds: seeds is [0, 1], and the run's is [0, 5]"),
+        ({"settings": {"hidden_sizes": [8]}}, "of another network: hidden_sizes is [4], and the"),
+        (
+            {"settings": {"discount": 0.5}},
+            "it is of other settings: discount is 0.99, and the run's is 0.5; no older one loads; "
+            "train again, with --config",
+        ),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused(tiny_copy, refused_resume, content, sentence):
+    if isinstance(content, str):
+        (tiny_copy / "config.json").write_text(content)
+    else:
+        edit_config(tiny_copy, **content)
+    assert sentence in refused_resume(tiny_copy)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path, refused_resume, refused):
+    assert "which holds no run (no config.json)" in refused_resume(tmp_path)
+    for name in ("nowhere", "x" * 300):
+        refused("train", "--resume", tmp_path / name)
+
+
+def test_a_run_at_which_another_process_works_is_refused(tiny_copy, refused_resume, refused):
+    (tiny_copy / ".lock").touch()  # left by a killed process, which holds no lock
+    with files.locked(tiny_copy, "out"):
+        assert "in which another process is writing" in refused_resume(tiny_copy)
+        refused("evaluate", tiny_copy)
+
+
+def test_a_configuration_file_s_seeds_give_way_to_those_that_are_given(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"seeds": [4, 9]}))
+    cases = {"": (4, 9), "--num-seeds 2": (0, 1), "--num-seeds 2 --seed 7": (7, 8)}
+    for flags, seeds in cases.items():
+        words = ["--config", str(path), *flags.split()]
+        assert make_job(parsing.parse_train(words)).seeds == seeds
+        assert make_job(parsing.parse_sweep(words)[1]).seeds == seeds
+
+
+def test_a_failed_write_is_told_with_what_was_saved(tiny_copy, tmp_path, monkeypatch, capsys):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(run_training, "write_results", full)
-    with pytest.raises(WriteError, match=r"No space left on device\); it is saved up to update 20"):
-        experiment.resume_run(copy)
-    monkeypatch.undo()
+    assert cli.main(["train", "--resume", str(tiny_copy)]) == 1
+    assert "No space left on device); it is saved up to update 20" in capsys.readouterr().err
     monkeypatch.setattr(run_training, "open_loggers", full)
     with pytest.raises(WriteError, match="nothing of it was saved yet"):
-        experiment.train_run(configure(tmp_path / "other"))
+        experiment.train_run(out=tmp_path / "other")
 
 
-def test_files_of_others_stay_when_a_run_leaves_nothing(tmp_path, monkeypatch):
+def test_sigterm_before_training_leaves_only_files_of_others(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
 
-    def stopped(*args, **kwargs):
+    def train(*args, **kwargs):
         (out / "notes.txt").write_text("mine")
-        raise KeyboardInterrupt
+        return types.SimpleNamespace(num_updates=0)
 
-    monkeypatch.setattr(run_training, "train_in_chunks", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        experiment.train_run(configure(out))
+    at_once = contextlib.nullcontext(lambda: signal.SIGTERM)
+    monkeypatch.setattr(run_training, "deferred_interrupt", lambda **_: at_once)
+    monkeypatch.setattr(run_training, "train_in_chunks", train)
+    assert cli.main(["train", "--out", str(out)]) == 143, "it has its own exit code"
+    assert "nothing was written" in capsys.readouterr().err
     assert [path.name for path in out.iterdir() if path.name != ".lock"] == ["notes.txt"]
 
 
-def test_a_batch_size_is_kept_when_a_run_is_resumed(copy, monkeypatch):
-    edit_config(copy, about={}, batch_size=4)
-    sizes = []
-    stop = run_training.prepare
-
-    def look(config, stack):
-        prepared = stop(config, stack)
-        sizes.append(prepared.job.layout.batch_size)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(run_training, "prepare", look)
-    monkeypatch.setattr(run_training.saving, "_check_identity", lambda found, expected: None)
-    with pytest.raises(KeyboardInterrupt):
-        experiment.resume_run(copy)
-    assert sizes == [4]
-
-
-@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "", "a\\b", "C:x"])
-def test_names_stay_in_their_folder(name, tmp_path, monkeypatch, capsys):
+def test_a_name_is_that_of_a_folder_under_runs(tmp_path, monkeypatch, refused):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["train", "--name", name]) == 2
-    assert f"name is {name!r}; give a plain file name" in capsys.readouterr().err
+    for name in ("../up", "a/b", ".hidden", "", "a\\b", "C:x"):
+        assert f"name is {name!r}; give a plain file name" in refused("train", "--name", name)
+    assert "not both" in refused("train", "--name", "a", "--out", "b")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_name_makes_a_folder_under_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
     with contextlib.ExitStack() as stack:
-        config = dataclasses.replace(configure(None), name="evening")
-        folder = prepare(config, stack).folder
+        folder = prepare(experiment.configure(name="evening"), stack).folder
         assert folder.resolve() == tmp_path / "runs" / "evening"
         (folder / "notes.txt").write_text("mine")
-    assert cli.main(["train", "--name", "evening"]) == 2
-    assert "which is not empty" in capsys.readouterr().err
-    assert cli.main(["train", "--name", "a", "--out", "b"]) == 2
-    assert "not both" in capsys.readouterr().err
+    assert "which is not empty" in refused("train", "--name", "evening")

@@ -1,1 +1,0 @@
-"""Population-based training: settings that change while their members train."""
