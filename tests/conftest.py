@@ -9,6 +9,7 @@ the same numbers equal bit for bit, so tests that are marked ``bits`` run in bot
 import gc
 import importlib.util
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -103,8 +104,6 @@ def tiny_run(tmp_path_factory):
 @pytest.fixture
 def tiny_copy(tiny_run, tmp_path):
     """The folder of a copy of :func:`tiny_run`."""
-    import shutil
-
     return shutil.copytree(tiny_run.folder, tmp_path / "tiny copy")
 
 

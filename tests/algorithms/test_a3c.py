@@ -115,15 +115,16 @@ def test_cartpole_against_a_plain_loop_over_workers(cartpole):
     num_workers, envs, steps, rounds = 3, 2, 8, 4
     network = a2c.mlp_actor_critic(cartpole, (8,))
     algorithm = a2c.a3c(
-        cartpole, network, optax.sgd(0.5), num_workers=num_workers, num_envs=envs, num_steps=steps
-    )
+        cartpole, network, optax.sgd(0.5), num_workers=num_workers, num_envs=envs,
+        num_steps=steps, discount=0.9,
+    )  # fmt: skip
     state = jax.jit(algorithm.init)(jax.random.key(5))
     result = jax.jit(lambda state: a2c.run(algorithm, state, rounds))(state)
 
     params, copies = state.params, [state.params] * num_workers
     env_state, obs, ended = state.actors.env_state, state.actors.obs, 0
     loss = jax.jit(jax.grad(
-        lambda params, rows: a2c.actor_critic_loss(params, network, rows, discount=0.99)[0]
+        lambda params, rows: a2c.actor_critic_loss(params, network, rows, discount=0.9)[0]
     ))  # fmt: skip
 
     @jax.jit

@@ -8,6 +8,7 @@ import jax
 import matplotlib as mpl
 import numpy as np
 import pytest
+from comparing import some_metrics
 from matplotlib.figure import Figure
 from scipy import stats
 
@@ -55,12 +56,6 @@ def plot(runs, name, unit="steps", threshold=None):
 def line(axes, label):
     (match,) = (line for line in axes.get_lines() if line.get_label() == label)
     return match.get_xdata(), match.get_ydata()
-
-
-def some_metrics(counts, sums):
-    """Metrics of episodes alone."""
-    zeros = np.zeros_like(counts)
-    return a2c.Metrics(sums, zeros, counts, *[zeros] * 6)
 
 
 def legend(figure):
@@ -323,23 +318,6 @@ def test_values_over_orders_of_magnitude_are_drawn_on_a_logarithmic_axis_or_cut_
     assert (bottom, top >= 0.9, "cut off" in axes.get_ylabel()) == (-1.0, True, True)
 
 
-def test_powers_of_ten_are_formulas_and_names_are_not(drawn):
-    wide = np.logspace(-2, 3, 50)[None].repeat(2, axis=0)
-    runs = [some_run(name, 2, 50, value_loss=wide) for name in ("$a_1$", "other")]
-    plot(runs, "value_loss")
-    plot(runs[:1], "value_loss")
-    several, one = drawn
-    for figure in drawn:
-        figure.draw_without_rendering()
-        (axes,) = figure.axes
-        ticks = [tick for tick in axes.get_yticklabels() if tick.get_text()]
-        assert len(ticks) >= 4
-        assert all("$" in tick.get_text() and tick.get_parse_math() for tick in ticks)
-    (name, _) = several.legends[0].get_texts()
-    for text in (name, one.axes[0].title):
-        assert (text.get_text(), text.get_parse_math()) == ("$a_1$", False)
-
-
 def test_solve_times_are_steps_and_stop_where_seeds_are_censored(drawn):
     first = some_run("first", 4, 50)._replace(time_to_solve=np.array([np.inf, 400, 800, 400.0]))
     short = some_run("short", 3, 25)._replace(time_to_solve=np.array([120.0, 40.0, 200.0]))
@@ -379,16 +357,6 @@ def test_the_profile_is_the_fraction_of_seeds_above(drawn):
     assert len(axes.collections) == 2
     plot([some_run(str(n), seed=n) for n in range(12)], "performance_profile")
     assert not drawn[1].axes[0].collections, "twelve bands would hide each other"
-
-
-@pytest.mark.parametrize(("num_seeds", "label"), [(1, "1 seed"), (2, "2 seeds, 95 % interval")])
-def test_fractions_of_one_run_are_labelled_with_the_number_of_seeds(drawn, num_seeds, label):
-    run = some_run(num_seeds=num_seeds)._replace(time_to_solve=np.full(num_seeds, np.inf))
-    plot([run], "performance_profile")
-    plot([run], "solve_times")
-    end = "end of the run, with unsolved seeds"
-    assert [legend(figure) for figure in drawn] == [[label], [f"0 of {label}", end]]
-    assert [bool(figure.axes[0].collections) for figure in drawn] == [num_seeds > 1] * 2
 
 
 def test_60_seeds_give_the_same_svg_each_time_with_text_as_text():

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,37 +120,7 @@ def test_the_page_of_four_long_episodes_is_small():
 
 # The page in a browser
 
-# What a reader would do, and after each of it the step, the return and the action.
-SCRIPT = """
-<pre id="log"></pre><script>
-window.onerror = (message) => { document.getElementById("log").textContent += message + "\\n"; };
-const log = (what) => { document.getElementById("log").textContent += [what,
-  ...["step", "return", "action", "value", "ending"].map(
-    (id) => document.getElementById(id).textContent)].join("|") + "\\n"; };
-const key = (name, more) => document.body.dispatchEvent(
-  new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true, ...more }));
-const choose = (id, value) => { const field = document.getElementById(id); field.value = value;
-  field.dispatchEvent(new Event("change")); };
-log("opened");
-key("ArrowRight"); log("right");
-key("ArrowLeft", { shiftKey: true }); log("ten left");
-key("End"); log("end");
-document.getElementById("back").click(); log("back");
-const scrub = document.getElementById("scrub"); scrub.value = 4;
-scrub.dispatchEvent(new Event("input")); log("scrub");
-choose("seed", 1); log("seed"); choose("episode", 1); log("episode");
-const chart = document.querySelector(".chart canvas"), box = chart.getBoundingClientRect();
-chart.setPointerCapture = () => {};
-chart.dispatchEvent(new PointerEvent("pointerdown",
-  { clientX: box.left + (box.width + 50 - 12) / 2, clientY: box.top + 20 }));
-log("chart");
-// Pictures come seldom while time is a pretence, so they are asked of a clock.
-window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 20);
-key("Home"); key(" "); log(document.getElementById("play").getAttribute("aria-label"));
-setTimeout(() => log("while playing"), 200);
-setTimeout(() => log(document.getElementById("play").getAttribute("aria-label")), 1000);
-</script>
-"""
+READER = Path(__file__).parents[2] / "data" / "reader.html"
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +175,7 @@ def test_a_bad_address_opens_the_beginning(browser, address):
 
 @in_a_browser
 def test_the_controls_do_what_they_say(browser):
-    page = page_of(made_recording()).replace("</body>", SCRIPT + "</body>")
+    page = page_of(made_recording()).replace("</body>", READER.read_text() + "</body>")
     dom = browser(page, "#step=12", "--dump-dom")
     log = [line.split("|") for line in re.search(r'id="log">(.*?)</pre>', dom, re.S)[1].split("\n")]
     during = log.pop(-3)

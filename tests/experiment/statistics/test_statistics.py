@@ -4,6 +4,7 @@ import math
 import gymnasium
 import numpy as np
 import pytest
+from comparing import some_metrics
 from rich.console import Console
 from scipy import stats
 
@@ -22,12 +23,6 @@ def test_thresholds_are_gymnasiums():
         assert spec.max_episode_steps == limit
         assert statistics.solved_threshold(env) == spec.reward_threshold
     assert statistics.solved_threshold(a2c.make_env("Catch-bsuite")) is None
-
-
-def some_metrics(counts, sums):
-    """Metrics of episodes alone."""
-    zeros = np.zeros_like(counts)
-    return a2c.Metrics(sums, zeros, counts, *[zeros] * 6)
 
 
 def solving_after(updates, num_updates=300):
