@@ -1,12 +1,6 @@
-"""The suites of environments that are extras: which are installed, and marks of tests."""
-
-import importlib.util
+"""Marks of tests of suites of environments, which are extras."""
 
 import pytest
-
-
-def installed(suite):
-    return importlib.util.find_spec(suite) is not None
 
 
 def needs(suite):
@@ -16,4 +10,4 @@ def needs(suite):
 
 def for_each(presets):
     """Parameters of a test that makes the environment of each preset."""
-    return [pytest.param(name, marks=needs("brax") if name == "brax" else ()) for name in presets]
+    return [pytest.param(name, marks=needs("brax") if "brax" in name else ()) for name in presets]

@@ -104,25 +104,3 @@ def partly_legal(num_actions=8):
 
     _, observation = jax.eval_shape(reset, jax.random.key(0))
     return a2c.Environment("partly legal", reset, step, observation, a2c.Discrete(num_actions), 5)
-
-
-def two_switches(limit=10):
-    """Two switches and a dial: several actions at once, and an observation that is a vector."""
-
-    def observe(state, time):
-        return jnp.append(state, time / limit).astype(jnp.float32)
-
-    def reset(key):
-        state, time = jax.random.normal(key, (2,)), jnp.zeros((), jnp.int32)
-        return (state, time), observe(state, time)
-
-    def step(key, env_state, action):
-        state, time = env_state
-        state, time = state + 0.1 * (action - 1), time + 1
-        ended = jnp.any(jnp.abs(state) > 2)
-        cost = -jnp.sum(jnp.square(state))
-        return a2c.Timestep((state, time), observe(state, time), cost, ended, time >= limit)
-
-    observation = jax.eval_shape(reset, jax.random.key(0))[1]
-    space = a2c.MultiDiscrete((3, 2))
-    return a2c.Environment("two switches", reset, step, observation, space, limit)
