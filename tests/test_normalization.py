@@ -7,7 +7,6 @@ import numpy as np
 import optax
 import pytest
 from comparing import assert_identical
-from probe_envs import two_switches
 
 import a2c_jax as a2c
 from a2c_jax.normalization import merged, no_statistics
@@ -34,11 +33,11 @@ def test_merged_statistics_are_those_of_all_included_samples_at_once():
 
 
 LINEAR = a2c.Network(
-    init=lambda key: {"policy": jnp.zeros((3, 5)), "value": jnp.ones(3)},
+    init=lambda key: {"policy": jnp.zeros((3, 2)), "value": jnp.ones(3)},
     policy=lambda params, obs: obs @ params["policy"],
     value=lambda params, obs: obs @ params["value"],
 )
-ENV = two_switches(limit=7)
+ENV = a2c.make_env("Pendulum-v1", max_steps_in_episode=7)
 AGENT = a2c.scaled_rewards(a2c.normalized(a2c.as_agent(ENV, LINEAR), ENV), 4, discount=0.9)
 
 
