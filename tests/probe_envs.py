@@ -74,19 +74,6 @@ def action_dependent():
     )
 
 
-def remembered(num_steps=4):
-    """Reward 1 if the last of the actions is the coin, seen only at first: with a memory V = 1."""
-    return _environment(
-        "remembered",
-        lambda coin, time: jnp.stack([
-            jnp.where(time == 0, 2.0 * coin - 1.0, 0.0), time / num_steps
-        ]).astype(jnp.float32),
-        lambda coin, time, action: (time == num_steps - 1) & (action == coin),
-        lambda time: time >= num_steps,
-        num_steps + 1,
-    )  # fmt: skip
-
-
 def partly_legal(num_actions=8):
     """One step; a random third of the actions is legal, and the highest legal one is right."""
 
