@@ -1,11 +1,12 @@
 """Metrics of twenty updates of every preset, every method and every kind of agent.
 
-The recorded numbers are those of f9c26d1, at which all slow tests passed: every preset learned its
+The numbers were first recorded at f9c26d1, where all slow tests passed: every preset learned its
 task, the article's loop was PyTorch's, and Q actor-critic was the printed algorithm. A change that
 moves no number needs no learning run.
 
-After a change that has to move numbers, run the slow tests, then ``python tests/test_golden.py``,
-which records all numbers anew, and say in the commit which numbers moved and why.
+After a change that has to move numbers, run the slow tests. Then record all numbers anew with
+``pip install -e '.[brax]' && python tests/test_golden.py``, and say in the commit which numbers
+moved and why.
 """
 
 import dataclasses
@@ -27,10 +28,10 @@ from a2c_jax.presets import PRESETS
 FILE = Path(__file__).parent / "data" / "golden.npz"
 UPDATES, SEEDS = 20, (0, 1)
 # Between AVX2 and AVX-512, XLA's older and newer emitters, most optimisations and all, and jax
-# 0.10.2 and 0.11.2, numbers differ by up to 1.3 times 1e-5 + 1e-4 |x|; but by 52 and 180 times
-# that where a step of these presets amplifies rounding.
+# 0.10.2 and 0.11.2, numbers differ by up to 1.3 times 1e-5 + 1e-4 |x|, and by up to 52 and 180
+# times where a step of these presets amplifies rounding. Each is allowed four times as much.
 TOLERANCE = {"rtol": 5e-4, "atol": 5e-5}
-LOOSER = {"preset default": 40.0, "preset pendulum": 120.0}
+LOOSER = {"preset default": 40.0, "preset pendulum": 140.0}
 COMPARED = {"preset brax": 3}  # updates: then another rounding has led to other episodes
 
 

@@ -20,6 +20,19 @@ SMALL = dataclasses.replace(
 )
 
 
+def test_published_numbers_are_those_of_the_presets():
+    """Of A2C's signature in Stable-Baselines3 2.x, and of the article's code."""
+    sb3, article = presets.stable_baselines3, presets.article
+    assert (sb3.learning_rate, sb3.final_learning_rate, sb3.num_steps) == (7e-4, 7e-4, 5)
+    assert (sb3.discount, sb3.value_coef, sb3.entropy_coef) == (0.99, 0.5, 0.0)
+    assert (sb3.max_grad_norm, sb3.normalize_advantages) == (0.5, False)
+    assert (sb3.hidden_sizes, sb3.method) == ((64, 64), METHODS["a2c"])
+    for preset in (article, presets.article_rollouts):
+        assert (preset.learning_rate, preset.discount, preset.hidden_sizes) == (3e-4, 0.99, (256,))
+        assert (preset.value_coef, preset.entropy_coef) == (0.5, 0.001)
+    assert (article.num_episodes, presets.article_rollouts.optimizer) == (3000, optax.adam)
+
+
 def test_the_articles_loop_is_built_from_its_settings(cartpole, monkeypatch):
     monkeypatch.setattr("a2c_jax.building.article", lambda *parts, **settings: (parts, settings))
     numbers = {"discount": 0.9, "value_coef": 0.7, "entropy_coef": 0.3, "defects": AS_PRINTED}

@@ -35,10 +35,11 @@ def test_a_seed_is_train_itself(small_algorithm, keys, trained):
     assert len(np.unique(losses, axis=0)) == 6, "seeds differ"
 
 
+more = pytest.mark.slow("compiles more programs")
+
+
 @pytest.mark.bits
-@pytest.mark.parametrize(
-    "batch_size", [None, *(pytest.param(n, marks=pytest.mark.slow("bits")) for n in (1, 2))]
-)
+@pytest.mark.parametrize("batch_size", [None, *(pytest.param(n, marks=more) for n in (1, 2))])
 def test_a_seed_does_not_depend_on_the_others(small_algorithm, keys, trained, batch_size):
     def train(keys, **options):
         return a2c.train_seeds(small_algorithm, keys, UPDATES, batch_size=batch_size, **options)

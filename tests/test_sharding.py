@@ -40,7 +40,7 @@ def make(kind, env, split, hidden_sizes=(8,)):
 
 
 KEY = jax.random.key(3)
-SLOW = pytest.mark.slow("bits")
+SLOW = pytest.mark.slow("compiles four more programs")
 A2C = pytest.param(a2c.actor_critic, True, id="actor_critic")
 Q = pytest.param(a2c.q_actor_critic, True, id="q_actor_critic", marks=SLOW)
 A3C = pytest.param(a2c.a3c, True, id="a3c", marks=SLOW)
@@ -94,7 +94,6 @@ def test_a_run_is_that_of_one_device_with_its_environments_spread(kind, split):
 
 # Not a3c, whose workers are no axis of the rows that split_network spreads over devices: whole
 # rollouts pass between them.
-@pytest.mark.bits
 @pytest.mark.parametrize(("kind", "split"), [A2C, Q])
 def test_only_sums_of_gradients_and_scalars_pass_between_devices(kind, split):
     *_, text = over_all_devices(kind, split)

@@ -178,7 +178,7 @@ def test_every_update_is_pytorchs(run):
     "run",
     [
         "corrected, entropy_coef 10",
-        pytest.param("printed", marks=pytest.mark.slow("the other way round")),
+        pytest.param("printed", marks=pytest.mark.slow("compiles six more programs")),
     ],
 )
 def test_one_defect_more_or_less_is_seen(run, defect):

@@ -130,7 +130,7 @@ def check(make):
 
 def marked(name):
     if name in LONG:
-        return pytest.param(name, marks=pytest.mark.slow("compiles for long"))
+        return pytest.param(name, marks=pytest.mark.slow("compiles for many seconds"))
     suite, *_ = name.split("/")
     return pytest.param(name, marks=needs(suite) if name.startswith(SUITES) else ())
 

@@ -139,7 +139,7 @@ def performance_profile(
 def _scores(name: str, scores: Any) -> np.ndarray:
     scores = np.asarray(scores, np.float64)
     if scores.ndim != 1 or not scores.size:
-        raise ValueError(f"{name} has shape {scores.shape}; give the scores of 1 or more.")
+        raise ValueError(f"{name} has shape {scores.shape}; give at least one score.")
     for seed in np.flatnonzero(np.isnan(scores)):
         raise ValueError(f"{name}[{seed}] is nan; leave out seeds that finished no episode.")
     return scores

@@ -11,6 +11,7 @@ import pytest
 
 from a2c_jax.experiment.cli import startup
 
+NUM_CORES = os.cpu_count() if sys.platform == "darwin" else len(os.sched_getaffinity(0))
 LOOPS = "xla_cpu_small_while_loop_byte_threshold"
 ASK = """
 import json, os, sys, jax
@@ -32,15 +33,14 @@ print(json.dumps([[*later, sys.modules["seaborn"] is sns], os.environ.get("XLA_F
 """
 
 
-def test_a_process_of_its_own_loads_modules_later_and_gets_flags_and_a_cache(tmp_path):
-    """But not cores, since their number was decided elsewhere."""
+def test_a_process_of_its_own_loads_modules_later_and_gets_cores_flags_and_a_cache(tmp_path):
     env = {n: x for n, x in os.environ.items() if not n.startswith(("JAX_", "XLA_", "XDG_"))}
-    env |= {"HOME": str(tmp_path), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "3"}
+    env |= {"HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
     out = subprocess.check_output([sys.executable, "-c", ASK], env=env, timeout=120)
     later, flags, *rest = json.loads(out)
     assert later == [[], True, True, "module", True, True], "gymnax loads without pandas"
     assert LOOPS in flags
-    assert rest == [str(tmp_path / ".cache" / "a2c_jax" / "compiled"), 3, 2.0]
+    assert rest == [str(tmp_path / ".cache" / "a2c_jax" / "compiled"), NUM_CORES, 2.0]
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def undecided(monkeypatch, tmp_path):
     monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", None, raising=False)
 
 
-CORES = {"jax_num_cpu_devices": len(os.sched_getaffinity(0))}
+CORES = {"jax_num_cpu_devices": NUM_CORES}
 CACHE = {
     "jax_compilation_cache_dir": "caches/a2c_jax/compiled",
     "jax_compilation_cache_max_size": 2**30,

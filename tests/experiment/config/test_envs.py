@@ -49,7 +49,7 @@ def test_every_command_needs_it_again(run, command, works, monkeypatch, refused)
         assert f"env is '{OWN}', not 'probe_envs:delayed'" in error
 
 
-def test_a_sweep_and_a_comparison_train_in_it():
+def test_a_sweep_and_a_comparison_accept_it():
     _, config = parsing.parse_sweep(["--env", OWN])
     sweep = check_sweep(config, parse_points(["discount=0.9,0.99"], None))
     ((_, one),) = resolve_all(*parsing.parse_compare(["--env", OWN, "--algorithms=a2c"])).values()

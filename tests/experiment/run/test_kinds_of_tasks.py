@@ -36,8 +36,8 @@ KINDS = {
 
 
 def tier(kind):
-    marks = () if kind.startswith("masked") else pytest.mark.slow("every kind of agent")
-    return pytest.param(kind, marks=marks)
+    is_fast = kind.startswith("masked")
+    return pytest.param(kind, marks=() if is_fast else pytest.mark.slow("trains other agents"))
 
 
 @pytest.mark.parametrize("kind", [*map(tier, KINDS)])

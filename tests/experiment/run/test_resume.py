@@ -57,7 +57,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stopped(whole, tmp_path_factory):
-    """A run that was killed before its first checkpoint and began anew, on a disk that gave out.
+    """A run that was killed before its first checkpoint and began anew, on a full disk.
 
     Returns its folder, with checkpoints of 10 and 20 of its 30 updates, and the error.
     """
@@ -112,7 +112,7 @@ def test_a_run_resumed_and_raised_is_the_whole_run_bit_for_bit(whole, stopped_co
     shutil.copytree(places / "20", places / "30.orbax-checkpoint-tmp")
     assert experiment.resume_run(out).summary["finished"] is True
     assert {path.name for path in places.iterdir()} == {"20", "30"}
-    # A raise that is taken back, and a setting that may change.
+    # total_steps raised and then lowered, and a setting that may change.
     edit_config(out, {"total_steps": 80_000_000}, checkpoint_every=3)
     last = experiment.resume_run(out, 2400)
     assert {path.name for path in places.iterdir()} == {"30", "60"}
