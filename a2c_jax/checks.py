@@ -3,8 +3,9 @@
 Traced values are not checked; shapes always are.
 """
 
+import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -27,6 +28,16 @@ def positive_int(name: str, value: Any) -> int:
 def shown(value: Any) -> str:
     """A value for a message, on one line; that of an array may have several."""
     return " ".join(repr(value).split())
+
+
+def known_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Returns ``name``, or raises ValueError with the names nearest to it."""
+    known = list(known)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(f"There is no {kind} {name!r}; {hint}choose one of: {', '.join(known)}.")
+    return name
 
 
 def unit_interval(name: str, value: Any) -> None:

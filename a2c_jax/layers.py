@@ -34,12 +34,13 @@ class LayerInit(NamedTuple):
 
 def orthogonal(gain: float = math.sqrt(2.0)) -> LayerInit:
     """Orthogonal kernels times ``gain``, biases of zero (Saxe et al. 2014)."""
-    init = nn.initializers.orthogonal(gain, dtype=jnp.float32)
+    init = nn.initializers.orthogonal(1.0, dtype=jnp.float32)
 
     def kernel(key: Key, shape: tuple[int, int]) -> jax.Array:
         # Sequential under vmap: jaxlib 0.10.2 hangs on a batch of factorisations that is
         # spread over several CPU devices.
-        return jax.custom_batching.sequential_vmap(lambda key: init(key, shape[::-1]).T)(key)
+        draw = jax.custom_batching.sequential_vmap(lambda key: init(key, shape[::-1]).T)
+        return gain * draw(key)  # outside, since the gain may be traced
 
     return LayerInit(kernel=kernel, bias=lambda key, shape: jnp.zeros(shape[1], jnp.float32))
 

@@ -74,25 +74,25 @@ def seed_layout(
     return SeedLayout(num_seeds, checks.positive_int("batch_size", batch_size), devices)
 
 
-def over_seeds(function: Callable[[Any], Any], layout: SeedLayout, donate: bool = False) -> Any:
+def over_seeds(function: Callable[..., Any], layout: SeedLayout, donate: bool = False) -> Any:
     """Compiles a function of one seed's tree into one from :class:`Group` to :class:`Group`.
 
     Args:
-        function: of one seed's tree.
+        function: of one seed's tree, and of arguments that all seeds share.
         layout: of the seeds.
         donate: let results take the memory of the group, which can then not be used again.
     """
 
-    def batch(group: Group) -> Group:
+    def batch(group: Group, shared: tuple[Any, ...]) -> Group:
         # With vmap on a CPU, a seed's rounding would depend on its place in the batch, and the
         # activations of many seeds would not fit into the cache.
         every = _one_by_one if layout.on_cpu else _all_at_once
-        return Group(group.number, every(function, group))
+        return Group(group.number, every(lambda tree: function(tree, *shared), group))
 
-    mesh = Mesh(np.asarray(layout.devices), ("seeds",))
+    specs: Any = {"in_specs": (_SEEDS, PartitionSpec()), "out_specs": _SEEDS, "check_vma": False}
+    mapped = jax.shard_map(batch, mesh=Mesh(np.asarray(layout.devices), ("seeds",)), **specs)
     return jax.jit(
-        jax.shard_map(batch, mesh=mesh, in_specs=_SEEDS, out_specs=_SEEDS, check_vma=False),
-        donate_argnums=(0,) if donate else (),
+        lambda group, *shared: mapped(group, shared), donate_argnums=(0,) if donate else ()
     )
 
 
@@ -127,7 +127,7 @@ def split_groups(tree: Any, layout: SeedLayout) -> list[Group]:
     return [jax.device_put(_group(tree, rows), sharding) for rows in layout.rows]
 
 
-def run_groups(program: Callable[[Group], Group], groups: Sequence[Group]) -> list[Group]:
+def run_groups(program: Callable[..., Group], groups: Sequence[Group], *shared: Any) -> list[Group]:
     """Calls a program with each group, with only a few calls pending at a time.
 
     Otherwise JAX's CPU back end starts many calls at once, which then share cores and caches:
@@ -136,7 +136,7 @@ def run_groups(program: Callable[[Group], Group], groups: Sequence[Group]) -> li
     results: list[Group] = []
     for group in groups:
         jax.block_until_ready(results[-_IN_FLIGHT : 1 - _IN_FLIGHT])
-        results.append(program(group))
+        results.append(program(group, *shared))
     return results
 
 

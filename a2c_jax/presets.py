@@ -1,54 +1,31 @@
-"""Named settings and their sources.
+"""Named settings and their sources: values of :class:`Settings`.
 
 Change any of them with ``dataclasses.replace``; :func:`build` makes an algorithm from them.
 """
 
 import dataclasses
-import functools
-from collections.abc import Sequence
-
-import flax.linen as nn
-import optax
+from typing import Any
 
 from a2c_jax.algorithms.article import AS_PRINTED
-from a2c_jax.architectures import Convolutional, Gated
-from a2c_jax.building import build as build, make_agent as make_agent, make_network as make_network
 from a2c_jax.environments.brax import TASKS
 from a2c_jax.environments.minatar import GAMES
-from a2c_jax.layers import orthogonal
-from a2c_jax.methods import GAE
-from a2c_jax.networks import (
-    article_network,
-    article_q_network,
-    mlp_actor_critic,
-    mlp_q_actor_critic,
-)
 from a2c_jax.settings import (
-    ArticlePreset as ArticlePreset,
-    OwnAlgorithm as OwnAlgorithm,
-    Preset as Preset,
+    METHODS as METHODS,
     Settings as Settings,
+    build as build,
+    make_agent as make_agent,
+    make_network as make_network,
     num_updates as num_updates,
 )
-from a2c_jax.types import Environment, Network
 
-_rmsprop = functools.partial(optax.rmsprop, decay=0.99, eps=1e-5, eps_in_sqrt=False)
-
-general = Preset(
+general = Settings(
     total_steps=300_000,
     num_envs=8,
     num_steps=5,
     discount=0.98,
     normalize_advantages=True,
-    value_coef=0.5,
-    entropy_coef=0.0,
     learning_rate=2e-3,
-    final_learning_rate=0.0,
-    max_grad_norm=0.5,
     hidden_sizes=(64, 64),
-    network=mlp_actor_critic,
-    q_network=mlp_q_actor_critic,
-    optimizer=_rmsprop,
 )
 """A starting point for any environment and for comparing methods; not tuned to any task."""
 
@@ -64,15 +41,9 @@ default = dataclasses.replace(
     rate_power=4.0,
     observation_scale=(1.0, 1.0, 10.0, 1.0),
     value_scale=10.0,
-    optimizer=functools.partial(_rmsprop, decay=0.98),
+    optimizer_decay=0.98,
 )
 """Tuned on CartPole-v1, whose pole angle is a tenth as large as its other observations."""
-
-
-def relu_actor_critic(env: Environment, hidden_sizes: Sequence[int]) -> Network:
-    """:func:`a2c_jax.mlp_actor_critic` with rectified linear units."""
-    return mlp_actor_critic(env, hidden_sizes, activation=nn.relu)
-
 
 acrobot = dataclasses.replace(
     general,
@@ -82,18 +53,11 @@ acrobot = dataclasses.replace(
     value_coef=0.005,
     entropy_coef=0.02,
     value_scale=30.0,
-    network=relu_actor_critic,
-    method=GAE(0.9),
+    activation="relu",
+    method="gae",
+    gae_lambda=0.9,
 )
 """Tuned on Acrobot-v1: values are in the tens, which a critic in units of 30 learns in time."""
-
-
-def decided_actor_critic(
-    env: Environment, hidden_sizes: Sequence[int], log_std: float = 0.0
-) -> Network:
-    """:func:`a2c_jax.mlp_actor_critic` whose initial policies depend clearly on observations."""
-    return mlp_actor_critic(env, hidden_sizes, policy_init=orthogonal(1.0), log_std=log_std)
-
 
 mountain_car = dataclasses.replace(
     general,
@@ -102,8 +66,9 @@ mountain_car = dataclasses.replace(
     entropy_coef=0.06,
     learning_rate=5e-3,
     observation_scale=(3.0, 80.0),
-    network=decided_actor_critic,
-    method=GAE(0.73),
+    policy_init=1.0,
+    method="gae",
+    gae_lambda=0.73,
 )
 """Tuned on MountainCar-v0, where a nearly uniform policy never reaches the top.
 
@@ -120,8 +85,10 @@ mountain_car_continuous = dataclasses.replace(
     normalize_advantages=False,
     entropy_coef=0.01,
     learning_rate=6e-3,
-    network=functools.partial(decided_actor_critic, log_std=1.2),
-    method=GAE(0.95),
+    policy_init=1.0,
+    log_std=1.2,
+    method="gae",
+    gae_lambda=0.95,
     final_entropy_coef=0.0,
     normalize_observations=True,
     normalize_rewards=True,
@@ -140,8 +107,9 @@ pendulum = dataclasses.replace(
     normalize_advantages=False,
     entropy_coef=5e-5,
     learning_rate=3e-3,
-    network=functools.partial(mlp_actor_critic, log_std=1.0),
-    method=GAE(0.85),
+    log_std=1.0,
+    method="gae",
+    gae_lambda=0.85,
     normalize_rewards=True,
 )
 """Tuned on Pendulum-v1; with narrower initial actions, more seeds never swing up."""
@@ -154,7 +122,7 @@ catch = dataclasses.replace(
     entropy_coef=0.1,
     learning_rate=4e-3,
     observation_scale=(3.0,),
-    optimizer=functools.partial(optax.adam, eps=1e-5),
+    optimizer="adam",
 )
 """Tuned on Catch-bsuite, where a rollout is an episode and 2 of 50 pixels are not 0."""
 
@@ -163,7 +131,7 @@ chains = dataclasses.replace(
     normalize_advantages=False,
     entropy_coef=0.01,
     observation_scale=(),
-    architecture=Gated(),
+    network="gru",
 )
 """Tuned on MemoryChain-bsuite, which needs a memory, and DiscountingChain-bsuite."""
 
@@ -176,9 +144,10 @@ minatar = dataclasses.replace(
     entropy_coef=0.035,
     learning_rate=3e-3,
     hidden_sizes=(128,),
-    optimizer=functools.partial(optax.adam, eps=1e-5),
-    method=GAE(0.7),
-    architecture=Convolutional(),
+    optimizer="adam",
+    method="gae",
+    gae_lambda=0.7,
+    network="conv",
     final_entropy_coef=0.0,
 )
 """Tuned on minatar/Breakout, and the fall of the entropy bonus on SpaceInvaders and Freeway.
@@ -192,8 +161,9 @@ brax = dataclasses.replace(
     num_envs=16,
     discount=0.99,
     entropy_coef=1e-3,
-    network=mlp_actor_critic,
-    method=GAE(0.95),
+    log_std=0.0,
+    method="gae",
+    gae_lambda=0.95,
     final_entropy_coef=0.0,
     normalize_observations=True,
 )
@@ -213,31 +183,34 @@ RMSprop with its epsilon outside the square root, as in PyTorch; orthogonal init
 gain sqrt 2 (0.01 on the policy head, 1 on the value head); no entropy bonus.
 """
 
-article_rollouts = Preset(
-    total_steps=512_000,
-    num_envs=8,
-    num_steps=16,
+_ARTICLE = Settings(
     discount=0.99,
-    normalize_advantages=False,
     value_coef=0.5,
     entropy_coef=0.001,
     learning_rate=3e-4,
+    optimizer="adam",
+    optimizer_eps=1e-8,
+    hidden_sizes=(256,),
+    activation="relu",
+    layer_init="uniform",
+)
+
+article_rollouts = dataclasses.replace(
+    _ARTICLE,
+    total_steps=512_000,
+    num_steps=16,
     final_learning_rate=3e-4,
     max_grad_norm=float("inf"),
-    hidden_sizes=(256,),
-    network=article_network,
-    q_network=article_q_network,
-    optimizer=optax.adam,
 )
 """The article's network and hyperparameters, on rollouts of fixed length: it learns slowly."""
 
-article = ArticlePreset()
+article = dataclasses.replace(_ARTICLE, method="article")
 """The article's run, corrected: 3000 episodes, for CartPole-v1 with a limit of 200 steps."""
 
-article_as_printed = ArticlePreset(defects=AS_PRINTED)
+article_as_printed = dataclasses.replace(article, **AS_PRINTED._asdict())
 """The article's run with all defects of the printed code."""
 
-PRESETS: dict[str, Preset | ArticlePreset] = {
+PRESETS: dict[str, Settings] = {
     "default": default,
     "general": general,
     "acrobot": acrobot,
@@ -255,7 +228,7 @@ PRESETS: dict[str, Preset | ArticlePreset] = {
 }
 """The presets by name."""
 
-FOUND_ON: dict[str, tuple[str, ...]] = {
+DEFAULT_FOR: dict[str, tuple[str, ...]] = {
     "default": ("CartPole-v1",),
     "acrobot": ("Acrobot-v1",),
     "mountain_car": ("MountainCar-v0",),
@@ -267,3 +240,42 @@ FOUND_ON: dict[str, tuple[str, ...]] = {
     "brax": tuple(f"brax/{task}" for task in TASKS),
 }
 """The environments whose default each preset is; the first of them was used most to choose it."""
+
+_NO_BASELINE = {"normalize_advantages": False}  # subtracting the mean is a baseline
+
+# These methods do not complete a return with a value where the rollout ends. If rollouts are as
+# long as an episode, most returns are complete.
+_LONG_ROLLOUTS = {"num_envs": 2, "num_steps": 500}
+
+OVERRIDES: dict[str, dict[str, Any]] = {
+    "reinforce": {**_LONG_ROLLOUTS, **_NO_BASELINE},
+    "reinforce-with-baseline": _LONG_ROLLOUTS,
+    "q-actor-critic": {
+        "num_steps": 16,
+        "learning_rate": 5e-3,
+        "final_learning_rate": 0.0,
+        **_NO_BASELINE,
+        # Q is near 1 / (1 - discount) for every action: with a smaller entropy bonus, the policy
+        # becomes deterministic before the critic ranks actions.
+        "entropy_coef": 1.0,
+        "final_entropy_coef": None,
+    },
+    "conv": {"hidden_sizes": (128,)},
+    "gru": {"hidden_sizes": (64,)},
+}
+"""Settings that suit a method on CartPole-v1, or a kind of network; they replace a preset's."""
+
+
+def with_choices(
+    settings: Settings, method: str | None = None, network: str | None = None
+) -> Settings:
+    """The settings with another method or kind of network, and with the settings that suit it.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    for field, name in (("method", method), ("network", network)):
+        if name is not None:
+            changes: dict[str, Any] = {field: name, **OVERRIDES.get(name, {})}
+            settings = dataclasses.replace(settings, **changes)
+    return settings

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from a2c_jax import checks
@@ -19,7 +20,7 @@ from a2c_jax.parallel import (
     seed_layout,
     split_groups,
 )
-from a2c_jax.train import run, start, train
+from a2c_jax.train import start, train
 from a2c_jax.types import AgentState, Algorithm, Key, Metrics, Params, TrainResult
 
 OnChunk = Callable[[int, Metrics], object]
@@ -57,9 +58,8 @@ def train_seeds(
         params: as in :func:`a2c_jax.train`; the same for all seeds.
         on_chunk: ``on_chunk(done, metrics)`` is called after every chunk, with the number of
             updates done and the chunk's metrics, NumPy arrays ``[S, chunk]``, for instance to
-            show progress. Chunks need a program for the first states, and one for each of at most
-            two lengths.
-        chunk_updates: updates of a chunk, at least 2; by default a twentieth of all.
+            show progress. Chunks need a program for the first states and one for all chunks.
+        chunk_updates: updates of a chunk; by default a twentieth of all.
         batch_size: seeds that one call of the program trains on a device: one after
             another on a CPU, vmapped elsewhere. By default 8 on a CPU, and all of a
             device's seeds elsewhere.
@@ -81,9 +81,9 @@ def train_seeds(
     if on_chunk is None and chunk_updates is None:
         program = _train_program(algorithm, num_updates, shared)
         return join_groups(run_groups(program, starts), layout)
-    lengths = _chunks(num_updates, chunk_updates)
+    chunk = _chunk_length(num_updates, chunk_updates)
     states = run_groups(_start_program(algorithm, shared), starts)
-    return _run_chunks(algorithm, states, lengths, layout, on_chunk)
+    return _run_chunks(algorithm, states, num_updates, chunk, layout, on_chunk)
 
 
 def run_seeds(
@@ -98,7 +98,7 @@ def run_seeds(
 ) -> TrainResult:
     """Continues many seeds, as :func:`a2c_jax.run` continues one.
 
-    Two calls with k updates equal one with 2k, bit for bit, for k of at least 2.
+    Two calls with k updates equal one with 2k, bit for bit, and so does any other split.
 
     Example:
         >>> import optax, a2c_jax as a2c
@@ -135,45 +135,80 @@ def run_seeds(
         )
     layout = seed_layout(lengths_of_axes.pop()[0], batch_size, devices)
     alone = on_chunk is None and chunk_updates is None
-    lengths = [num_updates] if alone else _chunks(num_updates, chunk_updates)
-    return _run_chunks(algorithm, split_groups(states, layout), lengths, layout, on_chunk)
+    chunk = num_updates if alone else _chunk_length(num_updates, chunk_updates)
+    states = split_groups(states, layout)
+    return _run_chunks(algorithm, states, num_updates, chunk, layout, on_chunk)
+
+
+def _chunk_length(num_updates: int, chunk_updates: int | None) -> int:
+    if chunk_updates is None:
+        return -(-num_updates // 20)
+    return min(num_updates, checks.positive_int("chunk_updates", chunk_updates))
 
 
 def _run_chunks(
     algorithm: Algorithm,
     groups: Sequence[Group],
-    lengths: Sequence[int],
+    num_updates: int,
+    chunk: int,
     layout: SeedLayout,
     on_chunk: OnChunk | None,
 ) -> TrainResult:
+    # Lengths up to the next power of two share a program.
+    program = chunk_program(algorithm, 1 << (chunk - 1).bit_length(), layout._replace(num_seeds=0))
     parts: list[Metrics] = []
-    done = 0
-    for length in lengths:
-        program = _run_program(algorithm, length, layout._replace(num_seeds=0))
-        results = run_groups(program, groups)
-        groups = [Group(result.number, result.tree.state) for result in results]
-        fresh = [Group(result.number, result.tree.metrics) for result in results]
-        parts.append(gather_groups(fresh, layout))
-        done += length
+    for done in range(0, num_updates, chunk):
+        end = min(done + chunk, num_updates)
+        groups, metrics = run_chunk(program, groups, end - done, layout)
+        parts.append(metrics)
         if on_chunk is not None:
-            on_chunk(done, parts[-1])
+            on_chunk(end, metrics)
     metrics = jax.tree.map(lambda *chunks: np.concatenate(chunks, axis=1), *parts)
     state = join_groups(groups, layout)
     return TrainResult(state, jax.device_put(metrics, jax.tree.leaves(state)[0].sharding))
 
 
-def _chunks(num_updates: int, chunk_updates: int | None) -> list[int]:
-    """Lengths of chunks. None is 1, which :func:`a2c_jax.run` may round differently."""
-    if chunk_updates is None:
-        chunk_updates = max(2, -(-num_updates // 20))
-    if checks.positive_int("chunk_updates", chunk_updates) == 1:
-        raise ValueError("chunk_updates is 1; give a whole number of at least 2.")
-    number = max(1, num_updates // chunk_updates)
-    lengths = [chunk_updates] * number
-    rest = num_updates - number * chunk_updates
-    if rest > 1:
-        return [*lengths, rest]
-    return [*lengths[:-1], lengths[-1] + rest]
+@functools.lru_cache(maxsize=16)
+def chunk_program(
+    algorithm: Algorithm, most_updates: int, layout: SeedLayout, donate: bool = False
+) -> Any:
+    """The program that continues a group of seeds by any number of updates, for :func:`run_chunk`.
+
+    The number is an argument, so that a seed's numbers do not depend on where chunks end: a
+    loop of a constant length, above all of 1, may compile to a program that rounds differently.
+
+    Args:
+        algorithm: the algorithm to train.
+        most_updates: the largest number of updates.
+        layout: of the seeds.
+        donate: let the new states take the memory of the old ones.
+    """
+
+    def chunk(state: Any, num_updates: jax.Array) -> TrainResult:
+        def update(i: jax.Array, carry: tuple[Any, Metrics]) -> tuple[Any, Metrics]:
+            state, new = algorithm.step(carry[0])
+            put = jax.lax.dynamic_update_index_in_dim
+            return state, jax.tree.map(lambda all_, one: put(all_, one, i, 0), carry[1], new)
+
+        like = jax.eval_shape(algorithm.step, state)[1]
+        room = jax.tree.map(lambda x: jnp.zeros((most_updates, *x.shape), x.dtype), like)
+        return TrainResult(*jax.lax.fori_loop(0, num_updates, update, (state, room)))
+
+    return over_seeds(chunk, layout, donate)
+
+
+def run_chunk(
+    program: Any, groups: Sequence[Group], num_updates: int, layout: SeedLayout
+) -> tuple[list[Group], Metrics]:
+    """Continues all groups of seeds by some updates with the program of :func:`chunk_program`.
+
+    Returns:
+        The groups of states, and the metrics of these updates, NumPy arrays ``[S, num_updates]``.
+    """
+    results = run_groups(program, groups, np.int32(num_updates))
+    metrics = gather_groups([Group(one.number, one.tree.metrics) for one in results], layout)
+    states = [Group(one.number, one.tree.state) for one in results]
+    return states, jax.tree.map(lambda field: field[:, :num_updates], metrics)
 
 
 def _for_each_seed(leaf: Any, num_seeds: int) -> np.ndarray:
@@ -188,8 +223,3 @@ def _train_program(algorithm: Algorithm, num_updates: int, layout: SeedLayout) -
 @functools.lru_cache(maxsize=16)
 def _start_program(algorithm: Algorithm, layout: SeedLayout) -> Any:
     return over_seeds(lambda seed: start(algorithm, *seed), layout)
-
-
-@functools.lru_cache(maxsize=16)
-def _run_program(algorithm: Algorithm, num_updates: int, layout: SeedLayout) -> Any:
-    return over_seeds(lambda state: run(algorithm, state, num_updates), layout)

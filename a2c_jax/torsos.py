@@ -83,6 +83,9 @@ def conv_actor_critic(
     activation: Activation = nn.relu,
     layer_norm: bool = False,
     shared: bool = True,
+    policy_init: LayerInit = orthogonal(0.01),
+    value_init: LayerInit = orthogonal(1.0),
+    log_std: float | None = 0.0,
 ) -> Network:
     """A convolution, then linear layers, shared by policy and value: for images ``[H, W, C]``.
 
@@ -95,7 +98,10 @@ def conv_actor_critic(
         size: height and width of a filter, at most those of the image.
         activation: after the convolution and each layer.
         layer_norm: normalise the sums before each activation.
-        shared: as in :func:`torso_actor_critic`.
+        shared: as in :func:`torso_actor_critic`; so are the others.
+        policy_init: initialises the policy's head.
+        value_init: initialises the value's head.
+        log_std: as in :func:`a2c_jax.mlp_actor_critic`.
 
     Raises:
         ValueError: if the observation is not an image, is smaller than a filter, or a size is
@@ -119,7 +125,7 @@ def conv_actor_critic(
         Convolution(features, size, activation, layer_norm),
         Perceptron(_sizes(hidden_sizes), activation, layer_norm),
     ])  # fmt: skip
-    return torso_actor_critic(env, torso, shared)
+    return torso_actor_critic(env, torso, shared, policy_init, value_init, log_std)
 
 
 def gru_actor_critic(

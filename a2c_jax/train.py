@@ -37,9 +37,10 @@ def start(algorithm: Algorithm, key: Key, params: Params | AgentState | None = N
 
 
 def run(algorithm: Algorithm, state: Any, num_updates: int) -> TrainResult:
-    """Continues from a state; two runs of k updates equal one of 2k, bit for bit, for k >= 2.
+    """Continues from a state: a scan of the algorithm's step.
 
-    XLA unrolls a loop of a single update, which may then round its last bit differently.
+    XLA unrolls a scan of a single update, which may then round its last bit differently. With
+    :func:`a2c_jax.run_seeds`, any split of the updates gives the same bits.
 
     Args:
         algorithm: the algorithm to train.

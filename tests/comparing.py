@@ -50,7 +50,3 @@ def assert_same_run(ours, theirs):
     assert_identical(ours.metrics, theirs.metrics)
     assert_identical(ours.evaluations, theirs.evaluations)
     assert ours.summary["final_returns"] == theirs.summary["final_returns"]
-    for run in (ours, theirs):
-        stored = np.load(run.folder / "metrics.npy")
-        for name, field in run.metrics._asdict().items():
-            np.testing.assert_array_equal(stored[name].T, field)

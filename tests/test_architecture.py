@@ -14,14 +14,14 @@ CORE = [
     "networks", "masking", "torsos", "rollout", "agents", "normalization", "collectors",
     "returns", "advantages", "losses", "metrics", "algorithms.learner",
     "algorithms.actor_critic", "algorithms.q_actor_critic", "algorithms.a3c",
-    "algorithms.article", "algorithms", "methods", "architectures", "settings", "building",
-    "presets", "train", "evaluate", "diagnostics", "parallel", "seeds", "sharding",
+    "algorithms.article", "algorithms", "settings", "presets", "train", "evaluate",
+    "diagnostics", "parallel", "seeds", "sharding",
 ]  # fmt: skip
 
 # Rooms of the upper floor, in this order: a folder, or a module on its own.
 ROOMS = [
-    "errors", "files", "config", "statistics", "tables", "figures", "run", "sweeps", "comparison",
-    "replay", "cli",
+    "errors", "files", "envs", "config", "statistics", "tables", "figures", "run", "sweeps",
+    "comparison", "replay", "cli",
 ]  # fmt: skip
 
 
@@ -80,6 +80,7 @@ def test_the_core_does_not_compile_print_open_files_or_ask_a_record_for_its_kind
     for name in CORE:
         never = {"print", "open", "jit", "hasattr", "getattr", "setattr"}
         never |= {"jax.jit"} if name not in ("parallel", "sharding") else set()
+        never -= {"getattr"} if name == "settings" else set()  # it reads fields by name
         called = {ast.unparse(node.func) for node in nodes(path_of(name), ast.Call)}
         assert not called & never, name
 

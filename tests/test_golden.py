@@ -20,10 +20,7 @@ from optional_suites import for_each
 
 import a2c_jax as a2c
 from a2c_jax import presets
-from a2c_jax.architectures import Convolutional, Gated
-from a2c_jax.experiment.config.config import default_config
-from a2c_jax.methods import METHODS
-from a2c_jax.presets import PRESETS
+from a2c_jax.presets import METHODS, PRESETS
 
 FILE = Path(__file__).parent / "data" / "golden.npz"
 UPDATES, SEEDS = 20, (0, 1)
@@ -45,20 +42,21 @@ def with_two_actions():
 BOTH = {"normalize_observations": True, "normalize_rewards": True}
 SMALL = dataclasses.replace(presets.general, hidden_sizes=(16,), **BOTH)
 AGENTS = {  # an environment, and settings
-    "recurrent": ("CartPole-v1", dataclasses.replace(SMALL, architecture=Gated(8))),
+    "recurrent": ("CartPole-v1", dataclasses.replace(SMALL, network="gru", memory_size=8)),
     "recurrent workers": (
         "CartPole-v1",
-        dataclasses.replace(SMALL, architecture=Gated(8), method=METHODS["a3c"]),
+        dataclasses.replace(SMALL, network="gru", memory_size=8, method="a3c"),
     ),
     "masked": (probe_envs.partly_legal(), dataclasses.replace(SMALL, normalize_rewards=False)),
     "several actions": (with_two_actions(), SMALL),
-    "action values": ("CartPole-v1", dataclasses.replace(SMALL, method=METHODS["q-actor-critic"])),
+    "action values": ("CartPole-v1", dataclasses.replace(SMALL, method="q-actor-critic")),
     "separate convolutions": (
         "Breakout-MinAtar",
         dataclasses.replace(
             presets.minatar,
             num_resets=4,
-            architecture=Convolutional(4, shared_torso=False),
+            conv_features=4,
+            shared_torso=False,
         ),
     ),
 }
@@ -67,9 +65,9 @@ AGENTS = {  # an environment, and settings
 def cases():
     """Each case's name, environment and settings, with schedules that end at the last update."""
     for name in PRESETS:
-        yield f"preset {name}", presets.FOUND_ON.get(name, ["CartPole-v1"])[0], PRESETS[name]
+        yield f"preset {name}", presets.DEFAULT_FOR.get(name, ["CartPole-v1"])[0], PRESETS[name]
     for name in METHODS:
-        yield f"method {name}", "CartPole-v1", default_config("general", name).settings
+        yield f"method {name}", "CartPole-v1", presets.with_choices(presets.general, name)
     for name, (env, settings) in AGENTS.items():
         yield f"agent {name}", env, settings
 
@@ -83,7 +81,7 @@ def metrics_of(name):
     if isinstance(env, str):
         limit = {} if name.startswith("preset") else {"max_steps_in_episode": 30}
         env = a2c.make_env(env, **limit)
-    if isinstance(settings, presets.ArticlePreset):
+    if settings.method == "article":
         settings = dataclasses.replace(settings, num_episodes=UPDATES)
     else:
         steps = presets.build(settings, env).steps_per_update

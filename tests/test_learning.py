@@ -72,5 +72,5 @@ def test_stable_baselines3_preset_learns_as_that_library_does():
 )
 def test_other_presets_learn(name, total_steps, least):
     preset = dataclasses.replace(presets.PRESETS[name], total_steps=total_steps)
-    _, result = train(presets.FOUND_ON[name][0], preset, 8)
+    _, result = train(presets.DEFAULT_FOR[name][0], preset, 8)
     assert np.sort(final_returns(result.metrics))[1] > least, "two of eight seeds fail"

@@ -14,7 +14,7 @@ import pytest
 
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import configs, flags, main as cli
-from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.config import TrainConfig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -5,7 +5,7 @@ import pytest
 from comparing import assert_identical, assert_same_bits
 
 import a2c_jax as a2c
-from a2c_jax import parallel, seeds
+from a2c_jax import parallel
 
 UPDATES = 5
 
@@ -89,7 +89,7 @@ def test_bad_arguments_are_named(small_algorithm, keys, trained):
         (jax.random.key_data(keys[0]), {}, r"keys has shape \(2,\)"),
         (keys, {"batch_size": 0}, "batch_size is 0"),
         (keys, {"devices": []}, "devices is empty"),
-        *((keys, {"chunk_updates": n}, f"chunk_updates is {n}; give a whole") for n in (0, 1, 2.5)),
+        *((keys, {"chunk_updates": n}, f"chunk_updates is {n}; give a whole") for n in (0, 2.5)),
     ]:
         with pytest.raises(ValueError, match=sentence):
             a2c.train_seeds(small_algorithm, wrong, UPDATES, **options)
@@ -125,22 +125,23 @@ def test_chunks_and_continued_seeds_are_the_whole_run(small_algorithm, keys, tra
     )  # fmt: skip
     assert_same_bits(chunked, trained)
     jax.jit(lambda result: jax.tree.map(jnp.sum, result.metrics))(chunked)  # on the same devices
-    assert [done for done, _ in said] == [2, 5]
+    assert [done for done, _ in said] == [2, 4, 5]
     np.testing.assert_array_equal(
         np.concatenate([entropy for _, entropy in said], axis=1), chunked.metrics.entropy
     )
-    first = a2c.train_seeds(small_algorithm, keys, 2, chunk_updates=2)
-    rest = a2c.run_seeds(small_algorithm, first.state, 3)
-    assert_identical(rest.state, chunked.state)
-    assert_identical(rest.metrics, rows(chunked.metrics, (slice(None), slice(2, None))))
 
 
-@pytest.mark.parametrize(
-    ("updates", "chunk", "lengths"),
-    [(8, 3, [3, 3, 2]), (7, 3, [3, 4]), (3, 2, [3]), (1, None, [1]), (100, None, [5] * 20)],
-)
-def test_no_chunk_is_a_single_update(updates, chunk, lengths):
-    assert seeds._chunks(updates, chunk) == lengths
+@pytest.mark.bits
+def test_any_split_gives_the_same_bits_single_updates_included(small_algorithm, keys, trained):
+    for first, *rest in ((1, 3, 1), (1, 1, 1, 2), (4, 1)):
+        result = a2c.train_seeds(small_algorithm, keys, first, chunk_updates=8)
+        parts = [result.metrics]
+        for number in rest:
+            result = a2c.run_seeds(small_algorithm, result.state, number)
+            parts.append(result.metrics)
+        assert_same_bits(result.state, trained.state)
+        metrics = jax.tree.map(lambda *each: jnp.concatenate(each, axis=1), *parts)
+        assert_same_bits(metrics, trained.metrics)
 
 
 @pytest.mark.bits

@@ -23,8 +23,7 @@ from a2c_jax.experiment.comparison.compare import (
     resolve_all as resolve_all,
 )
 from a2c_jax.experiment.comparison.report import write_comparison as write_comparison
-from a2c_jax.experiment.config.config import TrainConfig as TrainConfig
-from a2c_jax.experiment.config.configure import configure as configure
+from a2c_jax.experiment.config import TrainConfig as TrainConfig, configure as configure
 from a2c_jax.experiment.errors import (
     BadInput as BadInput,
     WriteError as WriteError,

@@ -13,7 +13,7 @@ class WriteError(OSError):
 
 
 @contextlib.contextmanager
-def refusals() -> Iterator[None]:
+def as_bad_input() -> Iterator[None]:
     """Converts every ValueError of a check to :class:`BadInput`."""
     try:
         yield
@@ -22,7 +22,7 @@ def refusals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def written(what: str) -> Iterator[None]:
+def as_write_error(what: str) -> Iterator[None]:
     """Converts every OSError to an error that names what could not be written.
 
     Raises:

@@ -4,13 +4,17 @@ import contextlib
 import datetime
 import itertools
 import json
+import math
 import os
 import shutil
+import stat
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import filelock
+import numpy as np
 
 from a2c_jax.experiment.errors import BadInput
 
@@ -215,3 +219,63 @@ def write_together(folder: Path, files: Mapping[str, Writer]) -> None:
     finally:
         for part in staged.values():
             part.unlink(missing_ok=True)
+
+
+def npz_writer(arrays: Mapping[str, np.ndarray], compress: bool = False) -> Writer:
+    """Makes a writer of arrays by name, as :func:`numpy.savez` writes them."""
+    save: Any = np.savez_compressed if compress else np.savez
+    return lambda file: save(file, **arrays)
+
+
+def checksums_of(path: Path) -> list[int]:
+    """The checksums (CRC-32) of the arrays of an ``.npz`` file, in order."""
+    with zipfile.ZipFile(path) as archive:
+        return [entry.CRC for entry in archive.infolist()]
+
+
+def read_npz(path: Path, most_bytes: float = math.inf, prefix: str = "") -> dict[str, np.ndarray]:
+    """Reads and verifies the arrays of an ``.npz`` file whose names begin with a prefix.
+
+    Args:
+        path: a regular file; a link is not followed.
+        most_bytes: limit of all arrays together, since small files can expand to large arrays.
+        prefix: is left out of the names.
+
+    Raises:
+        ValueError: if it cannot be read or is damaged; the message says so, in a few words.
+    """
+    try:
+        with open(path, "rb", opener=_only_files) as file, zipfile.ZipFile(file) as archive:
+            entries = [each for each in archive.infolist() if each.filename.startswith(prefix)]
+            if (size := sum(each.file_size for each in entries)) > most_bytes:
+                raise ValueError(f"its arrays would take {size:,} bytes")
+            arrays = {}
+            for entry in entries:
+                name = entry.filename.removeprefix(prefix).removesuffix(".npy")
+                with archive.open(entry) as member:
+                    arrays[name] = _read_array(member, entry.file_size)
+    except OSError as error:
+        raise ValueError(f"it cannot be read ({error.strerror})") from error
+    except Exception as error:  # a damaged file can cause any error
+        raise ValueError(f"it is damaged or cut short ({error})") from error
+    return arrays
+
+
+def _only_files(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, opening a pipe would wait for a writer.
+    extra = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags | extra)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("it is not a regular file")
+    return descriptor
+
+
+def _read_array(member: Any, size: int) -> np.ndarray:
+    """Reads an array as NumPy writes it; zipfile compares the checksum at its end."""
+    np.lib.format.read_magic(member)
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(member)
+    data = bytearray(member.read())
+    if dtype.hasobject or len(data) != math.prod(shape) * dtype.itemsize or size < len(data):
+        raise ValueError("an array has another size than it says")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if is_fortran else "C")

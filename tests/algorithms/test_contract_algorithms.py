@@ -10,7 +10,7 @@ from comparing import assert_identical
 from probe_envs import partly_legal
 
 import a2c_jax as a2c
-from a2c_jax.experiment.run.saving import from_arrays, named_arrays
+from a2c_jax.experiment.run.checkpoints import from_arrays, named_arrays
 
 SHARED = {"num_envs": 2, "num_steps": 3, "entropy_coef": 0.01}
 RATES = (1e-2, 0.99)

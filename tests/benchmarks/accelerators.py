@@ -205,8 +205,8 @@ def kernels_of_update(text: str) -> list[Kernel]:
 
 
 def settings_of(numbers: Any, network: str, algorithm: str) -> Any:
+
     from a2c_jax import presets
-    from a2c_jax.methods import METHODS
 
     base = {"article": presets.article_rollouts, "default": presets.general}[network]
     return dataclasses.replace(
@@ -216,7 +216,7 @@ def settings_of(numbers: Any, network: str, algorithm: str) -> Any:
         hidden_sizes=base.hidden_sizes,
         num_envs=numbers.num_envs,
         num_steps=numbers.num_steps,
-        method=METHODS[algorithm],
+        method=algorithm,
     )
 
 
@@ -227,12 +227,11 @@ def make_programs(settings: Any, network: str) -> dict[str, tuple[Any, Any]]:
 
     import a2c_jax as a2c
     from a2c_jax import presets
-    from a2c_jax.methods import METHODS
 
     ours = presets.build(settings, a2c.make_env("CartPole-v1"))
     state = jax.eval_shape(ours.init, jax.random.key(0))
     programs = {"a2c_jax": (lambda state: a2c.run(ours, state, UPDATES), state)}
-    if settings.method == METHODS["a2c"]:
+    if settings.method == "a2c":
         train = make_train(settings.num_envs, settings.num_steps, UPDATES, network)
         programs["plain"] = (train, jax.eval_shape(jax.random.key, 0))
     return programs
@@ -255,11 +254,9 @@ def compile_split(settings: Any, devices: Any) -> Any:
     from a2c_jax.sharding import mesh_of, split_programs
 
     env = a2c.make_env("CartPole-v1")
-    make = settings.network
-    settings = dataclasses.replace(
-        settings, network=lambda env, sizes: a2c.split_network(make(env, sizes), env, devices)
-    )
-    algorithm = presets.build(settings, env)
+    plain = dataclasses.replace(settings, observation_scale=(), value_scale=1.0)
+    network = a2c.split_network(presets.make_network(plain, env), env, devices)
+    algorithm = presets.build(settings, env, network=network)
     _, proceed = split_programs(algorithm, UPDATES, mesh_of(devices))
     return compile_for(devices, proceed, jax.eval_shape(algorithm.init, jax.random.key(0)))
 

@@ -1,17 +1,27 @@
 """Commands, which parse flags, call public functions, print, and return an exit code."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from a2c_jax.experiment.cli.configs import EvaluateConfig, JoinConfig, PlotConfig, ReplayConfig
 from a2c_jax.experiment.cli.flags import parse, parse_compare, parse_sweep, parse_train
-from a2c_jax.experiment.comparison.compare import compare, measure_gradients, resolve_all
-from a2c_jax.experiment.comparison.report import comparison_tables, write_comparison
-from a2c_jax.experiment.config.envs import env_label
-from a2c_jax.experiment.errors import refusals, written
-from a2c_jax.experiment.files import open_folder
+from a2c_jax.experiment.comparison.compare import (
+    CompareConfig,
+    compare,
+    measure_gradients,
+    resolve_all,
+)
+from a2c_jax.experiment.comparison.report import (
+    comparison_tables,
+    write_comparison,
+    write_config,
+)
+from a2c_jax.experiment.envs import env_label
+from a2c_jax.experiment.errors import as_bad_input, as_write_error
+from a2c_jax.experiment.files import locked, open_folder, remove_files
 from a2c_jax.experiment.replay.replay import checked_seeds, record_run, write_replay
 from a2c_jax.experiment.run.evaluate import (
     check_episodes,
@@ -19,7 +29,7 @@ from a2c_jax.experiment.run.evaluate import (
     evaluate_run,
     write_evaluation,
 )
-from a2c_jax.experiment.run.folder import load_run
+from a2c_jax.experiment.run.folder import CONFIG, load_run
 from a2c_jax.experiment.run.interrupts import EXIT, Interrupted, deferred_interrupt
 from a2c_jax.experiment.run.join import join_runs
 from a2c_jax.experiment.run.plot import load_runs, plot_runs
@@ -55,12 +65,12 @@ def join(flags: Sequence[str]) -> int:
 def evaluate(flags: Sequence[str]) -> int:
     """Plays episodes with the newest policies of a run."""
     config = parse(EvaluateConfig, "evaluate", flags)
-    with refusals():
+    with as_bad_input():
         check_episodes(config.num_episodes, config.seed)
         run = load_run(config.run, env=config.env)
     with open_folder(config.out or run.folder, True, "") as folder:
         evaluated = evaluate_run(run, config.num_episodes, not config.sampled, config.seed)
-        with written("evaluation"):
+        with as_write_error("evaluation"):
             paths = write_evaluation(folder, evaluated)
     console = _console()
     console.print(evaluation_table(describe_evaluation(evaluated)), soft_wrap=False)
@@ -71,12 +81,12 @@ def evaluate(flags: Sequence[str]) -> int:
 def plot(flags: Sequence[str]) -> int:
     """Draws runs over each other, with statistics of their differences."""
     config = parse(PlotConfig, "plot", flags)
-    with refusals():
+    with as_bad_input():
         runs = load_runs(config.runs, config.env)
     out = config.out
     if len(runs) == 1 and out is None:
         out = next(iter(runs.values())).folder / "plots"
-    with open_folder(out, True, "plots") as folder, written("pictures"):
+    with open_folder(out, True, "plots") as folder, as_write_error("pictures"):
         paths, figures = plot_runs(runs, folder, config.format)
     console = _console()
     console.print(statistics_table(figures), soft_wrap=False)
@@ -87,14 +97,14 @@ def plot(flags: Sequence[str]) -> int:
 def replay(flags: Sequence[str]) -> int:
     """Writes a page that plays episodes of the newest policies of a run."""
     config = parse(ReplayConfig, "replay", flags)
-    with refusals():
+    with as_bad_input():
         check_episodes(config.num_episodes, config.seed)
         run = load_run(config.run, env=config.env)
         seeds = checked_seeds(run, config.seeds)
     with open_folder(config.out or run.folder, True, "") as folder:
         greedy = not config.sampled
         recording = record_run(run, seeds, config.num_episodes, greedy, config.seed)
-        with written("replay"):
+        with as_write_error("replay"):
             paths = write_replay(folder, run, recording, greedy=greedy)
     print_files(_console(), paths)
     return 0
@@ -103,7 +113,7 @@ def replay(flags: Sequence[str]) -> int:
 def sweep_settings(flags: Sequence[str]) -> int:
     """Trains many seeds at many settings in one program."""
     config, shared = parse_sweep(flags)
-    with refusals():
+    with as_bad_input():
         points = parse_points(config.over, config.draws, config.seed)
         job = check_sweep(shared, points)
     console = _console()
@@ -114,7 +124,7 @@ def sweep_settings(flags: Sequence[str]) -> int:
         console.print(f"{len(points)} settings × {len(job.seeds)} seeds")
         result = sweep(shared, points, console, interrupted, job)
         stopped = 0 if result.finished else interrupted()
-        with written("sweep"):
+        with as_write_error("sweep"):
             paths = write_sweep(folder, result)
     console.print(sweep_table(result), soft_wrap=False)
     print_files(console, paths)
@@ -126,34 +136,50 @@ def sweep_settings(flags: Sequence[str]) -> int:
 
 
 def compare_methods(flags: Sequence[str]) -> int:
-    """Trains several methods at equal environment steps; one table, one figure."""
-    config, suited = parse_compare(flags)
-    with refusals():
-        jobs = resolve_all(config, suited)
+    """Trains several methods at equal environment steps; one table, and figures."""
+    config = parse_compare(flags)
+    with as_bad_input():
+        resolve_all(config)
     console = _console()
     with (
-        open_folder(config.out, False, f"{env_label(config.env)}-compare", config.name) as folder,
+        _comparison_folder(config) as folder,
         deferred_interrupt(own_process=True) as interrupted,
     ):
-        for name, (_, job) in jobs.items():
-            for notice in job.notices:
-                console.print(f"{name}: {notice}")
-        result = compare(jobs, console, interrupted)
-        if not result.summaries:
-            raise Interrupted(interrupted())
-        with written("comparison"):
+        with as_write_error("comparison"):
+            write_config(folder, config)
+        try:
+            result = compare(config, folder, console, interrupted)
+        except Interrupted:
+            if config.resume is None:
+                remove_files(folder, [CONFIG])
+            raise
+        with as_write_error("comparison"):
             # Training results are written before the gradients are measured.
-            write_comparison(folder, config, jobs, result)
+            if result.runs:
+                write_comparison(folder, config, result)
             if config.gradient_episodes and result.finished and not interrupted():
                 console.print("Measuring the variance of the gradients")
-                noise = measure_gradients(config, jobs, interrupted)
-                result = result._replace(noise=noise)
-                write_comparison(folder, config, jobs, result)
+                result = result._replace(noise=measure_gradients(config, interrupted))
+                write_comparison(folder, config, result)
         stopped = interrupted()
-    for table in comparison_tables(result):
+    for table in comparison_tables(result) if result.runs else ():
         console.print(table, soft_wrap=False)
     console.print(f"Files: {folder}")
-    return EXIT + stopped if stopped else 0
+    if not stopped:
+        return 0
+    console.print(f"Resume with: a2c-jax compare --resume {folder}")
+    return EXIT + stopped
+
+
+@contextlib.contextmanager
+def _comparison_folder(config: CompareConfig) -> Iterator[Path]:
+    if config.resume is not None:
+        with locked(config.resume, "resume"):
+            yield config.resume
+    else:
+        kind = f"{env_label(config.env)}-compare"
+        with open_folder(config.out, False, kind, config.name) as folder:
+            yield folder
 
 
 def _console() -> Console:

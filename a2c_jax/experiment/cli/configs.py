@@ -2,30 +2,28 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Generic, Literal
+from typing import Literal
 
 from tyro.conf import Positional
 
-from a2c_jax.experiment.config.config import MethodName, SettingsT, TaskConfig
+from a2c_jax.experiment.config import TaskConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class SweepConfig(TaskConfig[SettingsT], Generic[SettingsT]):
+class SweepConfig(TaskConfig):
     """Trains seeds at many settings in one program; writes a table, a heat map, the best settings.
 
     Attributes:
-        over: the settings to sweep over, each as NAME=VALUE,VALUE,… or as a range,
-            NAME=LOW:HIGH:NUMBER or NAME=LOW:HIGH:NUMBER:log. With --draws, a range is
+        over: the settings to sweep over, each as NAME=VALUE,VALUE,… of numbers or names, or as a
+            range, NAME=LOW:HIGH:NUMBER or NAME=LOW:HIGH:NUMBER:log. With --draws, a range is
             NAME=LOW:HIGH or NAME=LOW:HIGH:log.
         draws: number of random draws, seeded by the first seed, in place of every combination.
-        algorithm: the method; by default the preset's own.
         config: a JSON file to start from instead of a preset.
         batch_size: runs that one call of the program trains on a device.
     """
 
     over: tuple[str, ...] = ()
     draws: int | None = None
-    algorithm: MethodName | None = None
     config: Path | None = None
     batch_size: int | None = None
 
@@ -38,7 +36,7 @@ class JoinConfig:
         runs: the runs' folders; the runs are joined in the order of their first seeds.
         name: name of the new run folder under runs/; by default environment and time.
         out: path of the run folder, in place of a name.
-        env: package.module:function, if the environment is one's own.
+        env: package.module:function, if the environment is custom.
     """
 
     runs: Positional[tuple[Path, ...]]
@@ -57,7 +55,7 @@ class EvaluateConfig:
         sampled: sample actions from the policy; by default, take the most probable ones.
         seed: seed of the episodes.
         out: a folder for evaluation.json and evaluation.npz; by default the run's.
-        env: package.module:function, if the environment is one's own.
+        env: package.module:function, if the environment is custom.
     """
 
     run: Positional[Path]
@@ -77,7 +75,7 @@ class PlotConfig:
         format: file format of the pictures.
         out: a folder for the pictures and statistics.json; by default plots/ in the run's folder,
             or runs/plots-<time> for several runs.
-        env: package.module:function, if the environment is one's own.
+        env: package.module:function, if the environment is custom.
     """
 
     runs: Positional[tuple[Path, ...]]

@@ -2,28 +2,28 @@
 
 import argparse
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Annotated, Any
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from a2c_jax.experiment.cli.configs import SweepConfig
-from a2c_jax.experiment.comparison.compare import CompareConfig, default_comparison
-from a2c_jax.experiment.config import settings
-from a2c_jax.experiment.config.config import (
+from a2c_jax.experiment.comparison.compare import CompareConfig, default_comparison, read_comparison
+from a2c_jax.experiment.config import (
     TaskConfig,
     TrainConfig,
     default_config,
+    read_config,
     starting_preset,
-    with_method,
+    used_settings,
 )
-from a2c_jax.experiment.config.reading import read_config
-from a2c_jax.experiment.errors import refusals
+from a2c_jax.experiment.errors import as_bad_input
 from a2c_jax.experiment.run.folder import read_run_config
-from a2c_jax.presets import Preset
+from a2c_jax.settings import KINDS, Method, Settings, typed
+
+Settings.__annotations__["method"] = Annotated[Method, tyro.conf.arg(name="algorithm")]
 
 EXAMPLES = {
     "train": "a2c-jax train --env Acrobot-v1 --num-seeds 32 --name acrobot",
@@ -31,13 +31,13 @@ EXAMPLES = {
     "evaluate": "a2c-jax evaluate runs/acrobot --num-episodes 1000",
     "plot": "a2c-jax plot runs/acrobot runs/other --format svg",
     "replay": "a2c-jax replay runs/acrobot --seeds 0 5",
-    "sweep": "a2c-jax sweep --over learning_rate=1e-4:1e-2:5:log num_steps=5,16 --num-seeds 8",
+    "sweep": "a2c-jax sweep --over learning_rate=1e-4:1e-2:5:log optimizer=adam,rmsprop",
     "compare": "a2c-jax compare --env Acrobot-v1 --algorithms a2c reinforce --num-seeds 32",
 }
 """An example of each command."""
 
 
-@refusals()
+@as_bad_input()
 def parse_train(flags: Sequence[str]) -> TrainConfig:
     """Reads the flags of ``train``.
 
@@ -45,14 +45,17 @@ def parse_train(flags: Sequence[str]) -> TrainConfig:
     to resume.
 
     Raises:
-        BadInput: if there is no such preset, algorithm, file or run.
+        BadInput: if there is no such preset, algorithm, file or run, or the algorithm or the
+            network does not use a setting.
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
     default = _starting_from(flags, "--resume")
-    return parse(TrainConfig[type(default.settings)], "train", flags, default)  # type: ignore[misc]
+    config: TrainConfig = parse(TrainConfig, "train", flags, default)
+    _check_used(flags, config.settings)
+    return config
 
 
-@refusals()
+@as_bad_input()
 def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
     """Reads the flags of ``sweep``: its configuration, and that of every run in it.
 
@@ -65,15 +68,28 @@ def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
         for field in dataclasses.fields(SweepConfig)
         if field.name not in ("over", "draws", "name", "out")
     }
-    default = SweepConfig(**shared)
-    config: SweepConfig = parse(
-        SweepConfig[type(start.settings)],  # type: ignore[misc]
-        "sweep",
-        flags,
-        default,
-    )
-    changes = {name: getattr(config, name) for name in shared}
-    return config, dataclasses.replace(start, **changes)
+    config: SweepConfig = parse(SweepConfig, "sweep", flags, SweepConfig(**shared))
+    _check_used(flags, config.settings)
+    return config, dataclasses.replace(start, **{name: getattr(config, name) for name in shared})
+
+
+@as_bad_input()
+def parse_compare(flags: Sequence[str]) -> CompareConfig:
+    """Reads the flags of ``compare``.
+
+    The preset gives the defaults; settings that suit a method replace them, and flags replace
+    both, for every method that uses the setting.
+
+    Raises:
+        BadInput, SystemExit: as :func:`parse_train`.
+    """
+    names = given(flags, "--preset", "--network", "--env", "--resume")
+    if names["resume"] is not None:
+        return read_comparison(Path(names["resume"]), names["env"])
+    default = default_comparison(names["preset"] or "general", names["network"])
+    config: CompareConfig = parse(CompareConfig, "compare", flags, default)
+    chosen = tuple(sorted(named_settings(flags) - {"method", "network"}))
+    return dataclasses.replace(config, chosen=chosen)
 
 
 def _starting_from(flags: Sequence[str], *others: str) -> TrainConfig:
@@ -87,8 +103,8 @@ def _starting_from(flags: Sequence[str], *others: str) -> TrainConfig:
     for name in ("preset", "algorithm", "network"):
         if names[name] is not None:
             raise ValueError(
-                f"{name} is {names[name]!r}, but config {names['config']!r} is given too, which "
-                f"sets it or leaves it to the environment; leave --{name} out, or change the file."
+                f"--{name} conflicts with --config {names['config']!r}, which sets it or leaves it "
+                f"to the environment; leave --{name} out, or change the file."
             )
     path = Path(names["config"])
     start = dataclasses.replace(read_config(path, env=names["env"]), config=path)
@@ -96,29 +112,19 @@ def _starting_from(flags: Sequence[str], *others: str) -> TrainConfig:
     return dataclasses.replace(start, seeds=None) if counted else start
 
 
-@refusals()
-def parse_compare(flags: Sequence[str]) -> tuple[CompareConfig, dict[str, Preset]]:
-    """Reads the flags of ``compare``: the configuration, and the settings of each method.
+def named_settings(flags: Sequence[str]) -> set[str]:
+    """The settings that flags name, such as ``--num-steps 5`` and ``--no-layer-norm``."""
+    words = (flag[2:].partition("=")[0].replace("-", "_") for flag in flags if flag[:2] == "--")
+    return {name for word in words for name in (word, word.removeprefix("no_")) if name in KINDS}
 
-    The preset gives the defaults; settings that suit a method replace them, and flags replace
-    both. A flag of one method's own settings applies only to that method.
 
-    Raises:
-        BadInput: if there is no such preset or method.
-        SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
-    """
-    names = given(flags, "--preset", "--network")
-    default = default_comparison(names["preset"] or "general", names["network"])
-    config, _ = _parse_known(CompareConfig, "compare", flags, default)
-    suited, unknown = {}, []
-    for name in config.algorithms:
-        own = dataclasses.replace(default, settings=with_method(default.settings, name))
-        config_of_method, left = _parse_known(CompareConfig, "compare", flags, own)
-        suited[name] = config_of_method.settings
-        unknown.append(set(itertools.pairwise(["", *left])))  # each value with its flag
-    if unknown and set.intersection(*unknown):  # no method has the flag: the parser names it
-        parse(CompareConfig, "compare", flags, default)
-    return config, suited
+def _check_used(flags: Sequence[str], settings: Settings) -> None:
+    unused = named_settings(flags) - used_settings(settings) - {"method", "network"}
+    for name in sorted(unused):
+        raise ValueError(
+            f"--{name.replace('_', '-')} is given, but algorithm {settings.method} with network "
+            f"{settings.network} does not use it; leave it out, or give another."
+        )
 
 
 def parse(kind: Any, command: str, flags: Sequence[str], default: Any = None) -> Any:
@@ -127,23 +133,15 @@ def parse(kind: Any, command: str, flags: Sequence[str], default: Any = None) ->
     Raises:
         SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
     """
-    return tyro.cli(kind, **_parser(kind, command, flags, default))
-
-
-def _parse_known(kind: Any, command: str, flags: Sequence[str], default: Any) -> tuple[Any, Any]:
-    """As :func:`parse`, but returns unknown flags too instead of refusing them."""
-    return tyro.cli(kind, return_unknown_args=True, **_parser(kind, command, flags, default))
-
-
-def _parser(kind: Any, command: str, flags: Sequence[str], default: Any) -> dict[str, Any]:
-    return {
-        "args": list(flags),
-        "description": _description(get_origin(kind) or kind, command, flags),
-        "prog": f"a2c-jax {command}",
-        "config": (tyro.conf.OmitArgPrefixes, tyro.conf.SuppressFixed),
-        "registry": _NUMBERS,
+    return tyro.cli(
+        kind,
+        args=list(flags),
+        description=_description(kind, command, flags),
+        prog=f"a2c-jax {command}",
+        config=(tyro.conf.OmitArgPrefixes,),
+        registry=_NUMBERS,
         **({} if default is None else {"default": default}),
-    }
+    )
 
 
 def _description(kind: type, command: str, flags: Sequence[str]) -> str:
@@ -166,7 +164,7 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | No
         try:
             return int(texts[0])
         except ValueError:
-            return settings.typed("it", float(texts[0]), int)
+            return typed("it", float(texts[0]), int)
 
     if info.type is not int:
         return None

@@ -23,8 +23,7 @@ from a2c_jax.algorithms.actor_critic import actor_critic
 from a2c_jax.algorithms.q_actor_critic import q_actor_critic
 from a2c_jax.diagnostics import GradientNoise, Weights
 from a2c_jax.evaluate import evaluate
-from a2c_jax.methods import METHODS
-from a2c_jax.presets import Preset
+from a2c_jax.settings import Settings, method_estimator
 from a2c_jax.train import run
 from a2c_jax.types import AgentState, Algorithm, Environment, Key, Params
 
@@ -55,8 +54,8 @@ class StageNoise(NamedTuple):
 def measure_stages(
     key: Key,
     env: Environment,
-    settings: Mapping[str, Preset],
-    preset: Preset,
+    settings: Mapping[str, Settings],
+    preset: Settings,
     num_episodes: int,
     should_stop: Callable[[], object] = lambda: False,
 ) -> tuple[StageNoise, ...]:
@@ -66,7 +65,7 @@ def measure_stages(
     ``should_stop`` is called before each stage; once it returns true, the finished stages are
     returned.
     """
-    preset = dataclasses.replace(preset, method=METHODS["a2c"])
+    preset = dataclasses.replace(preset, method="a2c")
     algorithm, num_updates = presets.build(preset, env), presets.num_updates(preset)
     ends = [max(1, round(stage * num_updates)) for stage in STAGES]
     lengths = jnp.diff(jnp.array(ends), prepend=0)
@@ -119,8 +118,8 @@ def _measure(
     key: Key,
     params: Params,
     env: Environment,
-    settings: Mapping[str, Preset],
-    preset: Preset,
+    settings: Mapping[str, Settings],
+    preset: Settings,
     num_episodes: int,
 ) -> tuple[dict[str, GradientNoise], jax.Array]:
     """The noise of each method's gradient at a policy, and the policy's mean return."""
@@ -129,18 +128,16 @@ def _measure(
     critic = actor_critic(env, network, estimator=gae(0.95), **_critic_training(preset))
     value_params = _fit(critic, value_key, params)
 
-    def weights(one: Preset) -> Weights:
-        if one.method.values_actions:
+    def weights(one: Settings) -> Weights:
+        if one.method == "q-actor-critic":
             return _action_weights(q_key, params, env, preset)
-        estimator = one.method.estimator()
+        estimator = method_estimator(one)
         discount, num_steps = preset.discount, one.num_steps
         return diagnostics.state_value_weights(
             env, network, value_params, estimator, discount, num_steps
         )
 
-    full_returns = dataclasses.replace(
-        preset, method=METHODS["reinforce"], num_steps=env.max_episode_steps
-    )
+    full_returns = dataclasses.replace(preset, method="reinforce", num_steps=env.max_episode_steps)
     of_methods = {name: weights(one) for name, one in {"": full_returns, **settings}.items()}
     gradients = diagnostics.policy_gradients(
         gradient_key, env, network, params, of_methods, num_episodes
@@ -153,15 +150,15 @@ def _measure(
     return noise, jnp.mean(returns)
 
 
-def _action_weights(key: Key, params: Params, env: Environment, preset: Preset) -> Weights:
-    q_preset = dataclasses.replace(preset, method=METHODS["q-actor-critic"])
+def _action_weights(key: Key, params: Params, env: Environment, preset: Settings) -> Weights:
+    q_preset = dataclasses.replace(preset, method="q-actor-critic")
     network: Any = presets.make_network(q_preset, env)
     critic = q_actor_critic(env, network, expected=True, **_critic_training(preset))
     start = {"policy": params["policy"], "value": critic.init(key).params["value"]}
     return diagnostics.action_value_weights(network, _fit(critic, key, start))
 
 
-def _critic_training(preset: Preset) -> dict[str, Any]:
+def _critic_training(preset: Settings) -> dict[str, Any]:
     """Arguments of an algorithm that trains the critic and not the policy."""
     rate = optax.linear_schedule(_CRITIC_RATE, 0.0, _CRITIC_UPDATES)
     transforms: dict[Any, Any] = {"policy": optax.set_to_zero(), "value": optax.adam(rate)}

@@ -1,110 +1,68 @@
-"""The results of a comparison: a table for a terminal, and files."""
+"""The results of a comparison: tables, and files."""
 
-import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 
-from a2c_jax.experiment.comparison.compare import CompareConfig, Comparison, Jobs
+from a2c_jax.experiment.comparison.compare import CompareConfig, Comparison
 from a2c_jax.experiment.comparison.gradients import StageNoise
-from a2c_jax.experiment.config.describe import describe_machine, describe_settings
-from a2c_jax.experiment.config.envs import env_name
-from a2c_jax.experiment.config.reading import FORMAT
-from a2c_jax.experiment.figures.curves import draw_methods
-from a2c_jax.experiment.files import Writer, json_writer, write_together
-from a2c_jax.experiment.statistics.inference import Estimate, probability_of_improvement
-from a2c_jax.experiment.statistics.learning import solved_threshold
-from a2c_jax.experiment.tables import markdown_table, text_table
+from a2c_jax.experiment.config import describe_config
+from a2c_jax.experiment.files import json_writer, write_together
+from a2c_jax.experiment.run.folder import CONFIG
+from a2c_jax.experiment.run.plot import plot_runs, statistics_of
+from a2c_jax.experiment.tables import markdown_table, median_time, text_table
 
 _ROUNDING = 1e-6  # the error of the reference's ratio to itself is smaller
 
 
 def comparison_tables(result: Comparison) -> list[Table]:
-    """The tables for a terminal, in 80 columns; :func:`table_rows` has more detail."""
-    first, better = next(iter(result.summaries), ""), improvements(result)
-    rows = [["method", "return", "95 %", "solved", "median", "P(better)"]]
-    for name, summary in result.summaries.items():
-        value, interval = _return(summary, digits=3)
-        short = interval if "-" in interval else interval.replace(" to ", "-")
-        rows.append([_name(name, summary), value, short, *_solved(summary), _better(better, name)])
-    caption = f"P(better): a seed ends above a seed of {first}, with a 95 % interval"
-    tables = [_plain_table(rows, caption if better else "")]
-    if result.noise:
-        rows = [["method", *(f"after {stage.name}" for stage in result.noise)]]
-        rows += [
-            [name, *(_ratio(stage, name) for stage in result.noise)] for name in result.summaries
-        ]
-        tables.append(_plain_table(rows, "variance of the gradient, relative to reinforce's"))
-    return tables
-
-
-def improvements(result: Comparison) -> dict[str, Estimate]:
-    """The probability that a seed of a method ends above a seed of the first method."""
-    scores = {
-        name: np.array([each for each in summary["final_returns"] if each is not None])
-        for name, summary in result.summaries.items()
-    }
-    first = next(iter(scores), "")
-    return {
-        name: probability_of_improvement(scores[name], scores[first])
-        for name in scores
-        if name != first and scores[name].size and scores[first].size
-    }
-
-
-def _better(better: Mapping[str, Estimate], name: str) -> str:
-    if name not in better:
-        return ""
-    value, low, high = better[name]
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
-
-
-def _plain_table(rows: list[list[str]], caption: str) -> Table:
-    return text_table(rows, no_wrap=True, box=None, padding=(0, 1, 0, 0), caption=caption or None)
+    """The tables for a terminal, in 80 columns."""
+    first = next(iter(result.runs))
+    captions = [f"P(better): a seed ends above a seed of {first}, with a 95 % interval"]
+    captions += ["variance of the gradient, relative to reinforce's"]
+    tables = zip([table_rows(result), gradient_rows(result)], captions, strict=True)
+    plain: dict[str, Any] = {"no_wrap": True, "box": None, "padding": (0, 1, 0, 0)}
+    return [text_table(rows, caption=text, **plain) for rows, text in tables if len(rows) > 1]
 
 
 def table_rows(result: Comparison) -> list[list[str]]:
-    """The table as text: a header, then a row for each method.
-
-    The gradient's variance is relative to that of REINFORCE, ± its standard error.
-    """
-    stages = [
-        f"gradient variance after {stage.steps:,} steps (return {stage.mean_return:.0f})"
-        for stage in result.noise
-    ]
-    better, first = improvements(result), next(iter(result.summaries), "")
-    rows = [["method", "final return", "95 % interval", "solved", "median steps"]]
-    rows[0] += [f"probability of improvement on {first}", *stages]
-    for name, summary in result.summaries.items():
-        ratios = [_better(better, name), *(_ratio(stage, name) for stage in result.noise)]
-        rows.append([_name(name, summary), *_return(summary, digits=4), *_solved(summary), *ratios])
+    """A header, then a row for each method; the probability is of ending above the first one."""
+    first, better = next(iter(result.runs), ""), {}
+    for pair in statistics_of(result.runs)["probability_of_improvement"]:
+        if pair["of"] == first:  # of the other over the first, it is the complement
+            value, (low, high) = 1 - pair["probability"], (1 - x for x in pair["interval_95"])
+            better[pair["over"]] = f"{value:.2f} ({high:.2f} to {low:.2f})"
+    rows = [["method", "return", "95 % interval", "solved", "median", "P(better)"]]
+    for name, run in result.runs.items():
+        summary, diverged = run.summary, run.summary["num_diverged"]
+        named = f"{name} ({diverged} diverged)" if diverged else name
+        solved = ["", ""]
+        if summary["solved_threshold"] is not None:
+            median = median_time(summary["median_steps_to_solve"])
+            solved = [f"{summary['fraction_solved']:.0%}", median]
+        rows.append([named, *_return(summary), *solved, better.get(name, "")])
     return rows
 
 
-def _name(name: str, summary: Mapping[str, Any]) -> str:
-    diverged = summary["num_diverged"]
-    return f"{name} ({diverged} diverged)" if diverged else name
+def gradient_rows(result: Comparison) -> list[list[str]]:
+    """A header, then a row for each method; variances relative to REINFORCE's ± their errors."""
+    if not result.noise:
+        return []
+    stages = (f"after {one.steps:,} (return {one.mean_return:.0f})" for one in result.noise)
+    rows = [["method", *stages]]
+    return [*rows, *([name, *(_ratio(s, name) for s in result.noise)] for name in result.runs)]
 
 
-def _return(summary: Mapping[str, Any], digits: int) -> list[str]:
+def _return(summary: Mapping[str, Any]) -> list[str]:
     def text(value: float) -> str:
         # All digits before the point are kept: powers of ten are hard to compare.
-        few = abs(round(value)) < 10**digits
-        return f"{value:.{digits}g}" if few else f"{value:.0f}"
+        return f"{value:.4g}" if abs(round(value)) < 10**4 else f"{value:.0f}"
 
     value, interval = summary["final_return_iqm"], summary["final_return_interval_95"]
     return ["none" if value is None else text(value), " to ".join(map(text, interval or ()))]
-
-
-def _solved(summary: Mapping[str, Any]) -> list[str]:
-    if summary["solved_threshold"] is None:
-        return ["", ""]
-    median = summary["median_steps_to_solve"]
-    return [f"{summary['fraction_solved']:.0%}", "none" if median is None else f"{median:,.0f}"]
 
 
 def _ratio(stage: StageNoise, name: str) -> str:
@@ -120,44 +78,29 @@ def _short(value: float) -> str:
     return f"{value:.2g}" if math.isfinite(value) else "–"
 
 
-def write_comparison(folder: Path, config: CompareConfig, jobs: Jobs, result: Comparison) -> None:
-    """Writes ``config.json``, ``summary.json``, ``curves.npz``, ``table.md`` and the figure."""
-    _, job = next(iter(jobs.values()))
-    description = {
-        "format": FORMAT,
-        "preset": config.preset,
-        "env": env_name(config.env),
-        "max_episode_steps": job.env.max_episode_steps,
-        "seeds": list(job.seeds),
-        "gradient_episodes": config.gradient_episodes,
-        "methods": {name: describe_settings(one.settings) for name, (one, _) in jobs.items()},
-        **describe_machine(job.layout.devices),
+def write_comparison(folder: Path | str, config: CompareConfig, result: Comparison) -> None:
+    """Writes ``table.md``, ``gradients.json`` and the files of :func:`plot_runs` into a folder.
+
+    Raises:
+        OSError: if a file could not be written.
+    """
+    noise = [
+        stage._asdict() | {"ratios": _finite(stage.ratios), "errors": _finite(stage.errors)}
+        for stage in result.noise
+    ]
+    tables = [rows for rows in (table_rows(result), gradient_rows(result)) if rows]
+    text = "\n".join(map(markdown_table, tables))
+    plot_runs(result.runs, folder)
+    files = {
+        "table.md": lambda file: file.write(text.encode()),
+        "gradients.json": json_writer({"gradient_variance": noise}),
     }
-    summary = {
-        "finished": result.finished,
-        "methods": result.summaries,
-        "probability_of_improvement": {
-            name: estimate._asdict() for name, estimate in improvements(result).items()
-        },
-        "gradient_variance": [
-            stage._asdict() | {"ratios": _finite(stage.ratios), "errors": _finite(stage.errors)}
-            for stage in result.noise
-        ],
-    }
-    arrays: dict[str, Any] = {}
-    for name, (steps, returns) in result.curves.items():
-        arrays |= {f"{name}/steps": steps, f"{name}/returns": returns}
-    title = f"{job.env.name}, {len(job.seeds)} seeds of each method"
-    files: dict[str, Writer] = {
-        "config.json": json_writer(description),
-        "summary.json": json_writer(summary),
-        "curves.npz": lambda file: np.savez_compressed(file, **arrays),
-        "table.md": lambda file: file.write(markdown_table(table_rows(result)).encode()),
-        "comparison.png": functools.partial(
-            draw_methods, curves=result.curves, title=title, threshold=solved_threshold(job.env)
-        ),
-    }
-    write_together(folder, files)
+    write_together(Path(folder), files)
+
+
+def write_config(folder: Path, config: CompareConfig) -> None:
+    """Writes ``config.json``, with which the comparison can be resumed."""
+    write_together(folder, {CONFIG: json_writer(describe_config(config))})
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -89,13 +89,16 @@ def draw_scatter(
         label = f"best: {score} at " + (at[0] if single else f"({', '.join(at)})")
         axes.plot(x[best], y[best], "o", c=ORANGE, label=label, **ring)
     for values, set_scale in [(x, axes.set_xscale), (y, axes.set_yscale)][: 1 if single else 2]:
-        if values.min() > 0.0 and values.max() > _LOG_SPAN * values.min():
+        least, most = (values.min(), values.max()) if values.dtype.kind in "if" else (0.0, 0.0)
+        if least > 0.0 and most > _LOG_SPAN * least:
             set_scale("log")
     _finish(file, axes, None if single else points, labels)
 
 
-def short_number(value: float, digits: int = 3) -> str:
-    """A number in few characters: 0.25, 500, 3e-4, 1.5e6."""
+def short_number(value: Any, digits: int = 3) -> str:
+    """A number in few characters: 0.25, 500, 3e-4, 1.5e6; names and flags as they are."""
+    if isinstance(value, str | bool | np.bool_):
+        return str(value)
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     if value == 0 or _LEAST_EXPONENT <= int(exponent) <= _MOST_EXPONENT:
         return f"{value:.{max(digits, int(exponent) + 1)}g}"

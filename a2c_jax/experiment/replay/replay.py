@@ -82,7 +82,7 @@ def write_replay(
     actions = "the most probable action at every step." if greedy else "actions sampled."
     page = replay_page(
         recording,
-        title=f"{run.job.env.name}, {run.config.algorithm or run.config.preset}",
+        title=f"{run.job.env.name}, {run.config.label}",
         note=f"After {done:,} {run.job.unit} of training; {actions}{_diverged(run, recording)}",
     )
     write_together(path.parent, {path.name: lambda file: file.write(page.encode())})

@@ -1,196 +1,246 @@
-"""Checkpoints: named arrays and their description, saved by Orbax and verified when read.
+"""Checkpoints of a run, each file complete or absent, and verified when it is read.
 
-Orbax writes a checkpoint under a temporary name and then renames it, so it is complete or absent.
-Its checksums do not cover every array; the checksums of this module do.
+``checkpoints/<updates>.npz`` holds the states of all seeds, the evaluations so far and, as JSON,
+the run that it belongs to; the newest two are kept. ``metrics/<updates>.npz`` holds the metrics of
+the updates since the checkpoint before, :class:`a2c_jax.Metrics` by name, each ``[S, K]``. A
+checkpoint lists the files of metrics up to its update with their checksums; others, left by an
+unfinished save, are ignored and removed by the next.
 """
 
-import contextlib
-import errno
 import json
-import logging
-import math
-import os
-import shutil
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-FOLDER = "checkpoints"
-KEPT = 2
-_OVERHEAD = 3 * 4096  # bytes on disk for each array: its folder, description and last block
+from a2c_jax.experiment.config import TrainConfig, differences
+from a2c_jax.experiment.files import checksums_of, npz_writer, read_npz, write_together
+from a2c_jax.experiment.run.engine import Outcome
+from a2c_jax.experiment.run.evaluations import Evaluations
+from a2c_jax.experiment.run.job import Job, job_identity
+from a2c_jax.experiment.run.memory import tree_bytes
+from a2c_jax.parallel import gather_groups
+from a2c_jax.record_checks import by_path
+from a2c_jax.types import Metrics
+
+FOLDER, METRICS = "checkpoints", "metrics"
+_KEPT = 2
+_ABOUT, _STATE, _EVALUATIONS = "about", "state.", "evaluations."
+_ROOM, _HEADER = 2**26, 2**10  # bytes
+
+Parts = list[tuple[int, list[int]]]
+"""The files of metrics: the updates at their ends, and the checksums of their arrays."""
 
 
-class Checkpoint(NamedTuple):
-    """The content of a checkpoint.
+class Saver:
+    """Saves checkpoints of a run, and remembers what has been saved."""
 
-    Attributes:
-        arrays: the arrays by name.
-        about: their description, as JSON.
-    """
+    def __init__(self, folder: Path, config: TrainConfig, job: Job, parts: Parts) -> None:
+        self._folder, self._job, self._parts = folder, job, parts
+        self._identity, self._every = job_identity(config, job), config.checkpoint_every
+        self._chunks = 0
 
-    arrays: dict[str, np.ndarray]
-    about: dict[str, Any]
+    @property
+    def num_updates(self) -> int:
+        """Number of updates that are saved on disk."""
+        return self._parts[-1][0] if self._parts else 0
 
-    def under(self, prefix: str) -> dict[str, np.ndarray]:
-        """The arrays whose names begin with a prefix, by the rest of their names."""
-        named = self.arrays.items()
-        return {key.removeprefix(prefix): array for key, array in named if key.startswith(prefix)}
+    def after_chunk(self, outcome: Outcome, evaluations: Evaluations) -> None:
+        """Counts chunks, and saves after a given number of them."""
+        self._chunks += 1
+        if self._every and self._chunks % self._every == 0:
+            self.save(outcome, evaluations)
+
+    def save(self, outcome: Outcome, evaluations: Evaluations) -> None:
+        """Saves the result so far, unless it is saved already.
+
+        Raises:
+            OSError: if it could not be written; earlier saves are intact.
+        """
+        saved, done = self.num_updates, outcome.num_updates
+        if done == saved:
+            return
+        name = f"{done}.npz"
+        fresh = {key: x[:, saved:] for key, x in outcome.metrics._asdict().items()}
+        write_together(self._folder / METRICS, {name: npz_writer(fresh)})
+        parts = [*self._parts, (done, checksums_of(self._folder / METRICS / name))]
+        about = {
+            "run": self._identity,
+            "metrics": parts,
+            "compile_seconds": outcome.compile_seconds,
+            "train_seconds": outcome.train_seconds,
+        }
+        state = named_arrays(gather_groups(outcome.state, self._job.layout))
+        arrays = {
+            **{_STATE + key: array for key, array in state.items()},
+            **{_EVALUATIONS + key: array for key, array in evaluations._asdict().items()},
+            _ABOUT: np.array(json.dumps(about)),
+        }
+        write_together(self._folder / FOLDER, {name: npz_writer(arrays)})
+        self._parts = parts
+        _keep(self._folder / METRICS, [end for end, _ in parts])
+        _keep(self._folder / FOLDER, saved_numbers(self._folder)[-_KEPT:])
 
 
-def save(folder: Path, number: int, checkpoint: Checkpoint) -> None:
-    """Saves a checkpoint under its number; deletes all but the last two, and unfinished saves.
+def saved_numbers(folder: Path) -> list[int]:
+    """The numbers of updates of a run's checkpoints, in order."""
+    return sorted(int(path.stem) for path in _numbered(folder / FOLDER))
 
-    Args:
-        folder: of the checkpoints.
-        number: number of updates, by which checkpoints are ordered.
-        checkpoint: the checkpoint to save.
+
+def _numbered(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.npz") if path.stem.isdecimal() and path.stem.isascii()]
+
+
+def _keep(folder: Path, numbers: list[int]) -> None:
+    for path in _numbered(folder):
+        if int(path.stem) not in numbers:
+            path.unlink(missing_ok=True)
+
+
+def restore(
+    folder: Path, config: TrainConfig, job: Job
+) -> tuple[Outcome, Evaluations, Parts] | None:
+    """Loads the newest checkpoint of a run; None if nothing has been saved yet.
 
     Raises:
-        OSError: if it could not be written; older ones are kept.
+        ValueError: if it is damaged or of another run; the message says what is wrong, and
+            which older one loads.
     """
-    import orbax.checkpoint as ocp  # slow to import, and not needed by all commands
-
-    # Orbax does not save empty arrays; their types and shapes are enough.
-    full = {name: array for name, array in checkpoint.arrays.items() if array.size}
-    seal = {
-        "number": number,
-        "about": checkpoint.about,
-        "checksums": {name: _checksum(array) for name, array in checkpoint.arrays.items()},
-        "empty": {
-            name: [str(array.dtype), *array.shape]
-            for name, array in checkpoint.arrays.items()
-            if not array.size
-        },
-    }
-    seal["checksum"] = _checksum_of_json(seal)
-    folder.mkdir(exist_ok=True)
-    _check_room(folder, sum(array.nbytes + _OVERHEAD for array in full.values()))
+    numbers = saved_numbers(folder)[::-1]
+    if not numbers:
+        return None
+    newest, *older = numbers
     try:
-        with _manager(folder, saves=True) as manager:
-            state, description = ocp.args.PyTreeSave(full), ocp.args.JsonSave(seal)
-            manager.save(number, args=ocp.args.Composite(state=state, seal=description), force=True)
-        _flush(folder / str(number))
-    except Exception as error:  # Orbax and TensorStore raise system errors as other types
-        raise _as_os_error(error) from error
+        return _restore_one(folder, newest, config, job)
+    except ValueError as error:
+        wrong = error
+    remedy = "no older one loads; train again, with --config and the run's config.json."
+    for number in older:
+        try:
+            _restore_one(folder, number, config, job)
+        except ValueError:
+            continue
+        remedy = f"move that file away to resume from checkpoint {number}, which loads."
+        break
+    place = str(folder / FOLDER / f"{newest}.npz")
+    raise ValueError(f"The checkpoint {place!r} cannot be used: {wrong}; {remedy}") from wrong
 
 
-def saved(folder: Path) -> list[int]:
-    """The numbers of the checkpoints in a folder, in order, without unfinished saves."""
-    if not folder.is_dir():
-        return []
-    with _manager(folder) as manager:
-        return sorted(manager.all_steps())
+def _restore_one(
+    folder: Path, number: int, config: TrainConfig, job: Job
+) -> tuple[Outcome, Evaluations, Parts]:
+    template = jax.eval_shape(jax.vmap(job.algorithm.init), job.keys)
+    about = read_description(folder, number)
+    for name, (theirs, ours) in differences(about["run"], job_identity(config, job)).items():
+        raise ValueError(
+            f"it is of another run: {name} is {_short(theirs)}, and the run's is {_short(ours)}"
+        )
+    path, num_seeds = folder / FOLDER / f"{number}.npz", len(job.seeds)
+    state = from_arrays(read_npz(path, _most_bytes(template), _STATE), template)
+    metrics = read_metrics(folder, about, num_seeds)
+    evaluations = Evaluations(**read_npz(path, _ROOM + 16 * num_seeds * number, _EVALUATIONS))
+    outcome = Outcome(state, metrics, about["compile_seconds"], about["train_seconds"])
+    return outcome, evaluations, [(end, checksums) for end, checksums in about["metrics"]]
 
 
-def load(folder: Path, number: int, most_bytes: float = math.inf) -> Checkpoint:
-    """Loads a checkpoint and verifies every array.
+def _most_bytes(template: Any) -> int:
+    # Generous, so that a checkpoint of another network is refused by name and not by size.
+    return 4 * tree_bytes(template) + _ROOM
 
-    Args:
-        folder: of the checkpoints.
-        number: of the checkpoint.
-        most_bytes: limit of all arrays together, since small files can expand to large arrays.
+
+def read_description(folder: Path, number: int) -> dict[str, Any]:
+    """Reads the description in a run's checkpoint.
 
     Raises:
-        ValueError: if it is damaged; the message says what is wrong, in a few words.
+        ValueError: if it is damaged; the message says so in a few words.
     """
-    import orbax.checkpoint as ocp
-
+    arrays = read_npz(folder / FOLDER / f"{number}.npz", _ROOM, _ABOUT)
     try:
-        with _manager(folder) as manager:
-            size = _size(manager.item_metadata(number)["state"].tree)
-            if size > most_bytes:
-                raise ValueError(f"its arrays would take {size:,} bytes")
-            state, description = ocp.args.PyTreeRestore(), ocp.args.JsonRestore()
-            restored = manager.restore(
-                number, args=ocp.args.Composite(state=state, seal=description)
-            )
-        seal, arrays = dict(restored["seal"]), dict(restored["state"])
-        is_whole = seal.pop("checksum") == _checksum_of_json(seal)
-        about, checksums = seal["about"], seal["checksums"]
-        for name, (dtype, *shape) in seal["empty"].items():
-            arrays[name] = np.zeros(shape, dtype)
-    except Exception as error:  # a damaged file can cause any error
-        raise ValueError(f"it is damaged or cut short ({_first_line(error)})") from error
-    if not is_whole:
-        raise ValueError("it is damaged: the checksum of its description does not match")
-    if seal["number"] != number:
-        raise ValueError(f"it is checkpoint {seal['number']} under another name")
-    if arrays.keys() != checksums.keys():
-        missing = sorted(arrays.keys() ^ checksums.keys())
-        raise ValueError(f"it is damaged: {missing[0]} is missing")
-    for name, array in arrays.items():
-        if _checksum(array) != checksums[name]:
-            raise ValueError(f"it is damaged: the checksum of {name} does not match")
-    return Checkpoint(arrays, about)
+        about = json.loads(str(arrays[""]))
+        (*_, (end, _)) = about["metrics"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError("it is damaged: its description is missing") from error
+    if end != number:
+        raise ValueError(f"it is checkpoint {end} under another name")
+    return about
 
 
-@contextlib.contextmanager
-def _manager(folder: Path, saves: bool = False) -> Iterator[Any]:
-    import orbax.checkpoint as ocp
+def read_agents(folder: Path, number: int, agent: Any, num_seeds: int) -> dict[str, np.ndarray]:
+    """Reads the states of the agents ``[S, ...]`` in a run's checkpoint, by their paths.
 
-    # OCDBT finds the files to merge by a pattern: with [ ] in the path, it loses the arrays.
-    state = ocp.PyTreeCheckpointHandler(use_ocdbt=False)
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=KEPT,
-        enable_async_checkpointing=False,
-        cleanup_tmp_directories=saves,
-        create=False,
-    )
-    log = logging.getLogger("absl")
-    log.addFilter(_is_no_merge)
-    try:
-        handlers = {"state": state, "seal": ocp.JsonCheckpointHandler()}
-        with contextlib.closing(
-            ocp.CheckpointManager(folder.absolute(), item_handlers=handlers, options=options)
-        ) as manager:
-            yield manager
-    finally:
-        log.removeFilter(_is_no_merge)
+    Raises:
+        ValueError: if it is damaged; the message says so in a few words.
+    """
+    path = folder / FOLDER / f"{number}.npz"
+    return read_npz(path, num_seeds * _most_bytes(agent), f"{_STATE}agent.")
 
 
-def _is_no_merge(record: logging.LogRecord) -> bool:
-    return "Skipping merge of OCDBT" not in record.getMessage()  # OCDBT is off on purpose
+def read_metrics(folder: Path, about: dict[str, Any], num_seeds: int) -> Metrics:
+    """Reads the metrics up to a checkpoint, each ``[S, U]``.
+
+    Raises:
+        ValueError: if a file of them is damaged; the message says so in a few words.
+    """
+    parts, start = [], 0
+    for end, checksums in about["metrics"]:
+        path = folder / METRICS / f"{end}.npz"
+        try:
+            size = len(Metrics._fields) * (4 * num_seeds * (end - start) + _HEADER)
+            arrays: Any = read_npz(path, size)
+            if checksums_of(path) != checksums:
+                raise ValueError("it is of another run")
+            parts.append(Metrics(**arrays))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"of {METRICS}/{path.name}, {error}") from error
+        start = end
+    return jax.tree.map(lambda *each: np.concatenate(each, axis=1), *parts)
 
 
-def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+def named_arrays(state: Any) -> dict[str, np.ndarray]:
+    """The leaves of a tree by their paths, with keys as arrays of their data."""
+    return {name: np.asarray(_data(leaf)) for name, leaf in by_path(state).items()}
 
 
-def _checksum_of_json(content: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(content, sort_keys=True, allow_nan=False).encode())
+def from_arrays(arrays: dict[str, np.ndarray], template: Any) -> Any:
+    """The inverse of :func:`named_arrays`, for a tree with the template's structure.
+
+    Raises:
+        ValueError: if an array is missing, unexpected, or of another shape or type.
+    """
+    leaves = by_path(template)
+    if leaves.keys() != arrays.keys():
+        name = min(leaves.keys() ^ arrays.keys())
+        raise ValueError(
+            f"it is of another network or optimizer: either it or the run lacks {name}"
+        )
+    filled = [_like(name, arrays[name], leaf) for name, leaf in leaves.items()]
+    return jax.tree.unflatten(jax.tree.structure(template), filled)
 
 
-def _size(metadata: dict[str, Any]) -> int:
-    """Bytes that reading arrays takes; they are read in chunks, which a file can make larger."""
-    return sum(
-        max(math.prod(array.shape), math.prod(array.storage.chunk_shape)) * array.dtype.itemsize
-        for array in metadata.values()
-    )
+def _like(name: str, array: np.ndarray, like: Any) -> Any:
+    expected = jax.eval_shape(_data, like)
+    if array.dtype.kind == "V" and array.dtype.itemsize == expected.dtype.itemsize:
+        array = array.view(expected.dtype)  # NumPy stores bfloat16, for one, as raw bytes
+    if (array.shape, array.dtype) != (expected.shape, expected.dtype):
+        is_wide = array.dtype.itemsize == 2 * expected.dtype.itemsize
+        hint = " (it was trained with JAX_ENABLE_X64=1)" if is_wide else ""
+        raise ValueError(
+            f"it is of another network or environment: {name} is {array.dtype} of shape "
+            f"{array.shape}, not {expected.dtype} of shape {expected.shape}{hint}"
+        )
+    if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
+        impl = jax.random.key_impl(jax.random.key(0, dtype=like.dtype))
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=impl)
+    return array
 
 
-def _check_room(folder: Path, needed: int) -> None:
-    # Orbax prints a hundred lines when a disk is full.
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OSError(errno.ENOSPC, f"A checkpoint needs {needed:,} bytes, but {free:,} are free")
+def _data(leaf: Any) -> Any:
+    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
 
 
-def _flush(folder: Path) -> None:
-    # A rename may reach the disk before the renamed files; after a power cut they would be empty.
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(parent, name), "rb") as file:
-                os.fsync(file.fileno())
-
-
-def _as_os_error(error: Exception) -> OSError:
-    if isinstance(error, OSError):
-        return error
-    return OSError(_first_line(error))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"  # noqa: PLR2004

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from a2c_jax import checks
-from a2c_jax.experiment.files import json_writer, write_together
-from a2c_jax.experiment.run.evaluation import evaluation_program
+from a2c_jax.experiment.files import json_writer, npz_writer, write_together
+from a2c_jax.experiment.run.evaluations import evaluation_program
 from a2c_jax.experiment.run.folder import Run, load_run
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.metrics import finite_seeds
@@ -100,7 +100,7 @@ def write_evaluation(folder: Path | str, evaluated: EvaluatedRun) -> list[Path]:
     }
     files = {
         "evaluation.json": json_writer(describe_evaluation(evaluated)),
-        "evaluation.npz": lambda file: np.savez_compressed(file, **arrays),
+        "evaluation.npz": npz_writer(arrays, compress=True),
     }
     write_together(folder, files)
     return [folder / name for name in files]

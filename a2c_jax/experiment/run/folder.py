@@ -2,15 +2,13 @@
 
 ``config.json``
     every setting, the seeds, versions and device; ``a2c-jax train --config`` reads it.
-``checkpoints/``
-    the last two, named by number of updates; ``--resume`` reads them.
+``checkpoints/``, ``metrics/``
+    the last two checkpoints, which ``--resume`` reads, and :class:`a2c_jax.Metrics` of every
+    update; see :mod:`a2c_jax.experiment.run.checkpoints`.
 ``log.jsonl``
     a line for each hundredth of the run, or for each update of a run of fewer than 100.
-``metrics.npy``
-    :class:`a2c_jax.Metrics` of every update so far, a structured array ``[U, S]``; the seeds are
-    in ``config.json``.
 ``evaluations.npz``
-    the arrays of :class:`a2c_jax.experiment.run.evaluation.Evaluations`, if the policy was
+    the arrays of :class:`a2c_jax.experiment.run.evaluations.Evaluations`, if the policy was
     evaluated during training.
 ``summary.json``
     the result of :func:`a2c_jax.experiment.statistics.learning.summarize`, and the timings.
@@ -26,18 +24,17 @@ import jax
 import msgspec
 import numpy as np
 
-from a2c_jax.experiment.config.config import TrainConfig
-from a2c_jax.experiment.config.envs import EnvName
-from a2c_jax.experiment.config.reading import read_config
-from a2c_jax.experiment.files import json_writer, read_json, write_together
-from a2c_jax.experiment.run import checkpoints, saving, series
-from a2c_jax.experiment.run.chunks import Outcome
-from a2c_jax.experiment.run.evaluation import Evaluations
-from a2c_jax.experiment.run.job import Job, describe_config, make_job, row_of
+from a2c_jax.experiment.config import TrainConfig, read_config, read_saved
+from a2c_jax.experiment.envs import EnvName
+from a2c_jax.experiment.files import json_writer, npz_writer, write_together
+from a2c_jax.experiment.run import checkpoints
+from a2c_jax.experiment.run.engine import Outcome
+from a2c_jax.experiment.run.evaluations import Evaluations
+from a2c_jax.experiment.run.job import Job, make_job, row_of
 from a2c_jax.experiment.run.log import LOG
+from a2c_jax.experiment.run.pictures import run_figures
 from a2c_jax.experiment.run.policy import Policy, make_policy
 from a2c_jax.experiment.run.progress import environment_steps
-from a2c_jax.experiment.run.result_figures import run_figures
 from a2c_jax.experiment.statistics.learning import best_row, solved_threshold, summarize
 from a2c_jax.metrics import finite_seeds
 from a2c_jax.parallel import gather_groups
@@ -45,8 +42,8 @@ from a2c_jax.types import Metrics
 
 CONFIG = "config.json"
 FILES = (
-    CONFIG, LOG, series.FILE, "evaluations.npz", "summary.json", "learning_curve.png",
-    "rewards.png", "lengths.png", "tensorboard", "wandb", checkpoints.FOLDER,
+    CONFIG, LOG, "evaluations.npz", "summary.json", "learning_curve.png", "rewards.png",
+    "lengths.png", "tensorboard", "wandb", checkpoints.FOLDER, checkpoints.METRICS,
 )  # fmt: skip
 """Everything that training writes into a run folder."""
 
@@ -128,9 +125,8 @@ def load_run(
 
     Args:
         folder: of the run.
-        config: its configuration; needed only for what ``config.json`` cannot express: an algorithm
-            of one's own, or a network or an optimizer that no preset has.
-        env: its environment, if it is one's own.
+        config: its configuration, if its algorithm is custom.
+        env: its environment, if it is custom.
 
     Raises:
         ValueError: if there is no run, it has no checkpoint, or it is damaged.
@@ -138,25 +134,19 @@ def load_run(
     folder = Path(folder)
     config = config or read_run_config(folder, "run", env)
     job = make_job(config)
-    restored = saving.restore(folder, job, saving.identity_of(describe_config(config, job)))
+    restored = checkpoints.restore(folder, config, job)
     if restored is None:
         raise ValueError(
             f"run is {str(folder)!r}, which has no checkpoint yet; wait for the first, or give "
             "another run."
         )
-    return Run(
-        folder,
-        config,
-        job,
-        restored.outcome.metrics,
-        restored.evaluations,
-        restored.state,
-        describe_outcome(job, restored.outcome, restored.state),
-    )
+    outcome, evaluations, _ = restored
+    summary = describe_outcome(job, outcome, outcome.state)
+    return Run(folder, config, job, outcome.metrics, evaluations, outcome.state, summary)
 
 
 def read_run_config(
-    folder: Path, argument: str, env: EnvName | None = None, own: TrainConfig | None = None
+    folder: Path, argument: str, env: EnvName | None = None, custom: TrainConfig | None = None
 ) -> TrainConfig:
     """Reads the configuration of a run, as :func:`read_config` does.
 
@@ -169,7 +159,7 @@ def read_run_config(
             f"{argument} is {str(folder)!r}, which holds no run (no {CONFIG}); give the folder of "
             "a run."
         )
-    return read_config(folder / CONFIG, argument, env, same=True, own=own)
+    return read_config(folder / CONFIG, argument, env, same=True, custom=custom)
 
 
 def read_about(folder: Path, argument: str) -> About:
@@ -178,7 +168,7 @@ def read_about(folder: Path, argument: str) -> About:
     Raises:
         ValueError: if it is damaged.
     """
-    content = read_json(folder / CONFIG, argument).get("about", {})
+    content = read_saved(folder / CONFIG, argument).get("about", {})
     try:
         return msgspec.convert(content, About)
     except msgspec.ValidationError as error:
@@ -211,8 +201,7 @@ def write_results(
     summary = describe_outcome(job, outcome, state)
     files = {"summary.json": json_writer(summary), **run_figures(config, job, outcome)}
     if evaluations.updates.size:
-        arrays: Any = evaluations._asdict()
-        files["evaluations.npz"] = lambda file: np.savez_compressed(file, **arrays)
+        files["evaluations.npz"] = npz_writer(evaluations._asdict(), compress=True)
     write_together(folder, files)
     return Run(folder, config, job, outcome.metrics, evaluations, state, summary)
 

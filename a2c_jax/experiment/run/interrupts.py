@@ -3,13 +3,13 @@
 import contextlib
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXIT = 128  # a shell adds a signal's number to it: 130 after SIGINT, 143 after SIGTERM
+_NOTICE = b"\nFinishing this chunk, then stopping; a second signal stops at once.\n"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -20,19 +20,12 @@ class Interrupted(KeyboardInterrupt):
         self.number = number or signal.SIGINT
 
 
-_NOTICE = b"\nFinishing this chunk, then stopping; a second signal stops at once.\n"
-
-
 @contextlib.contextmanager
 def deferred_interrupt(own_process: bool = False) -> Iterator[Callable[[], int]]:
     """Defers the first SIGINT or SIGTERM until the caller asks for it.
 
-    A second signal is handled as usual. With ``own_process`` it ends the process at once, even
-    while a compiled program runs, during which Python handles no signals. Outside the main
-    thread, where Python never handles signals, nothing is changed.
-
-    Args:
-        own_process: whether a second signal may end the process.
+    A second signal is handled as usual; with ``own_process``, it ends the process. Outside the
+    main thread, where Python never handles signals, nothing is changed.
 
     Yields:
         A function that returns the number of the first signal, or 0 if there was none.
@@ -47,45 +40,14 @@ def deferred_interrupt(own_process: bool = False) -> Iterator[Callable[[], int]]
 
     def handler(number: int, frame: FrameType | None) -> None:
         seen.append(number)
-        if not own_process:
-            # Not print: a handler can interrupt a print, and must not wait for its lock.
+        # Not print: a handler can interrupt a print, and must not wait for its lock.
+        with contextlib.suppress(OSError):
             os.write(2, _NOTICE)
-            for each, before in previous.items():
-                signal.signal(each, before)
+        for each, before in previous.items():
+            signal.signal(each, signal.SIG_DFL if own_process else before)
 
     with contextlib.ExitStack() as stack:
-        if own_process:
-            stack.enter_context(_watched())
         for number, before in previous.items():
             signal.signal(number, handler)
             stack.callback(signal.signal, number, before)
         yield lambda: seen[0] if seen else 0
-
-
-@contextlib.contextmanager
-def _watched() -> Iterator[None]:
-    """Starts a thread that receives signals while the main thread runs a compiled program."""
-    receiver, sender = socket.socketpair()
-    sender.setblocking(False)
-    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=_watch, args=(receiver,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(before)
-        sender.close()
-        thread.join()
-        receiver.close()
-
-
-def _watch(receiver: socket.socket) -> None:
-    number_of_signals = 0
-    while data := receiver.recv(1):
-        if data[0] not in SIGNALS:
-            continue
-        number_of_signals += 1
-        if number_of_signals == 1:
-            os.write(2, _NOTICE)
-        else:
-            os._exit(EXIT + data[0])  # safe during a save, which is complete or absent

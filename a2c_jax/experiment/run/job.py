@@ -9,12 +9,17 @@ import jax
 import numpy as np
 
 from a2c_jax import checks, presets
-from a2c_jax.experiment.config.config import TrainConfig, default_config, saved_fields
-from a2c_jax.experiment.config.describe import describe_machine, describe_settings
-from a2c_jax.experiment.config.envs import env_name, resolve_env
-from a2c_jax.experiment.config.reading import FORMAT
+from a2c_jax.agents import as_agent
+from a2c_jax.experiment.config import (
+    Custom,
+    TrainConfig,
+    describe_config,
+    describe_machine,
+    identity,
+)
+from a2c_jax.experiment.envs import resolve_env
 from a2c_jax.parallel import SeedLayout, check_keys, seed_layout
-from a2c_jax.presets import ArticlePreset, OwnAlgorithm, Preset
+from a2c_jax.settings import whole_updates
 from a2c_jax.types import Agent, Algorithm, Environment, Key, Metrics
 
 _MOST_SEEDS = 1_000_000
@@ -58,54 +63,62 @@ def make_job(config: TrainConfig) -> Job:
     Raises:
         ValueError: one sentence that names the setting, its value and the remedy.
     """
-    _check_settings(config)
+    settings = config.settings
     seeds = resolve_seeds(config.num_seeds, config.seed, config.seeds)
     env = resolve_env(config.env, config.max_episode_steps)
     keys = jax.vmap(_key)(np.asarray(seeds, np.uint32))
-    settings = config.settings
-    if isinstance(settings, OwnAlgorithm):
-        _check_own(settings, env)
-    num_updates = presets.num_updates(settings)
-    algorithm = presets.build(settings, env)
-    if isinstance(settings, ArticlePreset):
-        per_update, num_envs = 1, 1
-        notices: tuple[str, ...] = ()
+    num_envs = 1
+    if config.custom is not None:
+        _check_custom(config.custom, env)
+        algorithm, agent = config.custom.algorithm, as_agent(env, config.custom.network)
+        num_updates = whole_updates(settings.total_steps, algorithm.steps_per_update)
     else:
-        per_update = algorithm.steps_per_update
-        num_envs = per_update // settings.num_steps if isinstance(settings, Preset) else 1
-        notices = _notices(settings.total_steps, num_updates, per_update)
+        num_updates = presets.num_updates(settings)
+        algorithm = presets.build(settings, env)
+        agent = presets.make_agent(settings, env)
+    in_episodes = settings.method == "article"
+    per_update = 1 if in_episodes else algorithm.steps_per_update
+    if config.custom is None and not in_episodes:
+        num_envs = per_update // settings.num_steps
+    notices: tuple[str, ...] = ()
+    if not in_episodes and settings.total_steps % per_update:
+        notices = (
+            f"total_steps={settings.total_steps:,} is not a multiple of the {per_update:,} steps "
+            f"of an update: {num_updates * per_update:,} steps ({num_updates:,} updates) are run.",
+        )
     return Job(
         env=env,
-        agent=presets.make_agent(settings, env),
+        agent=agent,
         algorithm=algorithm,
         seeds=seeds,
         keys=keys,
         layout=seed_layout(check_keys(keys), config.batch_size),
         num_updates=num_updates,
         notices=notices,
-        unit="episodes" if isinstance(settings, ArticlePreset) else "steps",
+        unit="episodes" if in_episodes else "steps",
         per_update=per_update,
         num_envs=num_envs,
     )
 
 
-def describe_config(config: TrainConfig, job: Job) -> dict[str, Any]:
+def describe_job(config: TrainConfig, job: Job) -> dict[str, Any]:
     """The content of ``config.json``: a configuration and, under ``about``, derived values."""
-    return {
-        "format": FORMAT,
-        **{name: getattr(config, name) for name in saved_fields(type(config))},
-        "env": env_name(config.env),
-        "settings": describe_settings(config.settings),
-        "about": {
-            "seeds": list(job.seeds),
-            "max_episode_steps": job.env.max_episode_steps,
-            "num_updates": job.num_updates,
-            "lengths": [job.num_updates],
-            f"{job.unit}_per_seed": job.units_per_seed,
-            "seeds_in_a_call": job.layout.batch_size,
-            **describe_machine(job.layout.devices),
-        },
+    about = {
+        "seeds": list(job.seeds),
+        "max_episode_steps": job.env.max_episode_steps,
+        "num_updates": job.num_updates,
+        "lengths": [job.num_updates],
+        f"{job.unit}_per_seed": job.units_per_seed,
+        "seeds_in_a_call": job.layout.batch_size,
+        **describe_machine(job.layout.devices),
     }
+    return {**describe_config(config), "about": about}
+
+
+def job_identity(config: TrainConfig, job: Job) -> dict[str, Any]:
+    """The values by name in which a checkpoint must agree with the run that resumes from it."""
+    fixed = {k: v for k, v in identity(config).items() if k not in ("num_seeds", "seed")}
+    return {**fixed, "seeds": list(job.seeds), "max_episode_steps": job.env.max_episode_steps}
 
 
 def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -145,28 +158,8 @@ def row_of(argument: str, seed: int, seeds: Sequence[int]) -> int:
     return list(seeds).index(seed)
 
 
-def _check_settings(config: TrainConfig) -> None:
-    settings = config.settings
-    if isinstance(settings, OwnAlgorithm):
-        return
-    names = config.preset, config.algorithm, config.architecture
-    expected = default_config(*names).settings
-    if type(settings) is not type(expected):
-        raise ValueError(
-            f"preset is {config.preset!r}, but settings is a {type(settings).__name__}; make the "
-            "configuration with default_config(preset, algorithm)."
-        )
-    for name, part in (("algorithm", "method"), ("architecture", "architecture")):
-        ours, theirs = (type(getattr(one, part, None)) for one in (settings, expected))
-        if ours is not theirs:
-            raise ValueError(
-                f"{name} is {getattr(config, name)!r}, but the settings are of another {part}; "
-                "make the configuration with default_config(preset, algorithm, architecture)."
-            )
-
-
-def _check_own(settings: OwnAlgorithm, env: Environment) -> None:
-    algorithm = settings.algorithm
+def _check_custom(custom: Custom, env: Environment) -> None:
+    algorithm = custom.algorithm
     state, metrics = jax.eval_shape(lambda: algorithm.step(algorithm.init(jax.random.key(0))))
     if not isinstance(metrics, Metrics):
         raise ValueError(
@@ -178,7 +171,7 @@ def _check_own(settings: OwnAlgorithm, env: Environment) -> None:
                 f"algorithm has a state of {type(state).__name__} without {name}; make it with "
                 "a2c_jax.learner, or give its state that field, as a2c_jax.LearnerState has it."
             )
-    agent = jax.eval_shape(presets.make_agent(settings, env).init, jax.random.key(0))
+    agent = jax.eval_shape(as_agent(env, custom.network).init, jax.random.key(0))
     ours, theirs = (
         (str(jax.tree.structure(tree)), [(x.shape, x.dtype) for x in jax.tree.leaves(tree)])
         for tree in (agent, state.agent)
@@ -188,13 +181,3 @@ def _check_own(settings: OwnAlgorithm, env: Environment) -> None:
             "network has other parameters than those that algorithm trains; give the network or "
             "the agent that the algorithm was made of."
         )
-
-
-def _notices(total_steps: int, num_updates: int, per_update: int) -> tuple[str, ...]:
-    run = num_updates * per_update
-    if run == total_steps:
-        return ()
-    return (
-        f"total_steps={total_steps:,} is not a multiple of the {per_update:,} steps of an update: "
-        f"{run:,} steps ({num_updates:,} updates) are run.",
-    )

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from a2c_jax.experiment.config.config import TrainConfig
-from a2c_jax.experiment.config.envs import EnvName, env_label
-from a2c_jax.experiment.errors import refusals, written
+from a2c_jax.experiment.config import TrainConfig, differences
+from a2c_jax.experiment.envs import EnvName, env_label
+from a2c_jax.experiment.errors import as_bad_input, as_write_error
 from a2c_jax.experiment.files import json_writer, open_folder, remove_files, write_together
-from a2c_jax.experiment.run import saving
-from a2c_jax.experiment.run.chunks import Outcome
-from a2c_jax.experiment.run.evaluation import Evaluations
+from a2c_jax.experiment.run.checkpoints import Saver
+from a2c_jax.experiment.run.engine import Outcome
+from a2c_jax.experiment.run.evaluations import Evaluations
 from a2c_jax.experiment.run.folder import (
     CONFIG,
     FILES,
@@ -25,11 +25,9 @@ from a2c_jax.experiment.run.folder import (
     read_about,
     write_results,
 )
-from a2c_jax.experiment.run.job import Job, describe_config, make_job
+from a2c_jax.experiment.run.job import Job, describe_job, job_identity, make_job
 from a2c_jax.experiment.run.log import LOG, read_log
 from a2c_jax.experiment.run.memory import check_memory
-from a2c_jax.experiment.run.saving import Saver
-from a2c_jax.experiment.run.series import SeriesEnd
 from a2c_jax.parallel import Group, SeedLayout, gather_groups
 
 
@@ -45,19 +43,19 @@ def join_runs(
         folders: of the runs, which are joined in the order of their first seeds.
         out: folder of the joined run; by default a new one under ``runs/``.
         name: name of that new folder.
-        env: their environment, if it is one's own.
+        env: their environment, if it is custom.
 
     Raises:
         BadInput: if there are fewer than two runs, one cannot be loaded, they differ in a
             setting, their length or their batch size, or two of them have trained the same seed.
         WriteError: if the joined run could not be written; its files are removed.
     """
-    with refusals():
+    with as_bad_input():
         runs = _load_all(folders, env)
         config, job = _joined_job(runs)
     with open_folder(out, False, f"{env_label(config.env)}-joined", name) as folder:
         try:
-            with written("joined run"):
+            with as_write_error("joined run"):
                 return _write(folder, config, job, runs)
         except BaseException:
             remove_files(folder, FILES)
@@ -68,16 +66,14 @@ def _load_all(folders: Sequence[Path | str], env: EnvName | None) -> list[Run]:
     if len(folders) < 2:  # noqa: PLR2004
         raise ValueError(f"runs holds {len(folders)} folders; give at least two runs to join.")
     runs = sorted((load_run(one, env=env) for one in folders), key=lambda run: run.job.seeds[0])
-    first, expected = runs[0], _identity(runs[0])
+    first = runs[0]
     for run in runs[1:]:
-        given = _identity(run)
-        for key, value in expected.items():
-            if given.get(key) != value:
-                raise ValueError(
-                    f"runs holds {str(run.folder)!r}, where {key} is {given.get(key)!r}, and "
-                    f"{str(first.folder)!r}, where it is {value!r}; join runs that differ in "
-                    "their seeds only."
-                )
+        for name, (theirs, ours) in differences(_identity(run), _identity(first)).items():
+            raise ValueError(
+                f"runs holds {str(run.folder)!r}, where {name} is {theirs!r}, and "
+                f"{str(first.folder)!r}, where it is {ours!r}; join runs that differ in their "
+                "seeds only."
+            )
     return runs
 
 
@@ -102,14 +98,13 @@ def _write(folder: Path, config: TrainConfig, job: Job, runs: Sequence[Run]) -> 
         folder,
         {CONFIG: json_writer(description), LOG: lambda file: file.write(log.encode())},
     )
-    saver = Saver(folder, on_host, saving.identity_of(description), 0, SeriesEnd(0, 0))
-    saver.save(outcome, evaluations)
+    Saver(folder, config, on_host, []).save(outcome, evaluations)
     return write_results(folder, config, on_host, outcome, evaluations)._replace(job=job)
 
 
 def _describe(config: TrainConfig, job: Job, runs: Sequence[Run]) -> dict[str, Any]:
     """The description of the joined run, with the versions and device of the first run."""
-    description = describe_config(config, job)
+    description = describe_job(config, job)
     joined = []
     for run in runs:
         about = read_about(run.folder, "runs")
@@ -124,10 +119,9 @@ def _describe(config: TrainConfig, job: Job, runs: Sequence[Run]) -> dict[str, A
 def _identity(run: Run) -> dict[str, Any]:
     """The properties in which joined runs must agree."""
     about = read_about(run.folder, "runs")
-    identity = saving.identity_of(describe_config(run.config, run.job))
-    del identity["seeds"]
     return {
-        **identity,
+        **job_identity(run.config, run.job),
+        "seeds": None,
         "num_updates": run.summary["num_updates"],
         "lengths": about.get("lengths"),
         "seeds_in_a_call": about.get("seeds_in_a_call"),

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from a2c_jax.experiment.files import write_together
-from a2c_jax.experiment.run.chunks import Outcome
-from a2c_jax.experiment.run.evaluation import Evaluations
+from a2c_jax.experiment.run.engine import Outcome
+from a2c_jax.experiment.run.evaluations import Evaluations
 from a2c_jax.experiment.run.job import Job
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.metrics import finite_seeds

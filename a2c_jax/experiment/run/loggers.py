@@ -9,7 +9,7 @@ from typing import Any
 
 from flax.traverse_util import flatten_dict
 
-from a2c_jax.experiment.config.config import TrainConfig
+from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.files import json_writer, read_json, write_together
 from a2c_jax.experiment.run.log import LOG, Figures, JsonLines, Logger, grouped, position
 
@@ -89,7 +89,7 @@ class Guarded:
     """A logger whose failure is reported once and never stops training."""
 
     def __init__(
-        self, name: str, make: Callable[[], Logger], report: Callable[[str], None], extra: str = ""
+        self, name: str, extra: str, make: Callable[[], Logger], report: Callable[[str], None]
     ) -> None:
         self._name, self._report, self._extra = name, report, extra
         self._logger: Logger | None = None
@@ -110,9 +110,16 @@ class Guarded:
             action()
         except Exception as error:  # training must not stop because of a log
             self._logger = None
-            missing = isinstance(error, ImportError) and self._extra
+            missing = isinstance(error, ImportError)
             remedy = f" (pip install -e '.[{self._extra}]')" if missing else ""
             self._report(f"{self._name} failed: {error}{remedy}. Training continues.")
+
+
+LOGGERS: dict[str, tuple[str, Callable[[Path, Mapping[str, Any]], Logger]]] = {
+    "tensorboard": ("TensorBoard", TensorBoard),
+    "wandb": ("Weights & Biases", WeightsAndBiases),
+}
+"""The loggers beside JSON lines, by the settings and extras that ask for them."""
 
 
 def open_loggers(
@@ -127,7 +134,7 @@ def open_loggers(
     Args:
         config: of the run.
         folder: of the run.
-        description: from :func:`describe_config`.
+        description: the content of its ``config.json``.
         num_updates: number of updates saved already.
         report: shows a message to the user.
 
@@ -135,14 +142,8 @@ def open_loggers(
         OSError: if the JSON lines cannot be written.
     """
     loggers: list[Logger] = [JsonLines(folder / LOG, num_updates)]
-    if config.tensorboard:
-        loggers.append(
-            Guarded("TensorBoard", lambda: TensorBoard(folder, description), report, "tensorboard")
-        )
-    if config.wandb:
-        loggers.append(
-            Guarded(
-                "Weights & Biases", lambda: WeightsAndBiases(folder, description), report, "wandb"
-            )
-        )
+    for extra, (name, make) in LOGGERS.items():
+        if getattr(config, extra):
+            start = functools.partial(make, folder, description)
+            loggers.append(Guarded(name, extra, start, report))
     return loggers

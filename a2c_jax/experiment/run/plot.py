@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from a2c_jax.experiment.config.envs import EnvName
+from a2c_jax.experiment.envs import EnvName
 from a2c_jax.experiment.figures.quantities import PlotRun, run_plot_writers
 from a2c_jax.experiment.files import json_writer, write_together
 from a2c_jax.experiment.run.folder import Run, load_run
-from a2c_jax.experiment.run.result_figures import run_title
+from a2c_jax.experiment.run.pictures import run_title
 from a2c_jax.experiment.statistics.inference import probability_of_improvement
 from a2c_jax.experiment.statistics.learning import final_returns, solved_threshold, steps_to_solve
 
@@ -21,7 +21,7 @@ FORMATS = ("png", "svg")
 def load_runs(folders: Sequence[Path | str], env: EnvName | None = None) -> dict[str, Run]:
     """Loads runs under distinct names: their folders' names, with parents where needed.
 
-    ``env`` is their environment, if it is one's own.
+    ``env`` is their environment, if it is custom.
 
     Raises:
         ValueError: if there is none, one is given twice, they are counted in different units,

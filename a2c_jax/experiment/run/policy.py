@@ -17,7 +17,7 @@ from flax.traverse_util import unflatten_dict
 from a2c_jax import checks, record_checks
 from a2c_jax.agents import AnyNetwork, as_agent
 from a2c_jax.experiment.files import write_together
-from a2c_jax.experiment.run.saving import named_arrays
+from a2c_jax.experiment.run.checkpoints import named_arrays
 from a2c_jax.types import AgentState, Environment, MaskedObservation, Params
 
 jax.export.register_namedtuple_serialization(

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.engine import Outcome
 from a2c_jax.experiment.run.job import Job
 from a2c_jax.experiment.statistics.learning import (
     final_returns,

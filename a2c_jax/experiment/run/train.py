@@ -1,31 +1,74 @@
-"""Trains a run on disk: starts it, saves it during training, resumes it, and finishes it."""
+"""Trains a run on disk: prepares it, saves it during training, resumes it, and finishes it."""
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
+import numpy as np
 from rich.console import Console
 
-from a2c_jax.experiment.config.config import TrainConfig
-from a2c_jax.experiment.config.configure import configure
-from a2c_jax.experiment.config.envs import EnvName
-from a2c_jax.experiment.errors import WriteError, refusals
-from a2c_jax.experiment.files import json_writer, remove_files, write_together
-from a2c_jax.experiment.run import saving
-from a2c_jax.experiment.run.chunks import Outcome, train_in_chunks
-from a2c_jax.experiment.run.evaluation import Evaluator, no_evaluations
-from a2c_jax.experiment.run.folder import CONFIG, FILES, Run, read_run_config, write_results
+from a2c_jax import checks, presets
+from a2c_jax.experiment.config import (
+    TrainConfig,
+    configure,
+    describe_machine,
+    differences,
+    identity,
+    read_saved,
+)
+from a2c_jax.experiment.envs import EnvName, env_label
+from a2c_jax.experiment.errors import WriteError, as_bad_input
+from a2c_jax.experiment.files import json_writer, locked, open_folder, remove_files, write_together
+from a2c_jax.experiment.run import checkpoints
+from a2c_jax.experiment.run.checkpoints import Saver
+from a2c_jax.experiment.run.engine import Outcome, train_in_chunks
+from a2c_jax.experiment.run.evaluations import Evaluations, Evaluator, no_evaluations
+from a2c_jax.experiment.run.folder import (
+    CONFIG,
+    FILES,
+    About,
+    Run,
+    read_about,
+    read_run_config,
+    write_results,
+)
 from a2c_jax.experiment.run.interrupts import Interrupted, deferred_interrupt
-from a2c_jax.experiment.run.log import Logger, chunk_figures
+from a2c_jax.experiment.run.job import Job, describe_job, make_job, row_of
+from a2c_jax.experiment.run.log import chunk_figures
 from a2c_jax.experiment.run.loggers import open_loggers
-from a2c_jax.experiment.run.prepare import Prepared, length_setting, prepare
+from a2c_jax.experiment.run.memory import check_memory
+from a2c_jax.experiment.run.pictures import run_title
 from a2c_jax.experiment.run.progress import Reporter
-from a2c_jax.experiment.run.result_figures import run_title
-from a2c_jax.experiment.run.saving import Saver
-from a2c_jax.experiment.run.series import SeriesEnd
+from a2c_jax.experiment.statistics.learning import best_row
+from a2c_jax.metrics import finite_seeds
+from a2c_jax.types import AgentState
+
+
+class Prepared(NamedTuple):
+    """A validated run whose folder is locked.
+
+    Attributes:
+        config: its configuration.
+        job: built from it.
+        folder: of the run.
+        description: for its ``config.json``.
+        outcome: the loaded result that it resumes from; None for a new run.
+        evaluations: so far.
+        parts: the files of metrics so far.
+    """
+
+    config: TrainConfig
+    job: Job
+    folder: Path
+    description: dict[str, Any]
+    outcome: Outcome | None
+    evaluations: Evaluations
+    parts: checkpoints.Parts
 
 
 def train_run(
@@ -43,7 +86,7 @@ def train_run(
         config: see :func:`a2c_jax.experiment.configure`; with ``resume``, resumes that run. By
             default, ``settings`` make one.
         console: where progress is shown; by default nowhere.
-        own_process: whether a second signal may end the process.
+        own_process: whether a second signal ends the process.
         **settings: arguments of :func:`a2c_jax.experiment.configure`, in place of ``config``:
             ``train_run(algorithm=..., network=..., env=..., total_steps=...)``.
 
@@ -53,12 +96,12 @@ def train_run(
         KeyboardInterrupt: if it was interrupted before anything was trained.
     """
     with contextlib.ExitStack() as stack:
-        with refusals():
+        with as_bad_input():
             if config is not None and settings:
                 raise ValueError(f"config is given, and so is {next(iter(settings))}; give one.")
             prepared = prepare(config or configure(**settings), stack)
-        interrupted = stack.enter_context(deferred_interrupt(own_process=own_process))
-        return carry_out(prepared, console or Console(quiet=True), interrupted)
+        interrupted = stack.enter_context(deferred_interrupt(own_process))
+        return execute(prepared, console or Console(quiet=True), interrupted)
 
 
 def resume_run(
@@ -79,26 +122,212 @@ def resume_run(
         total: total environment steps of each seed (episodes, for the article's loop); by
             default as configured.
         console: where progress is shown; by default nowhere.
-        env: its environment, if it is one's own.
-        config: its configuration, if its algorithm is one's own; of this, only the algorithm, the
+        env: its environment, if it is custom.
+        config: its configuration, if its algorithm is custom; of this, only the algorithm, the
             network and the environment are used. Whether they are those of the run is not checked.
 
     Raises:
         BadInput, WriteError, KeyboardInterrupt: as :func:`train_run`.
     """
-    with refusals():
+    with as_bad_input():
         env = config.env if config is not None and env is None else env
         config = read_run_config(Path(folder), "resume", env, config)
-        config = dataclasses.replace(config, resume=Path(folder))
-    if total is not None:
-        name = length_setting(config.settings)
-        config = dataclasses.replace(
-            config, settings=dataclasses.replace(config.settings, **{name: total})
-        )
+        settings = config.settings
+        if total is not None:
+            length: dict[str, Any] = {settings.length_setting: total}
+            settings = dataclasses.replace(settings, **length)
+        config = dataclasses.replace(config, settings=settings, resume=Path(folder))
     return train_run(config, console)
 
 
-def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], int]) -> Run:
+def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
+    """Checks a configuration and opens its folder; compiles and writes nothing.
+
+    Args:
+        config: the configuration.
+        stack: keeps the folder locked until it is closed.
+
+    Raises:
+        ValueError: one sentence that names the setting, its value and the remedy.
+    """
+    _check_run_settings(config)
+    if config.resume is not None:
+        return _prepare_resumed(config, Path(config.resume), stack)
+    job = make_job(config)
+    check_memory(job)
+    if config.init_from is not None:
+        job = started_from(config, job)
+        config = dataclasses.replace(config, init_from=str(Path(config.init_from).absolute()))
+    kind = f"{env_label(config.env)}-{config.label}"
+    folder = stack.enter_context(open_folder(config.out, False, kind, config.name))
+    description = describe_job(config, job)
+    return Prepared(config, job, folder, description, None, no_evaluations(len(job.seeds)), [])
+
+
+def _check_run_settings(config: TrainConfig) -> None:
+    """Checks the settings of a run that are not the algorithm's."""
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"JAX runs over {jax.process_count()} processes here, but a run has only one writer; "
+            "train other seeds in each process, without jax.distributed.initialize(), and join "
+            "the runs with a2c-jax join."
+        )
+    if config.checkpoint_every < 0:
+        raise ValueError(
+            f"checkpoint_every is {config.checkpoint_every}; give a whole number of chunks, or 0 "
+            "to save only at the end."
+        )
+    if config.init_seed is not None and config.init_from is None:
+        raise ValueError(f"init_seed is {config.init_seed}, but init_from is missing; give a run.")
+    checks.positive_int("evaluate_episodes", config.evaluate_episodes)
+    if config.evaluate_every is not None:
+        checks.positive_int("evaluate_every", config.evaluate_every)
+
+
+def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitStack) -> Prepared:
+    read_run_config(folder, "resume", config.env, config)  # raises if there is no run to lock
+    stack.enter_context(locked(folder, "resume"))
+    configured = read_run_config(folder, "resume", config.env, config)
+    earlier = read_about(folder, "resume")
+    differing = differences(identity(config), identity(configured))
+    if differing:
+        named = (f"{name} is {now!r} and was {then!r}" for name, (now, then) in differing.items())
+        raise ValueError(
+            f"resume is {str(config.resume)!r}, but {', '.join(named)}; leave that out, or "
+            "train again with --config and the run's config.json."
+        )
+    batch_size = earlier.get("seeds_in_a_call", config.batch_size)
+    job = make_job(dataclasses.replace(config, batch_size=batch_size))
+    check_memory(job)
+    restored = checkpoints.restore(folder, config, job)
+    if config.init_from is not None and restored is None:
+        job = started_from(config, job)
+    outcome, evaluations, parts = restored or (None, no_evaluations(len(job.seeds)), [])
+    done = outcome.num_updates if outcome else 0
+    if job.num_updates < done:
+        name = config.settings.length_setting
+        raise ValueError(
+            f"{name} is {getattr(config.settings, name)}, but the run has done "
+            f"{done * job.per_update} {job.unit}; give at least that many, or leave it out."
+        )
+    description = _describe_resumed(describe_job(config, job), earlier, job, done)
+    notices = _resumed_notices(config, configured, job, done, earlier)
+    job = job._replace(notices=(*job.notices, *notices))
+    return Prepared(config, job, folder, description, outcome, evaluations, parts)
+
+
+def _describe_resumed(
+    description: dict[str, Any], earlier: About, job: Job, done: int
+) -> dict[str, Any]:
+    """The description of a resumed run: the machines that started and resumed it."""
+    now = describe_machine(job.layout.devices)
+    kept = {name: value for name, value in earlier.items() if name in (*now, "joined")}
+    resumed = earlier.get("resumed", [])
+    if done < job.num_updates:  # otherwise only the results are written again
+        resumed = [*resumed, {"num_updates": done, **now}]
+    lengths = earlier.get("lengths", [])
+    if lengths[-1:] != [job.num_updates]:
+        lengths = [*lengths, job.num_updates]
+    about = description["about"] | kept | {"resumed": resumed, "lengths": lengths}
+    return {**description, "about": about}
+
+
+def _resumed_notices(
+    config: TrainConfig, configured: TrainConfig, job: Job, done: int, earlier: About
+) -> Iterator[str]:
+    position = f"{done * job.per_update:,} of {job.units_per_seed:,} {job.unit}"
+    settings = config.settings
+    if done < job.num_updates:
+        yield f"Resuming {config.resume} after {position}."
+    else:
+        flag = settings.length_setting.replace("_", "-")
+        yield f"{config.resume} is finished: {position}. Raise --{flag} to continue."
+    rates = settings.learning_rate, settings.final_learning_rate
+    is_constant = settings.final_entropy_coef in (None, settings.entropy_coef)
+    has_schedule = settings.method != "article" and not (rates[0] == rates[1] and is_constant)
+    if (
+        config.custom is None
+        and has_schedule
+        and presets.num_updates(settings) != presets.num_updates(configured.settings)
+    ):
+        yield (
+            "From here schedules follow the new length. Only with a constant learning rate and "
+            "entropy coefficient would the result be that of an uninterrupted run."
+        )
+    machine = describe_machine(job.layout.devices)
+    differing = [
+        f"{key} {then.get(key)} then, {value} now"
+        for kind, then in (("versions", earlier.get("versions")), ("device", earlier.get("device")))
+        for key, value in machine[kind].items()
+        if then is not None and then.get(key) != value
+    ]
+    if differing:
+        yield f"Numbers may differ in their last bits: {', '.join(differing)}."
+
+
+_SAME_FUNCTION = (
+    "network", "hidden_sizes", "activation", "layer_norm", "shared_torso", "conv_features",
+    "conv_size", "memory_size", "observation_scale", "value_scale", "normalize_observations",
+    "normalize_rewards",
+)  # fmt: skip
+
+
+def started_from(config: TrainConfig, job: Job) -> Job:
+    """The job with seeds that start from the parameters of the run ``config.init_from``.
+
+    Raises:
+        ValueError: if there is no such run or seed, or its network is another.
+    """
+    folder = Path(str(config.init_from))
+    # With other scales or activations, the same parameters would silently be another function.
+    theirs = read_saved(folder / CONFIG, "init_from").get("settings", {})
+    ours = {n: value for n, value in identity(config).items() if n in _SAME_FUNCTION}
+    for name, (here, there) in differences(ours, theirs).items():
+        raise ValueError(
+            f"init_from is {str(folder)!r}, where {name} is {there!r}, and here it is {here!r}; "
+            "give its preset and network settings, or start from them with "
+            f"--config {folder / CONFIG}."
+        )
+    try:
+        state = _agent_state(folder, config.init_seed, job)
+    except ValueError as error:
+        raise ValueError(
+            f"init_from is {str(folder)!r}, which cannot be used: {str(error).rstrip('.')}."
+        ) from error
+    init = functools.partial(_init, job.algorithm.init, state)
+    try:
+        jax.eval_shape(init, job.keys[0])
+    except TypeError as error:
+        raise ValueError(
+            "init_from is given, but the init of the algorithm takes only a key; give it a second "
+            "argument, params=None."
+        ) from error
+    return job._replace(algorithm=job.algorithm._replace(init=init))
+
+
+def _init(init: Any, state: AgentState, key: Any, params: Any = None) -> Any:
+    return init(key, state if params is None else params)
+
+
+def _agent_state(folder: Path, seed: int | None, job: Job) -> AgentState:
+    seeds = read_about(folder, "init_from").get("seeds", [])
+    numbers = checkpoints.saved_numbers(folder)
+    if not numbers:
+        raise ValueError("it has no checkpoint yet")
+    template = jax.eval_shape(job.agent.init, job.keys[0])
+    arrays = checkpoints.read_agents(folder, numbers[-1], template, len(seeds))
+    finite = np.asarray(finite_seeds(arrays))
+    if seed is None:
+        about = checkpoints.read_description(folder, numbers[-1])
+        row = best_row(checkpoints.read_metrics(folder, about, len(seeds)), finite)
+    else:
+        row = row_of("init_seed", seed, seeds)
+    if not finite[row]:
+        raise ValueError(f"the parameters of its seed {seeds[row]} have diverged")
+    return checkpoints.from_arrays({name: array[row] for name, array in arrays.items()}, template)
+
+
+def execute(prepared: Prepared, console: Console, should_stop: Callable[[], int]) -> Run:
     """Trains a prepared run, saves it during training, and writes its results.
 
     Args:
@@ -110,17 +339,18 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
         WriteError: if a file could not be written.
         KeyboardInterrupt: if it stopped before anything was trained; its files are removed.
     """
-    config, job, folder, description, restored = prepared
+    config, job, folder, description, earlier, evaluations, parts = prepared
     for line in (run_title(config, job), *job.notices):
         console.print(line)
-    end = restored.series_end if restored else SeriesEnd(0, 0)
-    found = restored.evaluations if restored else no_evaluations(len(job.seeds))
-    evaluator = Evaluator(job, config.evaluate_every, config.evaluate_episodes, found)
-    saver = Saver(folder, job, saving.identity_of(description), config.checkpoint_every, end)
+    evaluator = Evaluator(job, config.evaluate_every, config.evaluate_episodes, evaluations)
+    saver = Saver(folder, config, job, parts)
+    reported = saver.num_updates
     with _naming_what_is_safe(folder, saver), contextlib.ExitStack() as stack:
-        loggers = _open_files(prepared, console, stack)
-        reporter = stack.enter_context(Reporter(console, job, end.num_updates))
-        reported = end.num_updates
+        write_together(folder, {CONFIG: json_writer(description)})
+        loggers = open_loggers(config, folder, description, reported, console.print)
+        for logger in loggers:
+            stack.callback(logger.close)
+        reporter = stack.enter_context(Reporter(console, job, reported))
 
         def on_chunk(outcome: Outcome) -> None:
             nonlocal reported
@@ -128,16 +358,16 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
             if outcome.num_updates == reported:
                 return
             evaluator.after_chunk(outcome)
-            for figures in chunk_figures(job, outcome, evaluator.found, reported):
+            for figures in chunk_figures(job, outcome, evaluator.results, reported):
                 for logger in loggers:
                     logger.log(figures)
             reported = outcome.num_updates
-            saver.after_chunk(outcome, evaluator.found)
+            saver.after_chunk(outcome, evaluator.results)
 
         with _removed_unless_saved(prepared, saver, stack):
             outcome = train_in_chunks(
                 job,
-                earlier=restored.on_devices(job) if restored else None,
+                earlier=earlier,
                 pause_every=config.evaluate_every,
                 meanwhile=_load_modules,
                 on_chunk=on_chunk,
@@ -145,30 +375,15 @@ def carry_out(prepared: Prepared, console: Console, should_stop: Callable[[], in
             )
             if outcome.num_updates == 0:
                 raise Interrupted(should_stop())
-        saver.save(outcome, evaluator.found)
-        run = write_results(folder, config, job, outcome, evaluator.found)
+        saver.save(outcome, evaluator.results)
+        run = write_results(folder, config, job, outcome, evaluator.results)
     return run._replace(signal=should_stop())
 
 
 def _load_modules() -> None:
-    """Imports what the end of a run needs, which then takes 0.7 s instead of 2.5 s."""
-    for name in ("scipy.stats", "orbax.checkpoint", "matplotlib.figure"):
+    """Imports what the end of a run needs, which then takes 0.7 s instead of 1.5 s."""
+    for name in ("scipy.stats", "matplotlib.figure"):
         importlib.import_module(name)
-
-
-def _open_files(prepared: Prepared, console: Console, stack: contextlib.ExitStack) -> list[Logger]:
-    write_together(prepared.folder, {CONFIG: json_writer(prepared.description)})
-    done = prepared.restored.outcome.num_updates if prepared.restored else 0
-    loggers = open_loggers(
-        prepared.config,
-        prepared.folder,
-        prepared.description,
-        done,
-        console.print,
-    )
-    for logger in loggers:
-        stack.callback(logger.close)
-    return loggers
 
 
 @contextlib.contextmanager

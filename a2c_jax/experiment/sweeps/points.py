@@ -1,20 +1,21 @@
 """The settings of a sweep: a grid, or random draws."""
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from a2c_jax import presets
-from a2c_jax.experiment.config.config import TrainConfig, checked_name
-from a2c_jax.experiment.config.envs import resolve_env
-from a2c_jax.experiment.config.settings import SettingsT, as_dict, replace
-from a2c_jax.methods import method_name
-from a2c_jax.presets import Preset, Settings
+from a2c_jax import checks
+from a2c_jax.experiment.config import TrainConfig, used_settings
+from a2c_jax.experiment.run.job import make_job
+from a2c_jax.presets import Settings
+from a2c_jax.settings import KINDS
 
 _EMPTY = "over is empty; name at least one setting to sweep over."
+_FLAGS = {"true": True, "false": False}
 
 
 class Range(NamedTuple):
@@ -44,12 +45,12 @@ class Points(NamedTuple):
         """The names of the settings, as words."""
         return [name.replace("_", " ") for name in self.values]
 
-    def at(self, point: int) -> dict[str, float]:
-        """The settings of one point."""
-        return {name: float(values[point]) for name, values in self.values.items()}
+    def at(self, point: int) -> dict[str, Any]:
+        """The settings of one point: numbers, names and flags."""
+        return {name: values[point].item() for name, values in self.values.items()}
 
 
-def grid(axes: Mapping[str, Sequence[float]]) -> Points:
+def grid(axes: Mapping[str, Sequence[Any]]) -> Points:
     """Every combination of the values of each setting.
 
     Raises:
@@ -61,11 +62,16 @@ def grid(axes: Mapping[str, Sequence[float]]) -> Points:
         if len(values) == 0 or len(set(values)) < len(values):
             raise ValueError(f"{name} is {list(values)}; give at least one value, each once.")
     meshes = np.meshgrid(*axes.values(), indexing="ij")
-    columns = (mesh.ravel().astype(np.float64) for mesh in meshes)
+    columns = (_column(mesh.ravel()) for mesh in meshes)
     return Points(dict(zip(axes, columns, strict=True)), meshes[0].shape)
 
 
-def random_draws(axes: Mapping[str, Range | Sequence[float]], number: int, seed: int = 0) -> Points:
+def _column(values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    return array if array.dtype.kind in "bU" else array.astype(np.float64)
+
+
+def random_draws(axes: Mapping[str, Range | Sequence[Any]], number: int, seed: int = 0) -> Points:
     """Independent draws of each setting, uniform over a range or over values.
 
     Raises:
@@ -79,7 +85,7 @@ def random_draws(axes: Mapping[str, Range | Sequence[float]], number: int, seed:
     values = {}
     for name, axis in axes.items():
         if not isinstance(axis, Range):
-            values[name] = rng.choice(np.asarray(axis, np.float64), number)
+            values[name] = rng.choice(_column(axis), number)
         elif axis.log:
             values[name] = np.exp(rng.uniform(np.log(axis.low), np.log(axis.high), number))
         else:
@@ -90,8 +96,8 @@ def random_draws(axes: Mapping[str, Range | Sequence[float]], number: int, seed:
 def parse_points(over: Sequence[str], draws: int | None, seed: int = 0) -> Points:
     """Parses the settings of a sweep: a grid, or a number of random draws.
 
-    Each text is ``NAME=VALUE,VALUE,…`` or a range, ``NAME=LOW:HIGH:NUMBER[:log]`` for a grid and
-    ``NAME=LOW:HIGH[:log]`` for random draws.
+    Each text is ``NAME=VALUE,VALUE,…``, of numbers or names, or a range,
+    ``NAME=LOW:HIGH:NUMBER[:log]`` for a grid and ``NAME=LOW:HIGH[:log]`` for random draws.
 
     Raises:
         ValueError: one sentence, if a text is none of these.
@@ -125,9 +131,11 @@ def parse_axes(over: Sequence[str], draw: bool) -> dict[str, Any]:
     return axes
 
 
-def _parse_axis(text: str, draw: bool) -> Range | list[float]:
+def _parse_axis(text: str, draw: bool) -> Range | list[Any]:
     if ":" not in text:
-        return [float(value) for value in text.split(",")]
+        values = text.split(",")
+        is_named = all(value.isidentifier() and value not in ("nan", "inf") for value in values)
+        return [_FLAGS.get(v, v) for v in values] if is_named else [float(v) for v in values]
     match = re.fullmatch(r"([^:]+):([^:]+)(?::(\d+))?(:log)?", text)
     if match is None or draw != (match[3] is None):
         raise ValueError("a range for draws has no number" if draw else "the number is missing")
@@ -142,39 +150,48 @@ def _parse_axis(text: str, draw: bool) -> Range | list[float]:
 
 
 def traced_settings(settings: Settings) -> list[str]:
-    """The settings that can be swept: numbers that the compiled program takes as inputs."""
-    return [name for name, value in as_dict(settings).items() if type(value) is float]
+    """The settings that one compiled program takes as inputs: numbers that are no counts."""
+    used = used_settings(settings)
+    return [name for name in KINDS if name in used and _is_number(KINDS[name])]
 
 
-def settings_at(settings: SettingsT, values: Mapping[str, Any]) -> SettingsT:
+def _is_number(kind: Any) -> bool:
+    is_list = getattr(kind, "__origin__", None) is tuple
+    return kind is float or (not is_list and any(map(_is_number, get_args(kind))))
+
+
+def settings_at(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """The settings with new values, which may be traced.
 
     The last learning rate and the last entropy coefficient keep their ratios to the first ones,
     unless they are among the values.
     """
-    for name in ("learning_rate", "entropy_coef") if isinstance(settings, Preset) else ():
+    for name in ("learning_rate", "entropy_coef"):
         first, last = getattr(settings, name), getattr(settings, f"final_{name}")
         if name in values and first and last is not None:
             values = {f"final_{name}": values[name] * (last / first), **values}
-    return replace(settings, **values)
+    return dataclasses.replace(settings, **values)
 
 
 def check_points(config: TrainConfig, points: Points) -> None:
     """Builds the algorithm at every point, so that a bad value is refused before training.
 
     Raises:
-        ValueError: if a setting is unknown, static or out of range; the message names it.
+        ValueError: if a setting is unknown, out of range, or changes the number of updates; the
+            message names it.
     """
-    settings = config.settings
-    traced = traced_settings(settings)
-    for name in points.values:
-        checked_name("setting", name, as_dict(settings))
-        if name not in traced:
-            method = f" of {method_name(settings.method)}" if isinstance(settings, Preset) else ""
-            raise ValueError(
-                f"over names {name}, which is static{method}: it shapes the program or is not used "
-                f"by it; sweep over any of {', '.join(traced)}, or train once for each value."
-            )
-    env = resolve_env(config.env, config.max_episode_steps)
+    used = used_settings(config.settings) | {"network"}
+    for name, column in points.values.items():
+        checks.known_name("setting", name, sorted(used))
+        if name in traced_settings(config.settings) and column.dtype.kind != "f":
+            raise ValueError(f"over names {name}, which is a number; give it numbers.")
+    job = make_job(config)
     for point in range(len(points)):
-        presets.build(settings_at(settings, points.at(point)), env)
+        values = points.at(point)
+        one = make_job(config.with_settings(settings_at(config.settings, values)))
+        if (one.num_updates, one.per_update) != (job.num_updates, job.per_update):
+            named = ", ".join(f"{name}={value}" for name, value in values.items())
+            raise ValueError(
+                f"over has {named}, with which a run has another number of updates or of steps in "
+                "each; train once for each value instead."
+            )

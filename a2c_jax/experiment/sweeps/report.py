@@ -8,7 +8,7 @@ from rich.table import Table
 
 from a2c_jax.experiment.figures.heat_maps import Labels, draw_heat_map, draw_scatter, short_number
 from a2c_jax.experiment.files import Writer, json_writer, write_together
-from a2c_jax.experiment.run.job import describe_config, make_job
+from a2c_jax.experiment.run.job import describe_job, make_job
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.experiment.sweeps.sweep import Sweep
 from a2c_jax.experiment.tables import markdown_table, median_time, text_table
@@ -28,7 +28,7 @@ def write_sweep(folder: Path | str, result: Sweep) -> list[Path]:
     """
     folder, best, unit = Path(folder), result.best, result.job.unit
     description = {
-        **describe_config(result.config, result.job),
+        **describe_job(result.config, result.job),
         "over": {name: values.tolist() for name, values in result.points.values.items()},
         "grid": result.points.shape,
         "finished": result.finished,
@@ -47,7 +47,7 @@ def write_sweep(folder: Path | str, result: Sweep) -> list[Path]:
     if result.time_to_solve is not None:
         arrays[f"{unit}_to_solve"] = result.time_to_solve
     files: dict[str, Writer] = {
-        "best.json": json_writer(describe_config(best, make_job(best))),
+        "best.json": json_writer(describe_job(best, make_job(best))),
         "sweep.json": json_writer(description),
         "sweep.npz": lambda file: np.savez_compressed(file, **arrays),  # type: ignore[arg-type]
         "table.md": lambda file: file.write(markdown_table(table_rows(result)).encode()),

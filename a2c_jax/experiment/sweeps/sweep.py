@@ -1,23 +1,25 @@
-"""Sweeps: settings times seeds, as one compiled program."""
+"""Sweeps: settings times seeds, as one compiled program for all numbers."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from rich.console import Console
 
 from a2c_jax import presets
-from a2c_jax.experiment.config.config import TrainConfig
-from a2c_jax.experiment.errors import refusals
-from a2c_jax.experiment.run.chunks import Outcome, train_in_chunks
+from a2c_jax.experiment.config import TrainConfig
+from a2c_jax.experiment.errors import as_bad_input
+from a2c_jax.experiment.run.engine import Outcome, train_in_chunks
 from a2c_jax.experiment.run.interrupts import Interrupted
 from a2c_jax.experiment.run.job import Job, make_job
 from a2c_jax.experiment.run.memory import check_memory
+from a2c_jax.experiment.run.pictures import num_points
 from a2c_jax.experiment.run.progress import Reporter
-from a2c_jax.experiment.run.result_figures import num_points
 from a2c_jax.experiment.statistics.inference import interquartile_mean
 from a2c_jax.experiment.statistics.learning import final_returns, solved_threshold, steps_to_solve
-from a2c_jax.experiment.sweeps.points import Points, check_points, settings_at
+from a2c_jax.experiment.sweeps.points import Points, check_points, settings_at, traced_settings
 from a2c_jax.metrics import finite_seeds, learning_curve
 from a2c_jax.parallel import seed_layout
 from a2c_jax.presets import Settings
@@ -91,9 +93,10 @@ def sweep(
     should_stop: Callable[[], int] = lambda: 0,
     job: Job | None = None,
 ) -> Sweep:
-    """Trains all seeds at all points, in one program that takes the settings as inputs.
+    """Trains all seeds at all points, in one program that takes numbers as inputs.
 
-    Every point has the seeds of the configuration, so that differences are due to the settings. A
+    Names, flags and counts shape the program, so there is one for each combination of them. Every
+    point has the seeds of the configuration, so that differences are due to the settings. A
     point's numbers equal those of a separate run only up to rounding, since that run compiles its
     settings as constants.
 
@@ -109,14 +112,22 @@ def sweep(
         KeyboardInterrupt: if it was stopped before anything was trained.
     """
     if job is None:
-        with refusals():
+        with as_bad_input():
             job = check_sweep(config, points)
-    whole = _job_of_all(config, points, job)
-    with Reporter(console or Console(quiet=True), whole) as reporter:
-        outcome = train_in_chunks(whole, on_chunk=reporter.report, should_stop=should_stop)
-    if outcome.num_updates == 0:
+    console, outcomes = console or Console(quiet=True), []
+    programs = _programs(config, points)
+    for shared, rows in programs:
+        whole = _job_of_all(shared, points, rows)
+        if len(programs) > 1:
+            static = points.values.keys() - traced_settings(shared.settings)
+            named = (f"{name} {getattr(shared.settings, name)}" for name in sorted(static))
+            console.print(", ".join(named))
+        with Reporter(console, whole) as reporter:
+            outcome = train_in_chunks(whole, on_chunk=reporter.report, should_stop=should_stop)
+        outcomes.append(outcome)
+    if not any(outcome.num_updates for outcome in outcomes):
         raise Interrupted(should_stop())
-    return _result(config, points, job, outcome)
+    return _result(config, points, job, _together([rows for _, rows in programs], outcomes, job))
 
 
 def check_sweep(config: TrainConfig, points: Points) -> Job:
@@ -132,21 +143,60 @@ def check_sweep(config: TrainConfig, points: Points) -> Job:
         )
     job = make_job(config)
     check_points(config, points)
-    check_memory(_job_of_all(config, points, job), len(points))
+    for shared, rows in _programs(config, points):
+        check_memory(_job_of_all(shared, points, rows), len(rows))
     return job
 
 
-def _job_of_all(config: TrainConfig, points: Points, job: Job) -> Job:
-    """All points times all seeds as one job; the seeds of a point are adjacent."""
-    num_seeds = len(job.seeds)
-    values = {name: np.repeat(v.astype(np.float32), num_seeds) for name, v in points.values.items()}
-    starts: Any = (job.keys[np.tile(np.arange(num_seeds), len(points))], values)
+def _programs(config: TrainConfig, points: Points) -> list[tuple[TrainConfig, list[int]]]:
+    """The configuration of each compiled program, and its points."""
+    static = [name for name in points.values if name not in traced_settings(config.settings)]
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for point in range(len(points)):
+        values = points.at(point)
+        groups.setdefault(tuple(values[name] for name in static), []).append(point)
+    named = [(dict(zip(static, key, strict=True)), rows) for key, rows in groups.items()]
+    return [
+        (config.with_settings(dataclasses.replace(config.settings, **values)), rows)
+        for values, rows in named
+    ]
+
+
+def _job_of_all(config: TrainConfig, points: Points, rows: Sequence[int]) -> Job:
+    """Some points times all seeds as one job; the seeds of a point are adjacent."""
+    job = make_job(config)
+    num_seeds, traced = len(job.seeds), traced_settings(config.settings)
+    values = {
+        name: np.repeat(each[list(rows)].astype(np.float32), num_seeds)
+        for name, each in points.values.items()
+        if name in traced
+    }
+    starts: Any = (job.keys[np.tile(np.arange(num_seeds), len(rows))], values)
     return job._replace(
         algorithm=_swept_algorithm(config.settings, job.env),
-        seeds=job.seeds * len(points),
+        seeds=job.seeds * len(rows),
         keys=starts,
-        layout=seed_layout(len(points) * num_seeds, config.batch_size),
+        layout=seed_layout(len(rows) * num_seeds, config.batch_size),
     )
+
+
+def _together(rows: Sequence[Sequence[int]], outcomes: Sequence[Outcome], job: Job) -> Outcome:
+    """The outcome of all programs, in the order of the points; updates not done are empty."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    num_seeds, num_updates = len(job.seeds), max(outcome.num_updates for outcome in outcomes)
+    shape = (sum(map(len, rows)), num_seeds, num_updates)
+    metrics: Any = Metrics(*[np.zeros(shape, np.float32) for _ in Metrics._fields])  # type: ignore[arg-type]
+    for points, outcome in zip(rows, outcomes, strict=True):
+        for whole, part in zip(metrics, outcome.metrics, strict=True):
+            of_points = np.reshape(part, (len(points), num_seeds, -1))
+            whole[list(points), :, : outcome.num_updates] = of_points
+    flat = jax.tree.map(lambda field: field.reshape(-1, num_updates), metrics)
+    compiling, training = (
+        sum(getattr(outcome, name) for outcome in outcomes)
+        for name in ("compile_seconds", "train_seconds")
+    )
+    return Outcome(None, flat, compiling, training)
 
 
 def _swept_algorithm(settings: Settings, env: Environment) -> Algorithm:

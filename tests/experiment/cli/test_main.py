@@ -10,13 +10,12 @@ import pytest
 from a2c_jax.experiment import files
 from a2c_jax.experiment.cli import configs, flags as parsing, main as cli
 from a2c_jax.experiment.cli.commands import COMMANDS
-from a2c_jax.experiment.config.config import SUITED
 from a2c_jax.experiment.run import train as run_training
-from a2c_jax.experiment.run.prepare import prepare
-from a2c_jax.methods import METHODS
+from a2c_jax.experiment.run.train import prepare
+from a2c_jax.presets import METHODS, OVERRIDES
 
 FILES = {
-    "config.json", "metrics.npy", "evaluations.npz", "summary.json", "learning_curve.png",
+    "config.json", "metrics", "evaluations.npz", "summary.json", "learning_curve.png",
     "log.jsonl", "checkpoints", ".lock",
 }  # fmt: skip
 
@@ -31,10 +30,9 @@ def test_a_run_folder_holds_what_it_promises(tiny_run):
     assert about["versions"].keys() >= {"a2c_jax", "jax", "jaxlib", "gymnax", "python"}
     assert (about["seeds"], about["device"]["platform"]) == ([0, 1], "cpu")
     assert (config["batch_size"], about["seeds_in_a_call"]) == (None, 8)
-    assert (settings["total_steps"], settings["optimizer"]["name"]) == (800, "rmsprop")
-    metrics = np.load(folder / "metrics.npy")
-    assert metrics.shape == (20, 2)
-    assert (metrics["steps"] == 40).all()
+    assert (settings["total_steps"], settings["optimizer"]) == (800, "rmsprop")
+    with np.load(folder / "metrics" / "20.npz") as metrics:
+        np.testing.assert_array_equal(metrics["steps"], np.full((2, 20), 40))
     assert (summary["finished"], summary["num_seeds"], summary["steps_per_seed"]) == (True, 2, 800)
     assert (summary["fraction_solved"], summary["median_steps_to_solve"]) == (0.0, None)
     assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
@@ -102,15 +100,23 @@ def test_an_error_in_training_is_not_mistaken_for_bad_input(tmp_path, monkeypatc
         ("sweep --draws 0 --over discount=0.9:1", "draws is 0; give"),
         ("sweep --draws 4 --over discount=0.9:0.99:3", "a range for draws has no number"),
         ("sweep --over discount", "over is 'discount'; give values like discount=0.9,0.99"),
-        ("sweep --over discount=a", "over is 'discount=a'; give"),
+        ("sweep --over discount=0.9,", "over is 'discount=0.9,'; give"),
         ("sweep --over discount=0.9:0.99", "(the number is missing)"),
         ("sweep --over discount=0.9:0.8:3", "the first end must be below the second"),
         ("sweep --over discount=0:1:3:log", "a logarithmic range must begin above 0"),
         ("sweep --over discount=0.9 discount=0.8", "over names discount more than once"),
         ("sweep --over discount=0.9,0.9", "give at least one value, each once"),
-        ("sweep --over num_envs=4,8", "over names num_envs, which is static of a2c: it shapes"),
+        ("sweep --over num_envs=4,8", "over has num_envs=4.0, with which a run has another"),
+        ("sweep --over optimizer=adam,adm", "There is no optimizer 'adm'; did you mean adam? "),
+        ("sweep --over discount=adam", "over names discount, which is a number; give it numbers"),
+        (
+            "train --gae-lambda 0.9",
+            "--gae-lambda is given, but algorithm a2c with network mlp d",
+        ),
+        ("train --preset article --num-steps 5", "but algorithm article with network mlp does not"),
+        ("train --network gru --conv-size 2", "--conv-size is given, but algorithm a2c with netwo"),
         ("sweep --over gae_lambda=0.9,1", "There is no setting 'gae_lambda'; "),
-        ("sweep --over discount=0.9,1.1", "discount is 1.1; give a number from 0 to 1"),
+        ("sweep --over discount=0.9,1.1", "discount is 1.1; give a number of at most 1.0"),
     ],
 )
 def test_bad_input_is_one_sentence(words, sentence, tiny_run, refused, tmp_path, monkeypatch):
@@ -121,7 +127,7 @@ def test_bad_input_is_one_sentence(words, sentence, tiny_run, refused, tmp_path,
 
 
 @pytest.mark.parametrize(
-    "flags", ["--no-such-flag", "--gae-lambda 0.9", "--total-steps 1000.5", "--total-steps inf"]
+    "flags", ["--no-such-flag", "--optimizer adm", "--total-steps 1000.5", "--total-steps inf"]
 )
 def test_flags_of_no_or_another_method_and_values_of_another_type_exit_2(flags, capsys):
     with pytest.raises(SystemExit, match="2"):
@@ -138,7 +144,6 @@ def test_help_lists_the_commands_and_shows_the_defaults_of_the_preset(capsys):
     text = capsys.readouterr().out
     assert "0.0003" in text, "the preset's own rate is shown as the default"
     assert "--detached-critic" in text
-    assert "--num-steps" not in text, "the article's loop has no rollouts"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -149,7 +154,7 @@ def test_help_shows_environments_and_an_example_that_is_understood(command, caps
     text, example = capsys.readouterr().out, parsing.EXAMPLES[command]
     assert example in text
     assert ("MountainCarContinuous-v0" in text) == (command in ("train", "sweep", "compare"))
-    assert "--uses" not in text, "the parts of a method are no flags"
+    assert "--custom" not in text, "no flag makes a function"
     program, name, *words = example.split()
     assert (program, name) == ("a2c-jax", command)
     if hasattr(parsing, f"parse_{command}"):
@@ -161,7 +166,7 @@ def test_help_shows_environments_and_an_example_that_is_understood(command, caps
 @pytest.mark.parametrize("name", METHODS)
 def test_an_algorithm_brings_what_suits_it_and_flags_come_before_that(name):
     settings = parsing.parse_train(["--algorithm", name]).settings
-    expected = {"method": METHODS[name], **SUITED.get(name, {})}
+    expected = {"method": name, **OVERRIDES.get(name, {})}
     assert settings == dataclasses.replace(settings, **expected)
     changed = parsing.parse_train(["--algorithm", name, "--num-steps", "7"]).settings
     assert changed == dataclasses.replace(settings, num_steps=7)

@@ -16,10 +16,7 @@ from comparing import assert_same_run
 from a2c_jax.experiment import files
 from a2c_jax.experiment.cli import commands, main as cli
 from a2c_jax.experiment.figures.curves import draw_methods
-from a2c_jax.experiment.run import series
 from a2c_jax.experiment.run.interrupts import deferred_interrupt
-from a2c_jax.experiment.run.series import SeriesEnd
-from a2c_jax.types import Metrics
 
 TRAIN = [
     sys.executable, "-m", "a2c_jax", "train", "--num-seeds", "2", "--total-steps", "800",
@@ -123,7 +120,9 @@ def test_a_planted_link_is_not_followed(tmp_path):
     (tmp_path / ".summary.json.part").symlink_to(victim)
     files.write_together(tmp_path, {"summary.json": files.json_writer({})})
     assert (tmp_path / "summary.json").read_text() == "{}\n"
-    (tmp_path / series.FILE).symlink_to(victim)
-    with pytest.raises(OSError, match="symbolic"):
-        series.append(tmp_path, SeriesEnd(0, 0), Metrics(*[np.zeros((1, 1), np.float32)] * 9))
+    (tmp_path / "1.npz").symlink_to(victim)
+    with pytest.raises(ValueError, match="cannot be read"):
+        files.read_npz(tmp_path / "1.npz")
+    files.write_together(tmp_path, {"1.npz": files.npz_writer({"a": np.ones(2)})})
+    np.testing.assert_array_equal(files.read_npz(tmp_path / "1.npz")["a"], np.ones(2))
     assert victim.read_text() == "kept"

@@ -1,56 +1,57 @@
-"""Comparisons of methods: their jobs, their files, and what is refused."""
+"""Comparisons of methods: their runs, their files, and what is refused."""
 
 import contextlib
 import dataclasses
 import io
-import itertools
 import json
 
+import jax
 import numpy as np
 import pytest
+from comparing import assert_same_run
 from optional_suites import for_each
 from rich.console import Console
 
+from a2c_jax import experiment, parallel
 from a2c_jax.experiment.cli import commands, main as cli
 from a2c_jax.experiment.cli.flags import parse_compare
-from a2c_jax.experiment.comparison import compare as comparison, report as comparison_report
+from a2c_jax.experiment.comparison import compare as comparison, report
 from a2c_jax.experiment.comparison.compare import Comparison, default_comparison, resolve_all
 from a2c_jax.experiment.comparison.gradients import StageNoise
-from a2c_jax.experiment.config.config import SUITED
-from a2c_jax.experiment.config.settings import replace
-from a2c_jax.experiment.run.chunks import Outcome
-from a2c_jax.methods import METHODS
-from a2c_jax.presets import PRESETS
+from a2c_jax.experiment.run import train as run_training
+from a2c_jax.experiment.run.engine import Outcome
+from a2c_jax.experiment.statistics.learning import summarize
+from a2c_jax.presets import METHODS, OVERRIDES, PRESETS
 from a2c_jax.types import Metrics
 
-FILES = {"config.json", "summary.json", "curves.npz", "table.md", "comparison.png", ".lock"}
 NUMBERS = ["--num-seeds", "2", "--total-steps", "4000", "--hidden-sizes", "8"]
 TWO = ["--algorithms", "reinforce", "td-actor-critic", *NUMBERS]
 
 
-def read(folder, name):
-    return json.loads((folder / name).read_text())
-
-
-def read_table(folder):
-    """The cells of table.md."""
-    header, rule, *rows = (folder / "table.md").read_text().splitlines()
-    assert set(rule) == set("| -")
-    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in (header, *rows)]
+def read_tables(folder):
+    """The rows of cells of each table of table.md."""
+    tables = (folder / "table.md").read_text().split("\n\n")
+    rows = [[row.split("|")[1:-1] for row in table.splitlines()] for table in tables]
+    return [[[cell.strip() for cell in row] for row in (t[0], *t[2:])] for t in rows]
 
 
 def settings_of(*flags):
-    return parse_compare(flags)[1]
+    return {name: one.settings for name, (one, _) in resolve_all(parse_compare(flags)).items()}
 
 
-def trained(job, *, on_chunk, should_stop):
+def trained(job, *, earlier, on_chunk, should_stop, **others):
     """In place of training: an episode in each update, half of the updates if interrupted."""
-    num_updates = job.num_updates
-    shape = (len(job.keys), num_updates // 2 if should_stop() else num_updates)
-    returns = np.random.default_rng(num_updates).uniform(100, 300, shape).astype(np.float32)
+    if earlier is not None and earlier.num_updates == job.num_updates:
+        return earlier._replace(state=parallel.split_groups(earlier.state, job.layout))
+    num_updates = job.num_updates // 2 if should_stop() else job.num_updates
+    shape = (len(job.keys), num_updates)
+    returns = np.random.default_rng(job.num_updates).uniform(100, 300, shape).astype(np.float32)
     ones = np.ones_like(returns)
     steps = job.algorithm.steps_per_update * ones
-    outcome = Outcome([], Metrics(returns, returns, ones, *[ones] * 5, steps=steps), 1.0, 1.0)
+    zeros = lambda leaf: parallel._zeros(len(job.keys), leaf)  # noqa: E731
+    state = jax.tree.map(zeros, jax.eval_shape(job.algorithm.init, job.keys[0]))
+    metrics = Metrics(returns, returns, ones, *[ones] * 5, steps=steps)
+    outcome = Outcome(parallel.split_groups(state, job.layout), metrics, 1.0, 1.0)
     on_chunk(outcome)
     return outcome
 
@@ -59,14 +60,14 @@ def trained(job, *, on_chunk, should_stop):
 def untrained(monkeypatch):
     """Makes up the results of training and of the measurement of gradients; returns the calls."""
     calls = []
-    monkeypatch.setattr(comparison, "train_in_chunks", trained)
+    monkeypatch.setattr(run_training, "train_in_chunks", trained)
     monkeypatch.setattr(
         comparison, "measure_stages", lambda *args: calls.append(args) or stages_of(0.5)
     )
     return calls
 
 
-def test_a_comparison_writes_one_table_and_one_figure(untrained, tmp_path, monkeypatch, capsys):
+def test_a_comparison_writes_runs_tables_and_figures(untrained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = ["reinforce", "a2c", "a3c"]
     flags = ["--algorithms", *names, *NUMBERS]
@@ -75,45 +76,34 @@ def test_a_comparison_writes_one_table_and_one_figure(untrained, tmp_path, monke
     assert (env.name, num_episodes) == ("CartPole-v1", 4)
     settings = settings_of(*flags)
     assert measured == {name: settings[name] for name in names[:2]}, "A3C has A2C's gradients"
-    general = replace(PRESETS["general"], normalize_advantages=False)
-    assert preset == replace(general, total_steps=4000, hidden_sizes=(8,))
+    assert preset == dataclasses.replace(
+        PRESETS["general"], normalize_advantages=False, total_steps=4000, hidden_sizes=(8,)
+    )
     (folder,) = (tmp_path / "runs").glob("CartPole-v1-compare-*")
-    assert {path.name for path in folder.iterdir()} == FILES
-    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    files = {path.name for path in folder.iterdir()}
+    assert files >= {*names, "config.json", "table.md", "gradients.json", "returns.png"}
+    runs = {name: experiment.load_run(folder / name) for name in names}
+    for name, run in runs.items():
+        assert run.config.settings == settings[name]
+        assert (run.job.seeds, run.summary["finished"]) == ((0, 1), True)
+    assert [run.config.settings.num_steps for run in runs.values()] == [500, 5, 5]
+    assert [run.summary["num_updates"] for run in runs.values()] == [4, 100, 25]
 
-    config, summary = read(folder, "config.json"), read(folder, "summary.json")
-    assert (config["seeds"], config["gradient_episodes"]) == ([0, 1], 4)
-    assert list(config["methods"]) == list(summary["methods"]) == names
-    for name, settings in config["methods"].items():
-        assert (settings["method"], settings["total_steps"]) == (name, 4000)
-        assert settings["normalize_advantages"] is False
-    assert [settings["num_steps"] for settings in config["methods"].values()] == [500, 5, 5]
-    assert summary["finished"] is True
-    assert [one["num_updates"] for one in summary["methods"].values()] == [4, 100, 25]
-    assert [one["steps_per_seed"] for one in summary["methods"].values()] == [4000] * 3
-
-    with np.load(folder / "curves.npz") as curves:
-        assert set(curves.files) == {f"{n}/{what}" for n in names for what in ("steps", "returns")}
-        for name, points in zip(names[:2], (4, 20), strict=True):
-            steps = np.linspace(4000 / points, 4000, points)
-            np.testing.assert_array_equal(curves[f"{name}/steps"], steps)
-            returns = curves[f"{name}/returns"]
-            # Of equally many episodes at each point, those of all are their mean.
-            final = summary["methods"][name]["final_returns"]
-            np.testing.assert_allclose(returns.mean(axis=1), final, rtol=1e-5)
-
-    _, *rows = read_table(folder)
-    assert [row[0] for row in rows] == names
+    (_, *rows), (_, *gradients) = read_tables(folder)
+    assert [row[0] for row in rows] == [row[0] for row in gradients] == names
+    figures = json.loads((folder / "statistics.json").read_text())
+    of_first = [pair for pair in figures["probability_of_improvement"] if pair["of"] == names[0]]
+    assert [row[5].split()[0] for row in rows[1:]] == [
+        f"{1 - pair['probability']:.2f}" for pair in of_first
+    ]
+    assert {cell for row in gradients for cell in row[1:]} == {"0.5 ± 0.003"}
+    ratios = json.loads((folder / "gradients.json").read_text())["gradient_variance"]
+    assert [stage["ratios"] for stage in ratios] == [dict.fromkeys(METHODS, 0.5)] * 3
     screen = capsys.readouterr().out
-    for name, *_, solved, median, _, first, second, third in rows:
-        assert summary["methods"][name]["fraction_solved"] == 0.0
-        assert (solved, median, first, second, third) == ("0%", "none", *["0.5 ± 0.003"] * 3)
-        assert f"{name}: 2 seeds of 4,000 steps" in screen
-    better = summary["probability_of_improvement"]
-    assert [row[5].split()[0] for row in rows[1:]] == [f"{p['value']:.2f}" for p in better.values()]
-    ratios = [stage["ratios"] for stage in summary["gradient_variance"]]
-    assert ratios == [dict.fromkeys(METHODS, 0.5)] * 3
     assert str(folder.relative_to(tmp_path)) in screen
+    assert "a2c, preset general, 2 seeds" in screen
+    with pytest.raises(ValueError, match="there is a comparison of methods; give a run"):
+        experiment.load_run(folder)
 
 
 @pytest.mark.parametrize(
@@ -122,26 +112,20 @@ def test_a_comparison_writes_one_table_and_one_figure(untrained, tmp_path, monke
         ("--algorithms a2c a2d", "There is no algorithm 'a2d'; did you mean a2c? choose"),
         ("--algorithms a2c gae a2c", "algorithms holds a2c more than once; name every"),
         ("--algorithms", "algorithms is empty; name at least one"),
+        ("--algorithms article", "There is no algorithm 'article'"),
         ("--gradient-episodes 2", "gradient_episodes is 2; give at least 3, or 0"),
         ("--preset article", "preset is 'article', an algorithm of its own; give --preset"),
         ("--env Pendulum-v1", "For q-actor-critic: Pendulum-v1 has the "),
         ("--total-steps 900", "For reinforce: total_steps is 900, less than the 1000"),
+        ("--gae-lambda 1 --algorithms a2c", "There is no setting of these algorithms 'gae_lambda'"),
+        ("--resume nowhere", "which cannot be read"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(flags, sentence, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(comparison, "train_in_chunks", None)
+    monkeypatch.setattr(run_training, "train_in_chunks", None)
     assert sentence in refused("compare", *flags.split())
     assert not list(tmp_path.iterdir()), "something was written"
-
-
-@pytest.mark.parametrize("flags", ["--gae-lambda 1 --algorithms a2c", "stray --num-workers 1"])
-def test_a_flag_of_none_of_the_methods_is_unknown(flags, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        cli.main(["compare", *flags.split()])
-    error = capsys.readouterr().err
-    assert "Unrecognized options" in error
-    assert flags.split()[0] in error
 
 
 def test_a_full_folder_is_refused_before_anything_is_trained(tmp_path, refused):
@@ -154,8 +138,8 @@ def test_a_full_folder_is_refused_before_anything_is_trained(tmp_path, refused):
 def test_each_method_has_the_preset_with_what_suits_it(preset):
     settings = settings_of("--preset", preset)
     assert list(settings) == list(METHODS)
-    for name, method in METHODS.items():
-        expected = {"method": method, **SUITED.get(name, {}), "normalize_advantages": False}
+    for name in METHODS:
+        expected = {"method": name, "normalize_advantages": False, **OVERRIDES.get(name, {})}
         assert settings[name] == dataclasses.replace(PRESETS[preset], **expected)
 
 
@@ -185,28 +169,24 @@ OWN = {
     ],
 )
 def test_a_flag_changes_every_method_that_has_the_setting(flags, changes):
-    if not changes.keys() <= METHODS.keys():
+    if not changes.keys() <= {*METHODS}:
         changes = {name: {**changes} for name in METHODS}
+        from_python = resolve_all(default_comparison(**changes["a2c"]))
+        assert {name: one.settings for name, (one, _) in from_python.items()} == settings_of(
+            *flags.split()
+        )
     plain = settings_of()
     assert plain["reinforce"].num_steps == 500
-    assert settings_of(*flags.split(), "--algorithms", *changes) == {
-        name: replace(plain[name], **each) for name, each in changes.items()
-    }
-
-
-def test_a_total_that_does_not_divide_is_reported_and_no_episodes_skip_the_measurement(
-    untrained, tmp_path, capsys
-):
-    flags = "--algorithms reinforce a2c --num-seeds 2 --total-steps 2040 --gradient-episodes 0"
-    assert cli.main(["compare", *flags.split(), "--out", str(tmp_path / "run")]) == 0
-    screen = capsys.readouterr().out
-    assert "reinforce: total_steps=2,040 is not a multiple of the 1,000 steps" in screen
-    assert "a2c: total_steps" not in screen, "2040 are 51 updates of 40 steps"
-    assert not untrained
+    found = settings_of(*flags.split(), "--algorithms", *changes)
+    for name, each in changes.items():
+        expected = dataclasses.replace(plain[name], **each)
+        assert {n: getattr(found[name], n) for n in each} == each
+        used = experiment.config.used_settings(expected)
+        assert all(getattr(found[name], n) == getattr(expected, n) for n in used)
 
 
 def test_all_methods_have_the_same_seeds_and_steps_up_to_whole_updates():
-    jobs = resolve_all(*parse_compare(["--total-steps=12345", "--num-seeds=3", "--seed=7"]))
+    jobs = resolve_all(parse_compare(["--total-steps=12345", "--num-seeds=3", "--seed=7"]))
     assert list(jobs) == list(METHODS)
     for config, job in jobs.values():
         assert (job.seeds, job.unit) == ((7, 8, 9), "steps")
@@ -214,54 +194,44 @@ def test_all_methods_have_the_same_seeds_and_steps_up_to_whole_updates():
         assert 12_345 - job.per_update < job.units_per_seed <= 12_345
 
 
-def test_an_interrupted_comparison_keeps_the_methods_that_finished(untrained, tmp_path):
-    config, suited = parse_compare(TWO)
-    jobs, console = resolve_all(config, suited), Console(file=io.StringIO(), width=80)
-    printed = console.file.getvalue
-    result = comparison.compare(jobs, console, lambda: "td-actor-critic:" in printed())
-    assert list(result.curves) == ["reinforce"]
-    assert result.summaries["reinforce"]["finished"] is True
-    for ratio in (np.inf, np.nan):  # to a gradient that does not vary: nothing else is lost
-        noisy = result._replace(noise=stages_of(ratio))
-        comparison_report.write_comparison(tmp_path, config, jobs, noisy)
-        ratios = read(tmp_path, "summary.json")["gradient_variance"][0]["ratios"]
-        assert ratios["reinforce"] is None
-
-    comparison_report.write_comparison(tmp_path, config, jobs, result)
-    assert {path.name for path in tmp_path.iterdir()} == FILES - {".lock"}
-    summary = read(tmp_path, "summary.json")
-    assert (summary["finished"], list(summary["methods"])) == (False, ["reinforce"])
-    assert summary["gradient_variance"] == []
-    header, row = read_table(tmp_path)
-    assert (len(header), row[0]) == (6, "reinforce")
+def test_an_interrupted_comparison_resumes(untrained, tmp_path, monkeypatch, capsys):
+    """Stopped in the second method, of which a half is saved; then resumed to its end."""
+    stops = iter([0, 0, 15, 15, 15, 15])
+    stop = contextlib.nullcontext(lambda: next(stops))
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(commands, "deferred_interrupt", lambda **_: stop)
+        assert cli.main(["compare", *TWO, "--out", str(folder)]) == 143
+    assert f"Resume with: a2c-jax compare --resume {folder}" in capsys.readouterr().out
+    assert [row[0] for row in read_tables(folder)[0]] == ["method", "reinforce"]
+    first = experiment.load_run(folder / "reinforce")
+    assert experiment.load_run(folder / "td-actor-critic").summary["finished"] is False
+    assert cli.main(["compare", "--resume", str(folder)]) == 0
+    assert [row[0] for row in read_tables(folder)[0]] == ["method", *TWO[1:3]]
+    assert_same_run(folder / "reinforce", first)
+    assert len(untrained) == 1, "the gradients were measured in the end"
 
 
-@pytest.mark.parametrize("answers", [(2,), (0, 0, 0, 2)], ids=["training", "measuring"])
-def test_an_interrupt_keeps_the_methods_and_the_stages_that_are_done(
-    untrained, answers, tmp_path, monkeypatch, capsys
+def test_an_interrupt_before_anything_is_trained_leaves_nothing(
+    untrained, tmp_path, monkeypatch, capsys
 ):
-    """Asked before each of two methods, before the measurement, and then again and again."""
-    asked = itertools.chain(answers, itertools.repeat(answers[-1]))
-    interrupted = contextlib.nullcontext(lambda: next(asked))
-    monkeypatch.setattr(commands, "deferred_interrupt", lambda **_: interrupted)
-    monkeypatch.setattr(comparison, "measure_stages", lambda *args: stages_of(0.5)[:1])
+    at_once = contextlib.nullcontext(lambda: 2)
+    nothing = lambda job, **others: Outcome([], Metrics(*np.zeros((9, 2, 0))), 0.0, 0.0)  # noqa: E731
+    monkeypatch.setattr(commands, "deferred_interrupt", lambda **_: at_once)
+    monkeypatch.setattr(run_training, "train_in_chunks", nothing)
     assert cli.main(["compare", *TWO, "--out", str(tmp_path / "run")]) == 130
-    if answers == (2,):
-        assert "interrupted; nothing was written" in capsys.readouterr().err
-        assert not list(tmp_path.iterdir())
-    else:
-        summary = read(tmp_path / "run", "summary.json")
-        assert summary["finished"] is True  # all methods are
-        assert [stage["name"] for stage in summary["gradient_variance"]] == ["2%"]
+    assert "interrupted; nothing was written" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
-def summary_of(**changes):
-    return {
-        "num_diverged": 0, "final_returns": [460.0, 480.0, 490.0, None],
-        "final_return_iqm": 485.26, "final_return_interval_95": [460.04, 499.96],
-        "solved_threshold": 475.0, "fraction_solved": 0.75, "median_steps_to_solve": 123456.0,
-        **changes,
-    }  # fmt: skip
+def made_run(tiny_run, returns, solved_at=475.0, **changes):
+    """The tiny run, as if its seeds had these final returns, and were solved at a threshold."""
+    returns = np.array(returns, np.float32)[:, None] * np.ones((1, 200), np.float32)
+    ones = np.where(np.isfinite(returns), 1, 0).astype(np.float32)
+    sums = np.where(ones > 0, returns, 0).astype(np.float32)
+    metrics = Metrics(sums, sums, ones, *[0 * ones] * 6)
+    summary = tiny_run.summary | summarize(metrics, 40, solved_at)
+    return tiny_run._replace(metrics=metrics, summary=summary)
 
 
 def stages_of(ratio):
@@ -269,55 +239,52 @@ def stages_of(ratio):
     return tuple(StageNoise(name, 6000, 21.4, ratios, errors) for name in ("2%", "10%", "25%"))
 
 
-def test_the_table_in_words():
-    unsolved = summary_of(median_steps_to_solve=None, fraction_solved=0.0)
-    alone = summary_of(final_return_interval_95=None)
-    nothing = summary_of(final_return_iqm=None, final_return_interval_95=None)
-    no_threshold = summary_of(solved_threshold=None, fraction_solved=None)
-    nothing["final_returns"], alone["final_returns"] = [None], [1000.0, 470.0, 470.0, 1000.0]
-    ways = (summary_of(), unsolved, alone, nothing, no_threshold)
-    summaries = dict(zip(METHODS, ways, strict=False)) | {"a3c": summary_of()}
+def test_the_tables_in_words(tiny_run):
+    nan = float("nan")
+    finals = {
+        "reinforce": [460, 480, 490, nan], "a2c": [460, 480, 490, nan], "td-actor-critic": [nan],
+        "gae": [1000, 470, 470, 1000], "a3c": [-1353.25],
+    }  # fmt: skip
+    runs = {name: made_run(tiny_run, each) for name, each in finals.items()}
+    runs["gae"] = made_run(tiny_run, finals["gae"], solved_at=None)
     stages = stages_of(0.01234)[:1]
     del stages[0].ratios["a3c"], stages[0].errors["a3c"]
     stages[0].ratios["reinforce"], stages[0].errors["reinforce"] = 1.0000001, 1e-8
-    header, *rows = comparison_report.table_rows(Comparison(summaries, {}, stages, True))
-    assert header == [
-        "method", "final return", "95 % interval", "solved", "median steps",
-        "probability of improvement on reinforce",
-        "gradient variance after 6,000 steps (return 21)",
-    ]  # fmt: skip
-    ratio = "0.012 ± 0.003"
-    same, q = rows[1][5], rows[2][5]
-    assert (same[:4], q[:4]) == ("0.50", "0.67")  # 3 of 9 pairs are ties; 8 of 12 are above
-    assert rows == [
-        ["reinforce", "485.3", "460 to 500", "75%", "123,456", "", "1"],
-        ["reinforce-with-baseline", "485.3", "460 to 500", "0%", "none", same, ratio],
-        ["q-actor-critic", "485.3", "", "75%", "123,456", q, ratio],
-        ["td-actor-critic", "none", "", "75%", "123,456", "", ratio],
-        ["a2c", "485.3", "460 to 500", "", "", same, ratio],
-        ["a3c", "485.3", "460 to 500", "75%", "123,456", same, "as a2c"],
+    stages[0].ratios["gae"] = stages[0].errors["gae"] = np.inf
+    result = Comparison(runs, stages, True)
+    header, *rows = report.table_rows(result)
+    assert header == ["method", "return", "95 % interval", "solved", "median", "P(better)"]
+    assert [row[:-1] for row in rows] == [
+        ["reinforce", "476.7", "460 to 490", "50%", "not reached"],
+        ["a2c", "476.7", "460 to 490", "50%", "not reached"],
+        ["td-actor-critic", "none", "", "0%", "not reached"],
+        ["gae", "735", "470 to 1000", "", ""],
+        ["a3c", "-1353", "", "0%", "not reached"],
     ]
-
-
-def on_screen(result):
+    better = [row[-1][:4] for row in rows]
+    assert better == ["", "0.50", "", "0.67", "0.00"]  # 3 of 9 pairs are ties; 8 of 12 are above
+    low, high = rows[1][-1][6:-1].split(" to ")
+    assert 0 <= float(low) < 0.5 < float(high) <= 1
+    header, *rows = report.gradient_rows(result)
+    assert header == ["method", "after 6,000 (return 21)"]
+    ratio = "0.012 ± 0.003"
+    assert [row[1] for row in rows] == ["1", ratio, ratio, "–", "as a2c"]
     console = Console(file=io.StringIO(), width=80)
-    for table in comparison_report.comparison_tables(result):
+    for table in report.comparison_tables(result):
         console.print(table)
-    return console.file.getvalue()
-
-
-def test_the_table_on_the_screen_names_every_method_in_80_columns():
-    summaries = {name: summary_of() for name in METHODS}
-    screen = on_screen(Comparison(summaries, {}, stages_of(0.0123), True))
+    screen = console.file.getvalue()
+    words = " ".join(screen.split())
     firsts = [line.split()[0] for line in screen.splitlines() if line.strip()]
-    assert [name for name in firsts if name in METHODS] == [*METHODS] * 2
-    assert "variance of the gradient, relative to reinforce's" in screen
-    assert "a seed ends above a seed of reinforce," in screen
+    assert [name for name in firsts if name in finals] == [*finals] * 2
+    assert "variance of the gradient, relative to reinforce's" in words
+    assert "a seed ends above a seed of reinforce," in words
     assert max(map(len, screen.splitlines())) <= 80
 
 
-def test_returns_below_zero_and_of_thousands_can_be_read():
-    costs = summary_of(final_return_iqm=-1353.2, final_return_interval_95=[-1470.4, -999.7])
-    result = Comparison({"a2c": costs}, {}, (), True)
-    assert comparison_report.table_rows(result)[1][1:3] == ["-1353", "-1470 to -999.7"]
-    assert "-1353 -1470 to -1000" in on_screen(result)
+def test_a_gradient_that_does_not_vary_is_written_as_null(tiny_run, tmp_path):
+    runs = {"a2c": made_run(tiny_run, [1.0, 2.0])}
+    config = default_comparison(algorithms=("a2c",))
+    for ratio in (np.inf, np.nan):
+        report.write_comparison(tmp_path, config, Comparison(runs, stages_of(ratio), True))
+        content = json.loads((tmp_path / "gradients.json").read_text())
+        assert content["gradient_variance"][0]["ratios"]["reinforce"] is None

@@ -12,7 +12,6 @@ import a2c_jax as a2c
 from a2c_jax import diagnostics, presets
 from a2c_jax.diagnostics import GradientNoise
 from a2c_jax.experiment.comparison import gradients
-from a2c_jax.methods import METHODS
 from a2c_jax.types import AgentState
 
 LIMIT = 50
@@ -22,50 +21,52 @@ PRESET = dataclasses.replace(
 )  # fmt: skip
 STEPS = {"reinforce-with-baseline": LIMIT, "q-actor-critic": 16, "reinforce": LIMIT, "gae": 5}
 SETTINGS = {
-    name: dataclasses.replace(PRESET, method=METHODS[name], num_steps=num_steps)
+    name: dataclasses.replace(PRESET, method=name, num_steps=num_steps)
     for name, num_steps in STEPS.items()
 }
 
 
 def linear(*outputs):
-    """Makes networks that are quickly traced."""
+    """A network that is quickly traced."""
     params = {"policy": jnp.zeros((4, 2)), "value": jnp.zeros((4, *outputs))}
     network = a2c.Network(
         lambda key: params, lambda params, x: x @ params["policy"],
         lambda params, x: x @ params["value"],
     )  # fmt: skip
-    return lambda env, hidden_sizes: network
+    return network
 
 
-NETWORKS = {"network": linear(), "q_network": linear(2)}
+@pytest.fixture
+def program(monkeypatch):
+    """The program of a measurement with a changed preset, of networks that ``change`` makes."""
+
+    def program(env, settings, change=lambda network: network, **changes):
+        def network(settings, env):
+            return change(linear(2) if settings.method == "q-actor-critic" else linear())
+
+        monkeypatch.setattr("a2c_jax.settings._plain_network", network)
+        preset = dataclasses.replace(PRESET, **changes)
+        settings = {name: dataclasses.replace(one, **changes) for name, one in settings.items()}
+
+        def measure(key):
+            return gradients._measure(key, linear().init(key), env, settings, preset, 8)
+
+        return re.sub("0x[0-9a-f]+", "", str(jax.make_jaxpr(measure)(jax.random.key(0))))
+
+    return program
 
 
-def measurement(env, settings, **changes):
-    """The program of a measurement with a changed preset."""
-    preset = dataclasses.replace(PRESET, **changes)
-    settings = {name: dataclasses.replace(one, **changes) for name, one in settings.items()}
-
-    def measure(key):
-        params = NETWORKS["network"](env, ()).init(key)
-        return gradients._measure(key, params, env, settings, preset, 8)
-
-    return re.sub("0x[0-9a-f]+", "", str(jax.make_jaxpr(measure)(jax.random.key(0))))
-
-
-def test_the_networks_are_the_presets_in_its_scales(cartpole):
+def test_the_networks_are_the_presets_in_its_scales(cartpole, program):
     """The program is that of networks which are scaled by hand."""
     scales = {"observation_scale": (1.0, 1.0, 10.0, 1.0), "value_scale": 10.0}
-
-    def by_hand(make):
-        return lambda env, sizes: a2c.scaled(make(env, sizes), env, **scales)
-
     settings = {"q": SETTINGS["q-actor-critic"]}
-    scaled_by_hand = {name: by_hand(make) for name, make in NETWORKS.items()}
-    program = measurement(cartpole, settings, **NETWORKS, **scales)
-    assert program == measurement(cartpole, settings, **scaled_by_hand)
+    by_hand = program(cartpole, settings, lambda one: a2c.scaled(one, cartpole, **scales))
+    assert program(cartpole, settings, **scales) == by_hand
 
 
-def test_the_reference_of_every_method_is_reinforce_on_whole_episodes(cartpole, monkeypatch):
+def test_the_reference_of_every_method_is_reinforce_on_whole_episodes(
+    cartpole, program, monkeypatch
+):
     def weights(env, network, params, estimator, *rest):
         return estimator.__qualname__, *rest
 
@@ -79,7 +80,7 @@ def test_the_reference_of_every_method_is_reinforce_on_whole_episodes(cartpole, 
     monkeypatch.setattr(diagnostics, "action_value_weights", lambda *args: "action values")
     monkeypatch.setattr(diagnostics, "policy_gradients", lambda *args: args[4])
     monkeypatch.setattr(diagnostics, "gradient_noise", noise)
-    measurement(cartpole, SETTINGS, **NETWORKS)
+    program(cartpole, SETTINGS)
     reference = ("reinforce", 0.98, 500)
     assert compared == [
         (("reinforce_with_baseline", 0.98, LIMIT), reference),

@@ -14,11 +14,11 @@ from scipy import stats
 
 import a2c_jax as a2c
 from a2c_jax import experiment
-from a2c_jax.experiment.config.config import default_config
+from a2c_jax.experiment.config import default_config
 from a2c_jax.experiment.figures import curves, heat_maps, quantities
-from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.engine import Outcome
 from a2c_jax.experiment.run.job import make_job
-from a2c_jax.experiment.run.result_figures import num_points, run_figures
+from a2c_jax.experiment.run.pictures import num_points, run_figures
 from a2c_jax.experiment.statistics.learning import final_returns
 
 STEPS = np.arange(1, 6) * 10

@@ -1,7 +1,6 @@
 """A recording holds what the policy did, step by step."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,6 @@ import a2c_jax as a2c
 from a2c_jax import presets
 from a2c_jax.experiment.replay.page import ending_of, is_cartpole
 from a2c_jax.experiment.replay.recording import Recording, episode_of, record
-from a2c_jax.methods import METHODS
 
 SEEDS = (4, 9, 2)
 
@@ -135,9 +133,9 @@ def test_a_greedy_policy_does_what_evaluate_says(short, network, params, recordi
 def test_a_critic_of_actions_gives_the_value_of_the_action_taken(short):
     settings = dataclasses.replace(
         presets.general,
-        method=METHODS["q-actor-critic"],
+        method="q-actor-critic",
         hidden_sizes=(8,),
-        q_network=functools.partial(a2c.mlp_q_actor_critic, policy_init=a2c.orthogonal(1.0)),
+        policy_init=1.0,
     )
     agent, network = presets.make_agent(settings, short), presets.make_network(settings, short)
     states = seeds_of(agent, 1)

@@ -1,22 +1,24 @@
 """The article's run from the command line."""
 
 import contextlib
+import dataclasses
 import io
 import json
 
 import numpy as np
 import pytest
 
-from a2c_jax.algorithms.article import AS_PRINTED, CORRECTED
+from a2c_jax import presets
 from a2c_jax.experiment.cli import main as cli
 from a2c_jax.experiment.cli.flags import parse_train
-from a2c_jax.experiment.run import chunks as training
+from a2c_jax.experiment.run import engine as training
+from a2c_jax.experiment.run.folder import load_run
 from a2c_jax.experiment.run.progress import episode_lines
 from a2c_jax.types import Metrics
 
 EPISODES = 35
 FILES = {
-    "config.json", "metrics.npy", "summary.json", "rewards.png", "lengths.png", "log.jsonl",
+    "config.json", "metrics", "summary.json", "rewards.png", "lengths.png", "log.jsonl",
     "checkpoints", ".lock",
 }  # fmt: skip
 
@@ -27,17 +29,16 @@ def article(tmp_path_factory):
     folder, text = tmp_path_factory.mktemp("article") / "run", io.StringIO()
     flags = ["--preset", "article", "--num-episodes", str(EPISODES), "--hidden-sizes", "8"]
     with pytest.MonkeyPatch.context() as monkeypatch, contextlib.redirect_stdout(text):
-        # chunks of 7 episodes of up to 200 steps, so that lines come from several of them
-        monkeypatch.setitem(training._STEPS_A_SECOND, "cpu", 1400)
+        monkeypatch.setattr(training, "_GROWTH", 3)  # so that lines come from several chunks
         assert cli.main(["train", *flags, "--out", str(folder)]) == 0
-    return folder, text.getvalue(), np.load(folder / "metrics.npy").T
+    return folder, text.getvalue(), load_run(folder).metrics._asdict()
 
 
 def test_the_articles_run_prints_its_lines_and_writes_what_it_promises(article):
     folder, text, metrics = article
     lines = [line for line in text.splitlines() if line.startswith("episode:")]
     assert len(lines) == 4
-    assert lines == episode_lines(Metrics(*[metrics[name] for name in Metrics._fields]), 0)
+    assert lines == episode_lines(Metrics(**metrics), 0)
     config, summary = (
         json.loads((folder / f"{name}.json").read_text()) for name in ("config", "summary")
     )
@@ -58,11 +59,12 @@ def test_the_articles_run_prints_its_lines_and_writes_what_it_promises(article):
 
 
 def test_a_single_defect_is_a_flag():
-    for preset, flag, defects in (
-        ("article", "--detached-critic", CORRECTED._replace(detached_critic=True)),
-        ("article_as_printed", "--no-detached-critic", AS_PRINTED._replace(detached_critic=False)),
+    for preset, flag, value in (
+        ("article", "--detached-critic", True),
+        ("article_as_printed", "--no-detached-critic", False),
     ):
-        assert parse_train(["--preset", preset, flag]).settings.defects == defects
+        expected = dataclasses.replace(presets.PRESETS[preset], detached_critic=value)
+        assert parse_train(["--preset", preset, flag]).settings == expected
 
 
 def test_the_articles_run_is_drawn_and_replayed_but_not_over_runs_counted_in_steps(

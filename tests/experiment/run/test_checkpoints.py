@@ -1,121 +1,105 @@
-"""Checkpoints and the metrics' file: whole, damaged, cut short, unfinished."""
+"""The files of arrays: whole, damaged, cut short, hostile."""
 
-import json
 import os
-import shutil
+import zipfile
 
 import numpy as np
 import pytest
 
-from a2c_jax import Metrics
-from a2c_jax.experiment.run import checkpoints, series
-from a2c_jax.experiment.run.checkpoints import Checkpoint
-from a2c_jax.experiment.run.series import SeriesEnd
+from a2c_jax.experiment.files import checksums_of, npz_writer, read_npz, write_together
 
 ARRAYS = {
-    "params.kernel": np.arange(600, dtype=np.float32).reshape(3, 200),
-    "key": np.array([[1, 2], [3, 2**32 - 1]], np.uint32),
-    "update": np.array([7, 7, 7], np.int32),
-    "nothing": np.zeros((3, 0), np.float32),
+    "state.params.kernel": np.arange(600, dtype=np.float32).reshape(3, 200),
+    "state.key": np.array([[1, 2], [3, 2**32 - 1]], np.uint32),
+    "state.fortran": np.asfortranarray(np.arange(6).reshape(2, 3)),
+    "state.nothing": np.zeros((3, 0), np.float32),
+    "about": np.array('{"run": "ü"}'),
 }
-ABOUT = {"run": {"env": "CartPole-v1", "seeds": [0, 1, 2], "rate": 0.1}, "none": None}
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """A checkpoint in a folder whose name has every kind of character."""
-    folder = tmp_path / "w [2024] lr[0.1] a*b? [bold]x {x} ü %20#" / "checkpoints"
-    folder.mkdir(parents=True)
-    checkpoints.save(folder, 5, Checkpoint(ARRAYS, ABOUT))
-    return folder
+def path(tmp_path):
+    """A file in a folder whose name has every kind of character."""
+    folder = tmp_path / "w [2024] lr[0.1] a*b? [bold]x {x} ü %20#"
+    write_together(folder, {"5.npz": npz_writer(ARRAYS)})
+    return folder / "5.npz"
 
 
-def assert_whole(checkpoint):
-    assert checkpoint.about == ABOUT
-    assert checkpoint.arrays.keys() == ARRAYS.keys()
+def test_arrays_come_back_as_they_were(path):
+    found = read_npz(path)
+    assert found.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
-        assert checkpoint.arrays[name].dtype == array.dtype
-        np.testing.assert_array_equal(checkpoint.arrays[name], array)
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+        found[name][...] = found[name]  # can be written to
+    assert [*read_npz(path, prefix="state.")] == [n[6:] for n in ARRAYS if n != "about"]
+    assert str(read_npz(path, prefix="about")[""]) == '{"run": "ü"}'
+    assert len(set(checksums_of(path))) == len(ARRAYS)
+    assert [one.name for one in path.parent.iterdir()] == ["5.npz"]
 
 
-def test_a_checkpoint_comes_back_as_it_was(capfd, folder):
-    assert checkpoints.saved(folder) == [5]
-    assert_whole(checkpoints.load(folder, 5))
-    assert "WARNING" not in capfd.readouterr().err
-
-
-def test_the_last_two_are_kept_by_number_and_unfinished_saves_are_removed(folder):
-    (folder / "500.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
-    assert checkpoints.saved(folder) == [5]
-    for number in (40, 100):
-        checkpoints.save(folder, number, Checkpoint(ARRAYS, ABOUT))
-    assert checkpoints.saved(folder) == [40, 100]
-    assert {path.name for path in folder.iterdir()} == {"40", "100"}
-    assert checkpoints.saved(folder / "not there") == []
-
-
-def test_what_does_not_fit_its_checksums_or_its_name_is_found(folder):
-    other = folder / "other"
-    changed = dict(ARRAYS, update=np.array([7, 7, 8], np.int32))
-    checkpoints.save(other, 5, Checkpoint(changed, ABOUT))
-    shutil.rmtree(other / "5" / "seal")
-    shutil.copytree(folder / "5" / "seal", other / "5" / "seal")
-    with pytest.raises(ValueError, match="it is damaged: the checksum of update does not match"):
-        checkpoints.load(other, 5)
-    (folder / "5").rename(folder / "6")
-    with pytest.raises(ValueError, match="it is checkpoint 5 under another name"):
-        checkpoints.load(folder, 6)
-
-
-def test_arrays_larger_than_expected_are_not_read(folder):
+@pytest.mark.parametrize("compress", [True, False])
+def test_arrays_larger_than_expected_are_not_read(path, compress):
     size = sum(array.nbytes for array in ARRAYS.values())
-    assert_whole(checkpoints.load(folder, 5, size))
     with pytest.raises(ValueError, match=r"its arrays would take [\d,]+ bytes"):
-        checkpoints.load(folder, 5, size - 1)
-    largest = max(folder.rglob(".zarray"), key=os.path.getsize)
-    description = json.loads(largest.read_text())
-    description["chunks"] = [10**9] * len(description["shape"])
-    largest.write_text(json.dumps(description))
-    with pytest.raises(ValueError, match=r"its arrays would take \d,[\d,]+ bytes"):
-        checkpoints.load(folder, 5, 10**9)
+        read_npz(path, size)  # and headers
+    write_together(path.parent, {"6.npz": npz_writer({"a": np.zeros(10**7)}, compress)})
+    with pytest.raises(ValueError, match="its arrays would take 80,000,128 bytes"):
+        read_npz(path.with_name("6.npz"), 10**7)
 
 
-def test_what_cannot_be_saved_is_an_os_error_and_leaves_the_older_ones(folder, monkeypatch, capfd):
-    def fail(place):
-        raise OSError(28, "x")
-
-    monkeypatch.setattr(checkpoints, "_flush", fail)
-    with pytest.raises(OSError, match="x"):
-        checkpoints.save(folder, 6, Checkpoint(ARRAYS, ABOUT))
-    shutil.rmtree(folder / "6")
-    with pytest.raises(OSError, match="exist"):
-        checkpoints.save(folder, 5, Checkpoint(ARRAYS, ABOUT))
-    capfd.readouterr()
-    full = shutil.disk_usage(folder)._replace(free=10_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: full)
-    with pytest.raises(OSError, match=r"needs [\d,]+ bytes, but 10,000 are free"):
-        checkpoints.save(folder, 7, Checkpoint(ARRAYS, ABOUT))
-    assert capfd.readouterr().err == "", "Orbax prints a hundred lines when a disk is full"
-    assert checkpoints.saved(folder) == [5]
-    assert_whole(checkpoints.load(folder, 5))
+def liar(path, header, data=b""):
+    """A file whose array says that it is larger than it is."""
+    with zipfile.ZipFile(path, "w") as archive:
+        text = (header + " " * (118 - len(header)) + "\n").encode()
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + bytes([119, 0]) + text + data)
 
 
-def metrics(num_updates):
-    """The first updates of three seeds."""
-    fields = np.random.default_rng(1).normal(size=(len(Metrics._fields), 3, 20))
-    return Metrics(*fields.astype(np.float32)[..., :num_updates])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}",
+        "__import__('os').system('touch /tmp/pwned')",
+    ],
+)
+def test_an_array_that_is_not_what_it_says_is_damaged(path, header):
+    liar(path, header)
+    with pytest.raises(ValueError, match="it is damaged or cut short"):
+        read_npz(path)
 
 
-@pytest.mark.parametrize("updates_of_a_block", [3, 1000])
-def test_metrics_are_appended_behind_any_end(updates_of_a_block, tmp_path, monkeypatch):
-    monkeypatch.setattr(series, "_BLOCK", updates_of_a_block * 3 * series._ROW.itemsize)
-    ends = {0: SeriesEnd(0, 0)}
-    for start, number in ((0, 4), (4, 5), (5, 20), (4, 9)):
-        ends[number] = series.append(tmp_path, ends[start], metrics(number))
-        stored = np.load(tmp_path / "metrics.npy")
-        assert ends[number].num_updates == len(stored) == number
-        for end in {ends[start], ends[number]} - {ends[0]}:
-            found, expected = series.read(tmp_path, end, 3), metrics(end.num_updates)
-            for name, field in expected._asdict().items():
-                np.testing.assert_array_equal(getattr(found, name), field)
-                np.testing.assert_array_equal(stored[name].T[:, : end.num_updates], field)
+def test_what_is_no_regular_file_is_not_read(path):
+    for place in (path.with_name("pipe"), path.with_name("link"), path.parent, "/dev/zero"):
+        if str(place).endswith("pipe"):
+            os.mkfifo(place)
+        if str(place).endswith("link"):
+            place.symlink_to(path)
+        with pytest.raises(ValueError, match=r"cannot be read|not a regular file"):
+            read_npz(place)
+
+
+def test_every_bit_of_the_arrays_is_covered_by_a_checksum(path):
+    data, dice = path.read_bytes(), np.random.default_rng(0)
+    for place in dice.integers(len(data), size=200):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << int(dice.integers(8))
+        path.write_bytes(flipped)
+        try:
+            found = read_npz(path)
+        except ValueError:
+            continue
+        for name, array in ARRAYS.items():  # a bit that nothing depends on, such as a date
+            np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_write_that_fails_leaves_what_was_there(path, monkeypatch):
+    def full(file):
+        file.write(b"some")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_together(path.parent, {"5.npz": full})
+    assert [one.name for one in path.parent.iterdir()] == ["5.npz"]
+    assert read_npz(path).keys() == ARRAYS.keys()

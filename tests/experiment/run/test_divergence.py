@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from a2c_jax import experiment
-from a2c_jax.experiment.comparison import compare as comparing
+from a2c_jax.experiment.comparison.compare import Comparison
 from a2c_jax.experiment.comparison.report import comparison_tables
-from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.engine import Outcome
 from a2c_jax.experiment.run.evaluate import describe_evaluation
 from a2c_jax.experiment.run.folder import describe_outcome
 from a2c_jax.experiment.statistics import learning as statistics
@@ -81,13 +81,12 @@ def test_a_seed_that_solved_the_task_and_diverged_has_not_solved_it():
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """Makes up what sweeps and comparisons train; the first seeds of several diverge."""
+    """Makes up what sweeps train; the first seeds of several diverge."""
 
     def trained(job, **kwargs):
         return Outcome([], solving(len(job.seeds), range(len(job.seeds) // 2)), 0.0, 1.0)
 
     monkeypatch.setattr(sweeping, "train_in_chunks", trained)
-    monkeypatch.setattr(comparing, "train_in_chunks", trained)
 
 
 def test_a_sweep_ranks_points_that_diverged_last(untrained):
@@ -99,8 +98,5 @@ def test_a_sweep_ranks_points_that_diverged_last(untrained):
     assert "(2 diverged)" in text(sweep_table(result))
 
 
-def test_a_comparison_counts_them(untrained):
-    settings = experiment.configure("general", **TINY).settings
-    config = comparing.CompareConfig(settings, algorithms=("a2c",), num_seeds=2)
-    result = experiment.compare(config)
-    assert "a2c (1 diverged)" in text(comparison_tables(result)[0])
+def test_a_comparison_counts_them(diverged):
+    assert "a2c (2 diverged)" in text(comparison_tables(Comparison({"a2c": diverged}, (), True))[0])

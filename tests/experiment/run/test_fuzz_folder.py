@@ -15,7 +15,7 @@ from conftest import TINY
 from a2c_jax import experiment
 from a2c_jax.experiment.run import folder as loading
 
-READ = {"config.json", "metrics.npy", "checkpoints"}
+READ = {"config.json", "metrics", "checkpoints"}
 
 
 @pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow("fuzz"))])
@@ -69,7 +69,7 @@ def test_every_file_in_every_way(everything, tiny_run, tiny_copy, tmp_path, monk
             assert found == "right" or (found == "error" and name.parts[0] in READ), (name, found)
             path.unlink(missing_ok=True)
             shutil.copyfile(tiny_run.folder / name, path)
-    assert min(outcomes["right"], outcomes["error"]) > 20
+    assert min(outcomes["right"], outcomes["error"]) > 8
 
 
 def test_config_json_with_wrong_values(everything, tiny_run, tiny_copy):

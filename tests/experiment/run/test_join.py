@@ -13,8 +13,7 @@ from rich.console import Console
 
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
-from a2c_jax.experiment.run.prepare import prepare
-from a2c_jax.experiment.run.train import WriteError, carry_out
+from a2c_jax.experiment.run.train import WriteError, execute, prepare
 from a2c_jax.parallel import seed_layout
 
 
@@ -23,7 +22,9 @@ def stopped(config, out):
     log = out / "log.jsonl"
     with contextlib.ExitStack() as stack:
         prepared = prepare(dataclasses.replace(config, out=out), stack)
-        return carry_out(prepared, Console(quiet=True), lambda: 15 * bool(log.read_text()))
+        return execute(
+            prepared, Console(quiet=True), lambda: 15 * ('"update": 10,' in log.read_text())
+        )
 
 
 def test_stopped_runs_that_are_joined_go_on_as_one_run_bit_for_bit(tiny_run, tmp_path, capsys):

@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from a2c_jax import experiment
-from a2c_jax.experiment.run.chunks import Outcome
-from a2c_jax.experiment.run.evaluation import Evaluations
+from a2c_jax.experiment.run.engine import Outcome
+from a2c_jax.experiment.run.evaluations import Evaluations
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.run.log import JsonLines, chunk_figures
 from a2c_jax.experiment.run.loggers import Guarded, WeightsAndBiases, open_loggers
@@ -119,7 +119,7 @@ def test_weights_and_biases_is_told_settings_and_figures(tmp_path, monkeypatch):
     # The second time it is resumed, and the same run goes on.
     for name in ("evening", "morning"):
         make = functools.partial(WeightsAndBiases, tmp_path / name, {})
-        logger = Guarded("Weights & Biases", make, told.append)
+        logger = Guarded("Weights & Biases", "wandb", make, told.append)
     for _ in range(3):
         logger.log({"episode_return": 1.0})
     assert told == ["Weights & Biases failed: no network. Training continues."]
@@ -135,9 +135,9 @@ def test_a_run_is_logged_where_it_is_asked_to_be(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     said = []
     config = experiment.configure(num_seeds=2, tensorboard=True, wandb=True)
-    settings = {"discount": 0.9, "hidden_sizes": (64, 32), "optimizer": {"name": "rmsprop"}}
+    settings = {"discount": 0.9, "hidden_sizes": (64, 32), "optimizer": "rmsprop", "log_std": None}
     about = {"format": 5, "batch_size": None, "seeds": [3, 5], "wandb": False, "about": {"a": 1}}
-    description = {"env": "CartPole-v1", "settings": settings | {"network": {}}, **about}
+    description = {"env": "CartPole-v1", "settings": settings, **about}
     for logger in open_loggers(config, tmp_path, description, 0, said.append):
         logger.log({"update": 1, "steps": 40, "episode_return": 2.5, "entropy": 0.5})
         logger.log({"steps": 80, "episode_return": 3.5, "evaluation_return": None})
@@ -159,7 +159,7 @@ def test_a_run_is_logged_where_it_is_asked_to_be(tmp_path, monkeypatch):
     shown = {name: each.string_value or each.number_value for name, each in start.hparams.items()}
     assert shown == {
         "env": "CartPole-v1", "discount": 0.9, "hidden_sizes": "[64, 32]",
-        "optimizer.name": "rmsprop",
+        "optimizer": "rmsprop",
     }  # fmt: skip
     assert [(value.tag, step, value.simple_value) for step, value in values[3:]] == [
         ("train/update", 40, 1.0), ("train/steps", 40, 40.0), ("train/episode_return", 40, 2.5),

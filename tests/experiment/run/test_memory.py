@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from a2c_jax import experiment
-from a2c_jax.experiment.run import chunks, memory
+from a2c_jax.experiment.run import memory
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.parallel import abstract_group, over_seeds, seed_layout, split_groups
 from a2c_jax.types import Metrics
@@ -61,7 +61,6 @@ def test_what_does_not_fit_is_refused_and_nothing_is_left_of_it(tmp_path, monkey
     out = ("--out", tmp_path / "run")
     error = refused("train", "--num-seeds", 2000, "--hidden-sizes", 9000, 9000, *out)
     assert "GiB are free; give at most" in error
-    monkeypatch.setattr(chunks, "compile_chunk", lambda *_: None)
     monkeypatch.setattr(memory, "program_bytes", lambda program: 2**60)
     error = refused("train", "--num-seeds", 2, "--hidden-sizes", 4, "--total-steps", 800, *out)
     assert "The compiled program takes" in error

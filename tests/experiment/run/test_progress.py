@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from a2c_jax.experiment.config.config import TrainConfig, default_config
+from a2c_jax.experiment.config import TrainConfig, default_config
 from a2c_jax.experiment.run import progress
-from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.engine import Outcome
 from a2c_jax.experiment.run.folder import describe_outcome
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.run.progress import Reporter, episode_lines
@@ -28,7 +28,7 @@ def outcome_after(num_updates):
 
 
 def article_job(**changes):
-    return make_job(dataclasses.replace(default_config("article", None), **changes))
+    return make_job(dataclasses.replace(default_config("article"), **changes))
 
 
 def shown(job, outcomes, terminal=False):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import resource
@@ -17,15 +18,11 @@ from conftest import TINY
 from a2c_jax import experiment
 from a2c_jax.experiment import files
 from a2c_jax.experiment.cli import flags as parsing, main as cli
-from a2c_jax.experiment.run import checkpoints, chunks, saving, series, train as run_training
-from a2c_jax.experiment.run.checkpoints import Checkpoint
-from a2c_jax.experiment.run.chunks import Outcome, train_in_chunks
+from a2c_jax.experiment.run import checkpoints, engine, train as run_training
+from a2c_jax.experiment.run.engine import train_in_chunks
 from a2c_jax.experiment.run.folder import read_run_config
 from a2c_jax.experiment.run.job import make_job
-from a2c_jax.experiment.run.prepare import prepare
-from a2c_jax.experiment.run.series import SeriesEnd
-from a2c_jax.experiment.run.train import WriteError
-from a2c_jax.parallel import split_groups
+from a2c_jax.experiment.run.train import WriteError, prepare
 
 
 def edit_config(folder, settings=(), **changes):
@@ -44,33 +41,46 @@ def no_file_over(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def chunks_of_ten():
+    """Chunks of at most ten updates."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(engine, "_most_updates", lambda job: 10)
+        monkeypatch.setattr(engine, "_GROWTH", 10)
+        yield
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """An undisturbed run of 60 updates, in chunks of 10."""
+    """An undisturbed run of 60 updates."""
     rates = {"learning_rate": 1e-3, "final_learning_rate": 1e-3}
     settings = {**TINY, **rates, "total_steps": 2400, "evaluate_every": 20, "evaluate_episodes": 1}
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(chunks, "chunk_length", lambda *_: 10)
-        out = tmp_path_factory.mktemp("whole") / "run"
-        yield experiment.train_run(**settings, checkpoint_every=1, out=out)
+    out = tmp_path_factory.mktemp("whole") / "run"
+    return experiment.train_run(**settings, checkpoint_every=1, out=out)
 
 
 @pytest.fixture(scope="module")
 def stopped(whole, tmp_path_factory):
     """A run that was killed before its first checkpoint and began anew, on a full disk.
 
-    Returns its folder, with checkpoints of 10 and 20 of its 30 updates, and the error.
+    Returns its folder, with checkpoints of 11 and 20 of its 30 updates, and the error.
     """
     folder = tmp_path_factory.mktemp("stopped") / "run"
-    folder.mkdir()
-    for name in ("config.json", "log.jsonl", "metrics.npy"):
-        shutil.copy(whole.folder / name, folder)
+    (folder / "metrics").mkdir(parents=True)
+    for name in ("config.json", "log.jsonl", "metrics/1.npz"):
+        shutil.copy(whole.folder / name, folder / name)
     edit_config(folder, {"total_steps": 1200})
     with pytest.raises(ValueError, match="which has no checkpoint yet; wait"):
         experiment.load_run(folder)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        # The metrics of 20 updates take 2 kB.
-        monkeypatch.setattr(series, "append", no_file_over(2_200)(series.append))
+        write, calls = checkpoints.write_together, itertools.count()
+
+        def fails_in_the_end(*args):
+            # Of a metrics' file and a checkpoint at 1, 11, 20 and 30 updates, the eighth.
+            with no_file_over(1000) if next(calls) == 7 else contextlib.nullcontext():
+                write(*args)
+
+        monkeypatch.setattr(checkpoints, "write_together", fails_in_the_end)
         with pytest.raises(WriteError) as error:
             experiment.resume_run(folder)
     return folder, str(error.value)
@@ -109,13 +119,13 @@ def test_a_disk_that_gives_out_ends_the_run_with_what_was_saved(stopped):
 def test_a_run_resumed_and_raised_is_the_whole_run_bit_for_bit(whole, stopped_copy):
     out, places = stopped_copy, stopped_copy / "checkpoints"
     # A save that was interrupted.
-    shutil.copytree(places / "20", places / "30.orbax-checkpoint-tmp")
+    shutil.copy(places / "20.npz", places / ".30.npz.part")
     assert experiment.resume_run(out).summary["finished"] is True
-    assert {path.name for path in places.iterdir()} == {"20", "30"}
+    assert {path.name for path in places.iterdir()} == {"21.npz", "30.npz"}
     # total_steps raised and then lowered, and a setting that may change.
     edit_config(out, {"total_steps": 80_000_000}, checkpoint_every=3)
     last = experiment.resume_run(out, 2400)
-    assert {path.name for path in places.iterdir()} == {"30", "60"}
+    assert {path.name for path in places.iterdir()} == {"50.npz", "60.npz"}
     assert last.evaluations.updates.tolist() == [20, 30, 40, 60]
     evaluations = (np.delete(field, 1, axis=-1) for field in last.evaluations)
     assert_same_run(last._replace(evaluations=type(last.evaluations)(*evaluations)), whole)
@@ -157,20 +167,11 @@ def test_the_batch_size_is_kept_and_a_schedule_that_changes_is_told(tiny_copy, f
     assert job.layout.batch_size == 4
 
 
-def test_a_first_checkpoint_that_cannot_be_read_back_ends_training(tiny_run, tmp_path, monkeypatch):
-    saver = saving.Saver(tmp_path, tiny_run.job, {}, 1, SeriesEnd(0, 0))
-    states = split_groups(tiny_run.state, tiny_run.job.layout)
-    monkeypatch.setattr(checkpoints, "save", lambda *_: None)
-    with pytest.raises(OSError, match="the first checkpoint cannot be read back: it is damaged"):
-        saver.save(Outcome(states, tiny_run.metrics, 0.0, 0.0), tiny_run.evaluations)
-    assert saver.num_updates == 0
-
-
 def test_a_checkpoint_that_would_fill_the_memory_is_refused(tiny_copy, refused_resume):
-    place = tiny_copy / "checkpoints"
-    arrays, about = checkpoints.load(place, 20)
+    arrays = files.read_npz(tiny_copy / "checkpoints" / "20.npz")
     arrays["state.update"] = np.zeros(50_000_000, np.float32)  # half a megabyte on disk
-    checkpoints.save(place, 30, Checkpoint(arrays, about))
+    file = {"20.npz": files.npz_writer(arrays, compress=True)}
+    files.write_together(tiny_copy / "checkpoints", file)
     assert "its arrays would take 200," in refused_resume(tiny_copy)
 
 
@@ -179,22 +180,16 @@ def test_a_checkpoint_that_would_fill_the_memory_is_refused(tiny_copy, refused_r
     [
         ("--learning-rate 0.1 --seed 4", "but seed is 4 and was 0, learning_rate is 0.1 and was"),
         ("--evaluate-every 20", "evaluate_every is 20 and was 10; leave that out, or"),
-        ("--out elsewhere", "and was None; leave that out"),
-        ("--total-steps 760", "760, but the run has done 800 steps; give at least 880"),
-        ("--total-steps 840", "total_steps is 840, but the run has done 800 steps"),
+        ("--total-steps 760", "760, but the run has done 800 steps; give at least that many"),
     ],
 )
 def test_other_settings_are_refused_and_named(tiny_copy, refused_resume, flags, sentence):
     assert sentence in refused_resume(tiny_copy, *flags.split())
 
 
-def test_a_setting_that_an_older_checkpoint_does_not_know_is_no_other():
-    saving._check_identity({"discount": 0.9}, {"discount": 0.9, "new": 0.0})
-
-
 def test_a_checkpoint_whose_arrays_do_not_fit_is_refused(tiny_run, monkeypatch):
     # As if another version made another state out of the same settings.
-    monkeypatch.setattr(saving, "_check_identity", lambda found, expected: None)
+    monkeypatch.setattr(checkpoints, "differences", lambda theirs, ours: {})
     for hidden_sizes, sentence in (
         ((9,), r"network or environment: agent.params.* is float32 of"),
         ((4, 4), r"network or optimizer: either it or the run lacks"),
@@ -205,17 +200,35 @@ def test_a_checkpoint_whose_arrays_do_not_fit_is_refused(tiny_run, monkeypatch):
 
 
 def test_a_damaged_checkpoint_names_the_older_one_and_it_loads(stopped_copy, whole, refused_resume):
-    newest, metrics = stopped_copy / "checkpoints" / "20", stopped_copy / "metrics.npy"
-    path = max((path for path in newest.rglob("*") if path.is_file()), key=os.path.getsize)
-    os.truncate(path, path.stat().st_size - 100)
+    newest = stopped_copy / "checkpoints" / "20.npz"
+    os.truncate(newest, newest.stat().st_size - 100)
     error = refused_resume(stopped_copy)
-    assert "checkpoints/20' cannot be used: it is damaged or cut short" in error
-    assert error.endswith("move that folder away to resume from checkpoint 10, which loads.\n")
+    assert "checkpoints/20.npz' cannot be used: it is damaged or cut short" in error
+    assert error.endswith("move that file away to resume from checkpoint 11, which loads.\n")
     shutil.move(newest, stopped_copy.with_name("moved away"))
     loss = experiment.load_run(stopped_copy).metrics.value_loss
-    np.testing.assert_array_equal(loss, whole.metrics.value_loss[:, :10])
-    metrics.write_bytes(b"short")
-    assert "metrics.npy is cut short" in refused_resume(stopped_copy)
+    np.testing.assert_array_equal(loss, whole.metrics.value_loss[:, :11])
+    (stopped_copy / "metrics" / "11.npz").write_bytes(b"short")
+    assert "of metrics/11.npz, it is damaged or cut short" in refused_resume(stopped_copy)
+
+
+def test_a_checkpoint_under_another_name_and_metrics_of_another_run_are_found(
+    stopped_copy, refused_resume
+):
+    places, metrics = stopped_copy / "checkpoints", stopped_copy / "metrics"
+    shutil.copy(places / "20.npz", places / "30.npz")
+    assert "it is checkpoint 20 under another name; move that" in refused_resume(stopped_copy)
+    (places / "30.npz").unlink()
+    arrays = files.read_npz(metrics / "11.npz")
+    arrays["entropy"][0, 0] += 1e-3
+    files.write_together(metrics, {"11.npz": files.npz_writer(arrays)})
+    assert "of metrics/11.npz, it is of another run; no older" in refused_resume(stopped_copy)
+
+
+def test_a_run_of_the_version_before_is_named(tiny_copy, refused_resume):
+    edit_config(tiny_copy, format=5, algorithm=None)
+    error = refused_resume(tiny_copy)
+    assert "format is 5, but this version of a2c_jax reads only 6, and runs of another" in error
 
 
 @pytest.mark.parametrize(
@@ -223,19 +236,19 @@ def test_a_damaged_checkpoint_names_the_older_one_and_it_loads(stopped_copy, who
     [
         ('{"format": 5, "pres', "is damaged or not JSON"),
         ("[]", "which is not a JSON object"),
-        ('{"format": 99}', "format is 99, but this version of a2c_jax reads only 5"),
+        ('{"format": 99}', "format is 99, but this version of a2c_jax reads only 6"),
         ('{"learning_rate": 1}', "There is no setting 'learning_rate'"),
-        ('{"settings": []}', "settings is []; expected `object`, got `array`."),
-        ('{"settings": {"discount": "a"}}', "discount is 'a'; expected `float`, got `str`."),
-        ('{"settings": {"optimizer": {"name": "mine"}}}', "resume or load the run from Python"),
+        ('{"settings": []}', "settings is []; give a table, not a list."),
+        ('{"settings": {"discount": "a"}}', "discount is 'a'; give a number, not a name."),
+        ('{"settings": {"optimizer": "mine"}}', "There is no optimizer 'mine'; choose one of"),
         ('{"about": {"lengths": 5}}', "is damaged under 'about' (Expected `array`, got `int`"),
         # Of another run than the checkpoint is.
-        ({"max_episode_steps": 77}, "it is of another environment: max_episode_steps is 500, and"),
-        ({"seeds": [0, 5]}, "it is of other seeds: seeds is [0, 1], and the run's is [0, 5]"),
-        ({"settings": {"hidden_sizes": [8]}}, "of another network: hidden_sizes is [4], and the"),
+        ({"max_episode_steps": 77}, "it is of another run: max_episode_steps is 500, and"),
+        ({"seeds": [0, 5]}, "it is of another run: seeds is [0, 1], and the run's is [0, 5]"),
+        ({"settings": {"hidden_sizes": [8]}}, "of another run: hidden_sizes is [4], and the"),
         (
             {"settings": {"discount": 0.5}},
-            "it is of other settings: discount is 0.99, and the run's is 0.5; no older one loads; "
+            "it is of another run: discount is 0.99, and the run's is 0.5; no older one loads; "
             "train again, with --config",
         ),
     ],
@@ -291,7 +304,7 @@ def test_sigterm_before_training_leaves_only_files_of_others(tmp_path, monkeypat
         return types.SimpleNamespace(num_updates=0)
 
     at_once = contextlib.nullcontext(lambda: signal.SIGTERM)
-    monkeypatch.setattr(run_training, "deferred_interrupt", lambda **_: at_once)
+    monkeypatch.setattr(run_training, "deferred_interrupt", lambda *_: at_once)
     monkeypatch.setattr(run_training, "train_in_chunks", train)
     assert cli.main(["train", "--out", str(out)]) == 143, "it has its own exit code"
     assert "nothing was written" in capsys.readouterr().err

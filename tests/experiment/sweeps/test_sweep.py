@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 import json
 
 import jax
@@ -12,8 +13,8 @@ import a2c_jax as a2c
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import main as cli
 from a2c_jax.experiment.cli.flags import parse_train
-from a2c_jax.experiment.config.reading import read_config
-from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.config import read_config
+from a2c_jax.experiment.run.engine import Outcome
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.statistics.learning import final_returns
 from a2c_jax.experiment.sweeps import report, sweep as sweeping
@@ -63,12 +64,64 @@ def test_points_are_parsed_and_the_last_setting_varies_fastest():
     assert np.ptp(np.log(drawn.values["learning_rate"])) > 1
 
 
-def test_every_number_of_every_preset_can_be_swept():
-    rates = ["discount", "value_coef", "entropy_coef", "learning_rate"]
-    both = [*rates, "final_learning_rate", "max_grad_norm", "rate_power", "value_scale"]
-    assert traced_settings(PRESETS["article"]) == rates
-    assert traced_settings(PRESETS["default"]) == both
-    assert traced_settings(experiment.configure(algorithm="gae").settings) == [*both, "gae_lambda"]
+def test_every_number_can_be_swept():
+    names = [
+        "discount", "value_coef", "entropy_coef", "final_entropy_coef", "learning_rate",
+        "final_learning_rate", "rate_power", "max_grad_norm", "optimizer_decay", "optimizer_eps",
+        "policy_init", "log_std", "value_scale",
+    ]  # fmt: skip
+    assert traced_settings(PRESETS["default"]) == names
+    assert traced_settings(experiment.configure(algorithm="gae").settings) == [*names, "gae_lambda"]
+    article = [name for name in names if "final" not in name]
+    assert traced_settings(PRESETS["article"]) == [
+        name for name in article if name not in ("rate_power", "max_grad_norm")
+    ]
+
+
+def test_every_swept_number_reaches_the_program(cartpole):
+    """Each changes the numbers of a run, although the program is the same."""
+    config = experiment.configure(
+        "pendulum", env="Pendulum-v1", num_seeds=1, total_steps=1024, hidden_sizes=(4,),
+        normalize_rewards=False, max_grad_norm=0.5, final_entropy_coef=0.1, entropy_coef=0.1,
+    )  # fmt: skip
+    names = traced_settings(config.settings)
+    changed = {
+        "optimizer_decay": 0.9, "discount": 0.5, "final_entropy_coef": 0.9, "gae_lambda": 0.1,
+        "final_learning_rate": 2e-3, "log_std": -1.0,
+    }  # fmt: skip
+    at = {name: getattr(config.settings, name) for name in names}
+    at["optimizer_decay"] = 0.99
+    rows = [at, *({**at, name: changed.get(name, 3 * at[name])} for name in names)]
+    points = Points({n: np.array([row[n] for row in rows], float) for n in names}, None)
+    result = sweeping.sweep(config, points)
+    losses = result.curves.reshape(len(rows), -1)[:, -1]
+    assert len(rows) == len(names) + 1 == 15
+    assert (losses[1:] != losses[0]).all(), [*zip(names, losses, strict=False)]
+
+
+def test_names_and_a_number_are_swept_together_with_a_program_for_each_name(capsys):
+    points = parse_points(["optimizer=adam,rmsprop", "learning-rate=1e-3,1e-2"], None)
+    config = experiment.configure(**SMALL)
+    result = experiment.sweep(config, points)
+    assert result.points.values["optimizer"].tolist() == ["adam"] * 2 + ["rmsprop"] * 2
+    one = experiment.configure(**SMALL, optimizer="adam", learning_rate=1e-2)
+    assert result.config_at(1) == one
+    alone = final_returns(a2c.train_seeds(make_job(one).algorithm, make_job(one).keys, 10).metrics)
+    np.testing.assert_allclose(result.final_returns[1], alone, rtol=1e-6)
+    rows = report.table_rows(result)
+    assert {row[0] for row in rows[1:]} == {"adam", "rmsprop"}
+    file = io.BytesIO()
+    report.draw_sweep(file, result)
+    flags = parse_points(["normalize_advantages=true,false"], None)
+    of_two = {n: getattr(result, n)[:2] for n in ("final_returns", "mean_returns", "finite")}
+    report.draw_sweep(file, result._replace(points=flags, **of_two))
+    assert flags.at(0) == {"normalize_advantages": True}
+    assert parse_points(["memory_size=4,8"], None).at(0) == {"memory_size": 4.0}
+    stops = iter([0, 0, 0])  # chunks of 1, 8 and 1 updates of the first program
+    stopped = experiment.sweep(config, points, should_stop=lambda: next(stops, 2))
+    assert stopped.num_updates == 10
+    assert np.isfinite(stopped.final_returns[:2]).all()
+    assert np.isnan(stopped.final_returns[2:]).all()
 
 
 def test_the_last_rate_and_entropy_coefficient_follow_the_first_ones():
@@ -103,7 +156,7 @@ def test_the_best_settings_have_the_highest_score_and_can_be_trained(result, tmp
     best = ["--config", str(tmp_path / "best.json")]
     assert parse_train(best).settings == result.best.settings
     assert make_job(parse_train(best)).seeds == (0, 1)
-    assert "preset is 'article', but config" in refused("train", *best, "--preset", "article")
+    assert "--preset conflicts with --config" in refused("train", *best, "--preset", "article")
 
 
 def test_among_equal_scores_the_sooner_is_first_and_a_diverged_point_last(result):
@@ -179,6 +232,6 @@ def test_an_interrupted_sweep_of_the_articles_loop_writes_the_updates_done(monke
     assert json.loads((tmp_path / "sweep.json").read_text())["finished"] is False
     with pytest.raises(KeyboardInterrupt):
         experiment.sweep(config, points, should_stop=lambda: 2)
-    swept = sweeping._job_of_all(config, points, swept.job)  # the loop takes traced settings
+    swept = sweeping._job_of_all(config, points, [0, 1])  # the loop takes traced settings
     start = jax.tree.map(lambda leaf: leaf[0], swept.keys)
     jax.eval_shape(lambda start: swept.algorithm.step(swept.algorithm.init(start)), start)

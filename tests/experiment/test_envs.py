@@ -1,4 +1,4 @@
-"""An environment of one's own in every function and command, and in no file."""
+"""A custom environment in every function and command, and in no file."""
 
 import shutil
 
@@ -12,7 +12,7 @@ import a2c_jax as a2c
 from a2c_jax import experiment
 from a2c_jax.experiment.cli import commands, flags as parsing, main as cli
 from a2c_jax.experiment.comparison.compare import resolve_all
-from a2c_jax.experiment.config.envs import env_label, env_name, named_again, resolve_env
+from a2c_jax.experiment.envs import env_label, env_name, resolve_env, resolve_saved_env
 from a2c_jax.experiment.sweeps.points import parse_points
 from a2c_jax.experiment.sweeps.sweep import check_sweep
 
@@ -52,21 +52,19 @@ def test_every_command_needs_it_again(run, command, works, monkeypatch, refused)
 def test_a_sweep_and_a_comparison_accept_it():
     _, config = parsing.parse_sweep(["--env", OWN])
     sweep = check_sweep(config, parse_points(["discount=0.9,0.99"], None))
-    ((_, one),) = resolve_all(*parsing.parse_compare(["--env", OWN, "--algorithms=a2c"])).values()
+    ((_, one),) = resolve_all(parsing.parse_compare(["--env", OWN, "--algorithms=a2c"])).values()
     assert sweep.env.name == one.env.name == "observation dependent"
 
 
-def test_an_environment_goes_through_the_functions(run, tmp_path, monkeypatch):
-    # Of any length, a run compiles the chunk of 10 updates.
-    monkeypatch.setattr("a2c_jax.experiment.run.chunks.chunk_length", lambda *_: 10)
+def test_an_environment_goes_through_the_functions(run, tmp_path):
     env = probe_envs.observation_dependent()
     whole = experiment.train_run(env=env, **SMALL, out=tmp_path / "whole")
     assert_same_run(whole, experiment.load_run(run, env=OWN))
     assert_same_run(experiment.load_run(whole.folder, env=OWN), whole)
-    with pytest.raises(ValueError, match="env is 'own:observation dependent', not 'own:delayed'"):
+    with pytest.raises(ValueError, match="env is 'custom:observation dependent', not "):
         experiment.load_run(whole.folder, env="probe_envs:delayed")
     folder = shutil.copytree(whole.folder, tmp_path / "copy")
-    with pytest.raises(experiment.BadInput, match=r"'own:observation dependent'.*name it again"):
+    with pytest.raises(experiment.BadInput, match=r"'custom:observation dependent'.*name it again"):
         experiment.resume_run(folder)
     with pytest.raises(experiment.BadInput, match="seeds holds 0 more than once"):
         experiment.join_runs([whole.folder, folder], env=env)
@@ -82,11 +80,15 @@ def test_a_wrapped_environment_is_not_taken_for_gymnax_s_of_that_name():
     assert env.name == env_label(env) == "CartPole-v1"
     assert experiment.configure(env=env).preset == "general"
     with pytest.raises(ValueError, match="name it again"):
-        named_again(env_name(env), None)
+        resolve_saved_env(env_name(env), None)
 
 
 def test_the_name_of_a_folder_has_no_separators():
-    assert [*map(env_label, ("brax/ant", "own:a/b", "package.a:ant"))] == ["brax-ant", "a-b", "ant"]
+    assert [*map(env_label, ("brax/ant", "custom:a/b", "package.a:ant"))] == [
+        "brax-ant",
+        "a-b",
+        "ant",
+    ]
 
 
 @pytest.mark.parametrize(

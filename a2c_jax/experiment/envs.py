@@ -1,8 +1,8 @@
-"""The environment of a configuration: a name, or one's own.
+"""The environment of a configuration: a name, or a custom one.
 
-One's own is an :class:`a2c_jax.Environment`, or ``"package.module:function"``, a function without
-arguments that returns one. A file never decides what is imported: whoever loads, resumes or starts
-from a file with an environment of one's own names it again.
+A custom one is an :class:`a2c_jax.Environment`, or ``"package.module:function"``, a function
+without arguments that returns one. A file never decides what is imported: whoever loads, resumes or
+starts from a file with a custom environment names it again.
 """
 
 import importlib
@@ -22,12 +22,12 @@ EnvName: TypeAlias = str | Environment
 if not TYPE_CHECKING:  # the command line takes names only
     EnvName = str
 
-_OWN = "own"
+_CUSTOM = "custom"
 
 
 def env_name(env: EnvName) -> str:
     """What files and messages call an environment."""
-    return f"{_OWN}:{env.name}" if isinstance(env, Environment) else env
+    return f"{_CUSTOM}:{env.name}" if isinstance(env, Environment) else env
 
 
 def env_label(env: EnvName) -> str:
@@ -35,19 +35,19 @@ def env_label(env: EnvName) -> str:
     return env_name(env).rpartition(":")[2].replace("/", "-")
 
 
-def named_again(saved: str, env: EnvName | None) -> EnvName:
-    """The environment of a file, in which it is called ``saved``, for a caller who gives ``env``.
+def resolve_saved_env(saved: str, env: EnvName | None) -> EnvName:
+    """Reconciles the name of an environment in a file with the caller's environment.
 
     Raises:
-        ValueError: if it is one's own and not given, or another one is given.
+        ValueError: if it is custom and not given, or another one is given.
     """
     if env is None and ":" in saved:
-        again = "package.module:function" if saved.startswith(f"{_OWN}:") else saved
+        again = "package.module:function" if saved.startswith(f"{_CUSTOM}:") else saved
         raise ValueError(
-            f"env is {saved!r}, an environment of one's own, which no file imports; name it again, "
+            f"env is {saved!r}, a custom environment, which no file imports; name it again, "
             f"with --env {again} or, in Python, env."
         )
-    if isinstance(env, str) and ":" in env and saved.startswith(f"{_OWN}:"):
+    if isinstance(env, str) and ":" in env and saved.startswith(f"{_CUSTOM}:"):
         env = _imported(env, {})  # trained from Python, and known by its name only
     if env is not None and env_name(env) != saved:
         raise ValueError(f"env is {saved!r}, not {env_name(env)!r}; give the run's own.")
@@ -59,7 +59,7 @@ def resolve_env(env: EnvName, max_episode_steps: int | None) -> Environment:
 
     Raises:
         ValueError: as :func:`a2c_jax.make_env` or :func:`a2c_jax.check_env` does, if the limit is
-            below 1, or an environment of one's own cannot be imported or has a limit of its own.
+            below 1, or a custom environment cannot be imported or has a limit of its own.
     """
     limit: dict[str, int] = {}
     if max_episode_steps is not None:
@@ -77,19 +77,15 @@ def resolve_env(env: EnvName, max_episode_steps: int | None) -> Environment:
         made = _imported(env, limit)
     else:
         made = make_env(env, **({"max_steps_in_episode": max_episode_steps} if limit else {}))
-    return _checked(made)
-
-
-def _checked(env: Environment) -> Environment:
-    check_env(env)
-    if is_masked(env):
-        _, obs = jax.jit(env.reset)(jax.random.key(0))
+    check_env(made)
+    if is_masked(made):
+        _, obs = jax.jit(made.reset)(jax.random.key(0))
         if not obs.action_mask.any():
             raise ValueError(
-                f"env is {env.name!r}, whose action_mask forbids every action of its first state; "
+                f"env is {made.name!r}, whose action_mask forbids every action of its first state; "
                 "make at least one action legal."
             )
-    return env
+    return made
 
 
 def _imported(env: str, arguments: dict[str, int]) -> Environment:

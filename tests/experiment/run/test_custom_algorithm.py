@@ -1,4 +1,4 @@
-"""Runs of an algorithm of one's own, and runs that start from another run's parameters."""
+"""Runs of a custom algorithm, and runs that start from another run's parameters."""
 
 import json
 import shutil
@@ -12,8 +12,8 @@ from comparing import assert_identical, assert_same_bits, assert_same_run
 import a2c_jax as a2c
 from a2c_jax import experiment
 from a2c_jax.experiment.cli.flags import parse_train
-from a2c_jax.experiment.run.initial import started_from
 from a2c_jax.experiment.run.job import make_job
+from a2c_jax.experiment.run.train import started_from
 
 ENV = a2c.make_env("CartPole-v1", max_steps_in_episode=30)
 NETWORK = a2c.mlp_actor_critic(ENV, (8,))
@@ -55,7 +55,7 @@ def test_it_is_plotted_and_replayed_as_any_run(own, tmp_path):
 
 def test_whoever_loads_it_gives_the_algorithm_again(own, refused):
     for load in (experiment.load_run, experiment.resume_run):
-        with pytest.raises(ValueError, match="the algorithm is one's own, which no file imports"):
+        with pytest.raises(ValueError, match="the algorithm is custom, which no file imports"):
             load(own.folder, env=ENV)
     assert "which no file imports" in refused("train", "--resume", own.folder)
 
@@ -73,8 +73,8 @@ NO_AGENT = ALGORITHM._replace(
         ({"network": None}, "network is missing"),
         ({"total_steps": None}, "total_steps is missing"),
         ({"total_steps": 19}, "less than the 20 of a single update"),
-        ({"max_episode_steps": 5}, "no setting of an algorithm of one's own 'max_episode_steps'"),
-        ({"preset": "general"}, "no setting of an algorithm of one's own 'preset'"),
+        ({"max_episode_steps": 5}, "no setting of a custom algorithm 'max_episode_steps'"),
+        ({"preset": "general"}, "no setting of a custom algorithm 'preset'"),
         ({"network": a2c.mlp_actor_critic(ENV, (9,))}, "network has other parameters than those"),
         ({"algorithm": NO_METRICS}, "metrics of ShapeDtypeStruct; return a2c_jax.Metrics"),
         ({"algorithm": NO_AGENT}, "a state of dict without agent"),

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from a2c_jax.evaluate import evaluate
-from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.engine import Outcome
 from a2c_jax.experiment.run.job import Job
 from a2c_jax.keys import Stream, stream
 from a2c_jax.parallel import Group, join_groups, over_seeds, run_groups, split_groups
@@ -42,22 +42,22 @@ class Evaluator:
     ) -> None:
         self._job, self._every = job, every
         self._program = evaluation_program(job, num_episodes, greedy=True) if every else None
-        self.found = earlier
+        self.results = earlier
 
     def after_chunk(self, outcome: Outcome) -> None:
         """Evaluates after every multiple of the interval and at the end, once each."""
         done = outcome.num_updates
-        if self._program is None or done == 0 or done in self.found.updates:
+        if self._program is None or done == 0 or done in self.results.updates:
             return
         if done % (self._every or 1) and done < self._job.num_updates:
             return
         stats = self._program(
             [Group(group.number, group.tree.agent) for group in outcome.state], done
         )
-        self.found = Evaluations(
-            np.append(self.found.updates, done),
-            np.column_stack([self.found.returns, stats.returns.mean(axis=1)]),
-            np.column_stack([self.found.lengths, stats.lengths.mean(axis=1)]),
+        self.results = Evaluations(
+            np.append(self.results.updates, done),
+            np.column_stack([self.results.returns, stats.returns.mean(axis=1)]),
+            np.column_stack([self.results.lengths, stats.lengths.mean(axis=1)]),
         )
 
 

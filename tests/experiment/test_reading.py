@@ -8,13 +8,10 @@ from optional_suites import for_each
 
 from a2c_jax import experiment
 from a2c_jax.experiment.cli.flags import parse_train
-from a2c_jax.experiment.config.config import default_config
-from a2c_jax.experiment.config.describe import describe_settings
-from a2c_jax.experiment.config.reading import read_config
+from a2c_jax.experiment.config import default_config, read_config
 from a2c_jax.experiment.files import json_writer
-from a2c_jax.experiment.run.job import describe_config, make_job
-from a2c_jax.methods import METHODS
-from a2c_jax.presets import PRESETS
+from a2c_jax.experiment.run.job import describe_job, make_job
+from a2c_jax.presets import METHODS, PRESETS
 
 
 @pytest.fixture
@@ -48,7 +45,7 @@ def test_every_preset_every_method_and_changes_come_back(name, path):
     job = make_job(config)
     assert job.env.name == config.env
     with path.open("wb") as file:
-        json_writer(describe_config(config, job))(file)
+        json_writer(describe_job(config, job))(file)
     assert read_config(path) == config
     if name in METHODS:
         assert json.loads(path.read_text())["settings"]["method"] == name
@@ -70,33 +67,20 @@ def test_a_file_without_a_preset_gets_that_of_the_environment_it_is_used_on(read
     assert (config.preset, config.env, config.settings.num_envs) == ("catch", "Catch-bsuite", 16)
 
 
-def test_a_run_of_an_older_version_keeps_what_that_did(read):
-    minatar = {"preset": "minatar", "settings": {"discount": 0.9}}
-    assert read(**minatar).settings.final_entropy_coef == 0.0
-    old = read(**minatar, about={}).settings
-    assert (old.final_entropy_coef, old.discount) == (None, 0.9)
+def test_a_file_may_name_a_method_and_a_network_which_bring_what_suits_them(read):
+    config = read(settings={"method": "reinforce", "network": "gru", "num_envs": 3})
+    assert config == experiment.configure("general", "reinforce", network="gru", num_envs=3)
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        {"name": "mlp_actor_critic", "log_std": 1.4},
-        {"name": "decided_actor_critic", "log_std": 0.5},
-        {"name": "relu_actor_critic"},
-    ],
-)
-def test_a_run_of_an_older_version_keeps_its_preset_s_network(read, network):
-    config = read(preset="mountain_car_continuous", settings={"network": network}, about={})
-    assert describe_settings(config.settings)["network"] == network
-    make_job(config)
-    with pytest.raises(ValueError, match=r"network is .*; resume or load the run from Python"):
-        read(preset="mountain_car_continuous", settings={"network": {**network, "width": 1}})
+def test_a_file_of_another_version_is_refused_in_one_sentence(read):
+    with pytest.raises(ValueError, match=r"format is 5, but .* reads only 6, and runs of another"):
+        read(format=5, algorithm="gae")
 
 
 def test_scales_come_back_as_numbers_and_a_comparison_is_no_run(read):
     scales = read(settings={"observation_scale": [1, 0.5, 5, 2]}).settings.observation_scale
     assert scales == (1.0, 0.5, 5.0, 2.0)
-    with pytest.raises(ValueError, match=r"observation_scale is \[1, 'a'\]; expected"):
+    with pytest.raises(ValueError, match=r"observation_scale is \[1, 'a'\]; give a number, not"):
         read(settings={"observation_scale": [1, "a"]})
     with pytest.raises(ValueError, match="there is a comparison of methods; give a run"):
-        read(format=5, methods={})
+        read(algorithms=["a2c"])

@@ -2,15 +2,13 @@
 
 import functools
 
-from a2c_jax.experiment.config.config import OWN, TrainConfig
+from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.figures.curves import draw_episodes, draw_learning_curve
 from a2c_jax.experiment.files import Writer
-from a2c_jax.experiment.run.chunks import Outcome
+from a2c_jax.experiment.run.engine import Outcome
 from a2c_jax.experiment.run.job import Job
 from a2c_jax.experiment.statistics.learning import solved_threshold
-from a2c_jax.methods import method_name
 from a2c_jax.metrics import learning_curve
-from a2c_jax.presets import Preset
 
 
 def run_figures(config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Writer]:
@@ -30,9 +28,9 @@ def run_figures(config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Wr
 
 def run_title(config: TrainConfig, job: Job) -> str:
     """The environment, the method, the preset and the number of seeds of a run."""
-    settings = config.settings
-    method = method_name(settings.method) if isinstance(settings, Preset) else "the article's loop"
-    named = f"{method}, preset {config.preset}" if config.preset != OWN else "own algorithm"
+    method = config.settings.method
+    of_run = "the article's loop" if method == "article" else method
+    named = "custom algorithm" if config.custom else f"{of_run}, preset {config.preset}"
     number = len(job.seeds)
     return f"{job.env.name}: {named}, {number} seed{'s' if number > 1 else ''}"
 

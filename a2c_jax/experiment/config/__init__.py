@@ -1,1 +1,0 @@
-"""Configurations of runs, as flags and as JSON."""

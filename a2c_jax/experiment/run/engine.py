@@ -1,0 +1,140 @@
+"""Training in compiled chunks, between which the host can report, save and stop."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from a2c_jax.experiment.run.job import Job
+from a2c_jax.experiment.run.memory import check_program
+from a2c_jax.parallel import abstract_group, over_seeds, run_groups, split_groups
+from a2c_jax.seeds import chunk_program, run_chunk
+from a2c_jax.types import Metrics
+
+_GOOD = 1.5  # seconds of a chunk
+_GROWTH = 8  # a chunk is at most so many times as long as the one before it
+_SHORTEST_CALL = 0.01  # seconds; for shorter calls, the call takes longer than the work
+_ROOM = 2**26  # bytes of a chunk's metrics
+
+
+class Outcome(NamedTuple):
+    """The result of training so far.
+
+    Attributes:
+        state: of every seed: groups on the devices that train them, see
+            :func:`a2c_jax.parallel.join_groups`, or ``[S, ...]`` on the host if it was loaded.
+        metrics: NumPy arrays ``[S, updates done]``.
+        compile_seconds: time of tracing and compiling.
+        train_seconds: time of running compiled programs.
+    """
+
+    state: Any
+    metrics: Metrics
+    compile_seconds: float
+    train_seconds: float
+
+    @property
+    def num_updates(self) -> int:
+        """Updates done by every seed."""
+        return self.metrics.episode_count.shape[-1]
+
+
+def train_in_chunks(
+    job: Job,
+    *,
+    earlier: Outcome | None = None,
+    pause_every: int | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+    on_chunk: Callable[[Outcome], None] = lambda outcome: None,
+    should_stop: Callable[[], object] = lambda: False,
+) -> Outcome:
+    """Trains every seed in chunks of about a second; their ends do not change any number.
+
+    Args:
+        job: what to train.
+        earlier: the loaded result to continue from; by default training starts anew.
+        pause_every: end chunks at the multiples of this number of updates.
+        meanwhile: called in another thread while the program compiles.
+        on_chunk: called after compiling and after every chunk; the next chunk deletes the state
+            of its argument.
+        should_stop: called before every chunk; training ends when it returns true.
+
+    Raises:
+        BadInput: if the compiled program does not fit into memory.
+    """
+    total, most = job.num_updates, _most_updates(job)
+    if earlier is not None and earlier.num_updates >= total:
+        return earlier._replace(state=split_groups(earlier.state, job.layout))
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        program, outcome = _compile(job, most, earlier, pool, meanwhile)
+        check_program(program, job.layout)
+        on_chunk(outcome)
+        room = _room(outcome.metrics, total)
+        length = 1
+        while (done := outcome.num_updates) < total and not should_stop():
+            ends = [done + length, done + most, total]
+            ends += [done - done % pause_every + pause_every] if pause_every else []
+            # This thread can handle signals meanwhile.
+            running = pool.submit(_advance, program, outcome, min(ends) - done, room, job)
+            before, outcome = outcome.train_seconds, running.result()
+            on_chunk(outcome)
+            good = max(_GOOD, _SHORTEST_CALL * len(outcome.state))
+            speed = (outcome.num_updates - done) / max(outcome.train_seconds - before, 1e-9)
+            length = max(1, min(_GROWTH * length, int(good * speed)))
+    return outcome
+
+
+def _most_updates(job: Job) -> int:
+    """The largest number of updates of a chunk, a power of two."""
+    fitting = max(1, _ROOM // (4 * len(Metrics._fields) * job.layout.num_seeds))
+    return 1 << (min(fitting, job.num_updates) - 1).bit_length()
+
+
+def _compile(
+    job: Job, most: int, earlier: Outcome | None, pool: Executor, meanwhile: Callable[[], None]
+) -> tuple[Any, Outcome]:
+    """Compiles a chunk and, in parallel, the initial states of seeds that start anew."""
+    start, layout = time.perf_counter(), job.layout
+    seed = jax.eval_shape(job.algorithm.init, jax.tree.map(lambda leaf: leaf[0], job.keys))
+    groups = split_groups(job.keys if earlier is None else earlier.state, layout)
+    # Traced in this thread: settings of JAX may hold in one thread only.
+    if earlier is None:
+        init = pool.submit(over_seeds(job.algorithm.init, layout).lower(groups[0]).compile)
+    program = chunk_program(job.algorithm, most, layout, donate=True)
+    lowered = program.lower(abstract_group(seed, layout), np.int32(0))
+    compiled = pool.submit(lowered.compile)
+    pool.submit(meanwhile)
+    if earlier is None:
+        groups = jax.block_until_ready(run_groups(init.result(), groups))
+        nothing: Any = np.zeros((layout.num_seeds, 0), np.float32)
+        earlier = Outcome(groups, Metrics(*[nothing] * len(Metrics._fields)), 0.0, 0.0)
+    program = compiled.result()
+    seconds = earlier.compile_seconds + time.perf_counter() - start
+    return program, earlier._replace(state=groups, compile_seconds=seconds)
+
+
+def _room(metrics: Metrics, num_updates: int) -> Metrics:
+    """Allocates arrays for the metrics of the whole run, and copies the metrics so far."""
+
+    def enlarge(field: Any) -> Any:
+        whole = np.empty((field.shape[0], max(num_updates, field.shape[1])), np.float32)
+        whole[:, : field.shape[1]] = field
+        return whole
+
+    return jax.tree.map(enlarge, metrics)
+
+
+def _advance(program: Any, outcome: Outcome, number: int, room: Metrics, job: Job) -> Outcome:
+    start, done = time.perf_counter(), outcome.num_updates
+    states, fresh = run_chunk(program, outcome.state, number, job.layout)
+    for whole, new in zip(room, fresh, strict=True):
+        np.asarray(whole)[:, done : done + number] = np.asarray(new)
+    jax.block_until_ready(states)
+    return outcome._replace(
+        state=states,
+        metrics=jax.tree.map(lambda whole: whole[:, : done + number], room),
+        train_seconds=outcome.train_seconds + time.perf_counter() - start,
+    )
