@@ -78,40 +78,50 @@ def over_seeds(function: Callable[..., Any], layout: SeedLayout, donate: bool = 
     """Compiles a function of one seed's tree into one from :class:`Group` to :class:`Group`.
 
     Args:
-        function: of one seed's tree, and of arguments that all seeds share.
+        function: of one seed's tree, and of numbers that all seeds share.
         layout: of the seeds.
         donate: let results take the memory of the group, which can then not be used again.
     """
 
-    def batch(group: Group, shared: tuple[Any, ...]) -> Group:
+    def batch(group: Group, shared: tuple[jax.Array, ...]) -> Group:
         # With vmap on a CPU, a seed's rounding would depend on its place in the batch, and the
         # activations of many seeds would not fit into the cache.
         every = _one_by_one if layout.on_cpu else _all_at_once
-        return Group(group.number, every(lambda tree: function(tree, *shared), group))
+        return Group(group.number, every(function, group, shared))
 
-    specs: Any = {"in_specs": (_SEEDS, PartitionSpec()), "out_specs": _SEEDS, "check_vma": False}
-    mapped = jax.shard_map(batch, mesh=Mesh(np.asarray(layout.devices), ("seeds",)), **specs)
-    return jax.jit(
-        lambda group, *shared: mapped(group, shared), donate_argnums=(0,) if donate else ()
+    mapped = jax.shard_map(
+        batch,
+        mesh=Mesh(np.asarray(layout.devices), ("seeds",)),
+        in_specs=(_SEEDS, PartitionSpec()),
+        out_specs=_SEEDS,
+        check_vma=False,
     )
 
+    def program(group: Group, *shared: jax.Array) -> Group:
+        return mapped(group, shared)
 
-def _all_at_once(function: Callable[[Any], Any], group: Group) -> Any:
-    return jax.vmap(function)(group.tree)
+    return jax.jit(program, donate_argnums=(0,) if donate else ())
 
 
-def _one_by_one(function: Callable[[Any], Any], group: Group) -> Any:
+def _all_at_once(function: Callable[..., Any], group: Group, shared: tuple[jax.Array, ...]) -> Any:
+    return jax.vmap(lambda tree: function(tree, *shared))(group.tree)
+
+
+def _one_by_one(function: Callable[..., Any], group: Group, shared: tuple[jax.Array, ...]) -> Any:
     function = jax.jit(function)  # traced once, although it is used twice
+    rows = jax.tree.leaves(group.tree)[0].shape[0]
+    # A copy for each row: with one number for all, jaxlib 0.11.2 ends the process while it compiles
+    # an inner loop of that many steps of brax.
+    trees = group.tree, *(jnp.broadcast_to(number, rows) for number in shared)
 
     # The number is an argument of the program: a constant, above all 1, may compile to a
     # program that rounds differently.
     def body(row: jax.Array, results: Any) -> Any:
-        result = function(jax.tree.map(lambda leaf: leaf[row], group.tree))
+        result = function(*jax.tree.map(lambda leaf: leaf[row], trees))
         return jax.tree.map(lambda all_, one: all_.at[row].set(one), results, result)
 
-    first = jax.tree.map(lambda leaf: leaf[0], group.tree)
-    rows = jax.tree.leaves(group.tree)[0].shape[0]
-    results = jax.tree.map(lambda leaf: _zeros(rows, leaf), jax.eval_shape(function, first))
+    first = jax.tree.map(lambda leaf: leaf[0], trees)
+    results = jax.tree.map(lambda leaf: _zeros(rows, leaf), jax.eval_shape(function, *first))
     return jax.lax.fori_loop(0, group.number[0], body, results)
 
 
