@@ -53,7 +53,7 @@ Method = Literal[
 ]  # fmt: skip
 
 # float32 has no finite number above the last one.
-_Count = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+Count = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
 _Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _NotNegative = Annotated[float, msgspec.Meta(ge=0, le=3e38)]
 _Positive = Annotated[float, msgspec.Meta(gt=0, le=3e38)]
@@ -131,9 +131,9 @@ class Settings:
     method: Method = "a2c"
     network: Literal["mlp", "conv", "gru"] = "mlp"
     total_steps: Annotated[int, msgspec.Meta(ge=1)] = 300_000
-    num_envs: _Count = 8
-    num_steps: _Count = 5
-    num_resets: _Count | None = None
+    num_envs: Count = 8
+    num_steps: Count = 5
+    num_resets: Count | None = None
     discount: _Fraction = 0.98
     normalize_advantages: bool = False
     value_coef: _NotNegative = 0.5
@@ -146,7 +146,7 @@ class Settings:
     optimizer: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
     optimizer_decay: _Fraction | None = None
     optimizer_eps: _NotNegative = 1e-5
-    hidden_sizes: tuple[_Count, ...] = (64, 64)
+    hidden_sizes: tuple[Count, ...] = (64, 64)
     activation: Literal["tanh", "relu", "elu", "gelu", "silu"] | None = None
     layer_init: Literal["orthogonal", "uniform"] = "orthogonal"
     policy_init: _NotNegative = 0.01
@@ -157,15 +157,15 @@ class Settings:
     normalize_rewards: bool = False
     gae_lambda: _Fraction = 0.95
     expected: bool = False
-    num_workers: _Count = 4
+    num_workers: Count = 4
     random_order: bool = False
     shared_statistics: bool = True
-    conv_features: _Count = 16
-    conv_size: _Count = 3
+    conv_features: Count = 16
+    conv_size: Count = 3
     layer_norm: bool = False
     shared_torso: bool = True
-    memory_size: _Count = 64
-    num_episodes: _Count = 3_000
+    memory_size: Count = 64
+    num_episodes: Count = 3_000
     detached_critic: bool = False
     detached_entropy: bool = False
     cross_entropy: bool = False

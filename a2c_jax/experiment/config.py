@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_type_hints
 
 import jax
+import msgspec
 from tyro.conf import Suppress
 
 from a2c_jax import checks, presets
@@ -17,7 +18,7 @@ from a2c_jax.agents import AnyNetwork
 from a2c_jax.experiment.envs import EnvName, env_name, resolve_saved_env
 from a2c_jax.experiment.files import read_json
 from a2c_jax.presets import DEFAULT_FOR, PRESETS, Settings, with_choices
-from a2c_jax.settings import KINDS, typed, unused_settings
+from a2c_jax.settings import KINDS, Count, typed, unused_settings
 from a2c_jax.types import Algorithm, Environment
 
 ConfigT = TypeVar("ConfigT", bound="TaskConfig")
@@ -33,16 +34,12 @@ CUSTOM = "custom"
 UNSAVED = "not in config.json"
 FREE = "may change when a run is resumed"
 _PACKAGES = ("a2c_jax", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy")
-_LENGTHS = {"total_steps", "num_episodes"}
 
 
 class Custom(NamedTuple):
-    """An algorithm in place of the settings' own.
+    """An algorithm in place of the settings' own, and the network or agent that it trains.
 
-    Attributes:
-        algorithm: its states have the fields ``agent`` and ``params``, as those of
-            :class:`a2c_jax.LearnerState`, and its metrics are :class:`a2c_jax.Metrics`.
-        network: the network or agent that it trains.
+    Its states have the fields ``agent`` and ``params``, as :class:`a2c_jax.LearnerState` has them.
     """
 
     algorithm: Algorithm
@@ -62,7 +59,7 @@ class TaskConfig:
     """The fields that training, sweeping and comparing share.
 
     Attributes:
-        settings: settings of the algorithm, in place of those of the preset.
+        settings: settings of the algorithm.
         preset: the settings to start from, which are the defaults of the flags below; list them
             with --preset NAME --help. By default the preset for the environment, if there is one
             and it uses the algorithm, and otherwise general.
@@ -81,14 +78,14 @@ class TaskConfig:
     preset: PresetName = "default"
     env: EnvName = "CartPole-v1"
     max_episode_steps: int | None = None
-    num_seeds: int = 16
+    num_seeds: Annotated[int, msgspec.Meta(ge=1)] = 16
     seed: int = 0
     name: Annotated[str | None, UNSAVED] = None
     out: Annotated[Path | None, UNSAVED] = None
 
     def __post_init__(self) -> None:
         """Converts values to Python's own types, so that whatever trains can be saved."""
-        kinds = get_type_hints(type(self))
+        kinds = get_type_hints(type(self), include_extras=True)
         for name in fields_of(type(self), UNSAVED):
             value = getattr(self, name)
             if name != "preset" and not isinstance(value, Environment):
@@ -134,10 +131,10 @@ class TrainConfig(TaskConfig):
     seeds: tuple[int, ...] | None = None
     init_from: str | None = None
     init_seed: int | None = None
-    batch_size: int | None = None
-    evaluate_every: int | None = None
-    evaluate_episodes: int = 20
-    checkpoint_every: Annotated[int, FREE] = 5
+    batch_size: Count | None = None
+    evaluate_every: Count | None = None
+    evaluate_episodes: Count = 20
+    checkpoint_every: Annotated[int, FREE, msgspec.Meta(ge=0)] = 5
     tensorboard: Annotated[bool, FREE] = False
     wandb: Annotated[bool, FREE] = False
     config: Annotated[Path | None, UNSAVED, FREE] = None
@@ -146,11 +143,7 @@ class TrainConfig(TaskConfig):
 
 
 def starting_preset(env: str | None, method: str | None) -> PresetName:
-    """The default preset for an environment and a method.
-
-    It is the preset for the environment (``default`` for CartPole-v1), if there is one and it uses
-    the method, and otherwise ``general``.
-    """
+    """The preset for an environment, if there is one and it uses the method, or ``general``."""
     if method == "article":
         return "article"
     env = env or env_name(TrainConfig.env)
@@ -161,11 +154,7 @@ def starting_preset(env: str | None, method: str | None) -> PresetName:
 def default_config(
     preset: str, method: str | None = None, network: str | None = None
 ) -> TrainConfig:
-    """The default configuration of a preset, a method and a kind of network.
-
-    Raises:
-        ValueError: if there is none of that name, or they exclude each other.
-    """
+    """The default configuration of a preset, a method and a kind of network."""
     settings = PRESETS[checks.known_name("preset", preset, PRESETS)]
     if "article" in (settings.method, method) and method not in (None, settings.method):
         raise ValueError(
@@ -185,15 +174,12 @@ def configure(
     """The configuration of a preset and a method, or of a custom algorithm, with changes.
 
     Args:
-        preset: the preset's name; by default that of :func:`starting_preset`.
+        preset: the preset's name; by default that for the environment and the method.
         algorithm: the method's name; by default the preset's own. Or an algorithm, which needs the
             fields ``env``, ``network`` and ``total_steps`` and takes those of
             :class:`TrainConfig`. No file imports it: to load or resume the run, configure it again.
-        **changes: fields of :class:`TrainConfig`, or of its settings; the kind of ``network``
-            is applied before them.
-
-    Raises:
-        ValueError: if there is no such preset, method, kind of network or field.
+        **changes: fields of :class:`TrainConfig` or :class:`a2c_jax.presets.Settings`; the kind
+            of ``network`` is applied before them.
     """
     if isinstance(algorithm, Algorithm):
         return _configure_custom(algorithm, preset, changes)
@@ -211,21 +197,14 @@ def configure(
 
 
 def changed(config: ConfigT, changes: Mapping[str, Any]) -> ConfigT:
-    """The configuration with changes of its fields or of its settings.
-
-    Raises:
-        ValueError: if there is no such field, or the method or the network does not use it.
-    """
+    """The configuration with changes of its fields, or of settings that its method uses."""
     fields = {*fields_of(type(config))} - {"preset", "custom"}
     settings = used_settings(config.settings)
     for name in changes:
         checks.known_name("setting", name, sorted(fields | settings))
-    own = {name: value for name, value in changes.items() if name in settings}
-    return dataclasses.replace(
-        config,
-        settings=dataclasses.replace(config.settings, **own),
-        **{name: value for name, value in changes.items() if name in fields},
-    )
+    own, others = ({n: changes[n] for n in changes if n in names} for names in (settings, fields))
+    settings_ = dataclasses.replace(config.settings, **own)
+    return dataclasses.replace(config, settings=settings_, **others)
 
 
 def used_settings(settings: Settings) -> set[str]:
@@ -236,17 +215,16 @@ def used_settings(settings: Settings) -> set[str]:
 def _configure_custom(
     algorithm: Algorithm, preset: str | None, changes: dict[str, Any]
 ) -> TrainConfig:
-    own = {"network", "total_steps"}
-    known = {*fields_of(TrainConfig), *own} - {"preset", "custom", "max_episode_steps"}
+    known = {*fields_of(TrainConfig), "network", "total_steps"}
+    known -= {"preset", "custom", "max_episode_steps"}
     for name in [*(["preset"] if preset else []), *changes]:
         checks.known_name("setting of a custom algorithm", name, sorted(known))
-    for name in ("env", *sorted(own)):
+    for name in ("env", "network", "total_steps"):
         if name not in changes:
             raise ValueError(f"{name} is missing; a custom algorithm needs it.")
-    settings = Settings(total_steps=changes["total_steps"])
-    custom = Custom(algorithm, changes["network"])
-    others = {name: value for name, value in changes.items() if name not in own}
-    return TrainConfig(settings, CUSTOM, custom=custom, **others)
+    custom = Custom(algorithm, changes.pop("network"))
+    settings = Settings(total_steps=changes.pop("total_steps"))
+    return TrainConfig(settings, CUSTOM, custom=custom, **changes)
 
 
 def read_config(
@@ -256,18 +234,10 @@ def read_config(
     same: bool = False,
     custom: TrainConfig | None = None,
 ) -> TrainConfig:
-    """Reads a configuration; settings that are missing are those of the preset.
+    """Reads a configuration from a JSON file; settings that are missing are those of the preset.
 
-    Args:
-        path: a JSON file, such as the ``config.json`` of a run.
-        argument: the argument that named the file, for error messages.
-        env: environment in place of the file's, which decides the preset if the file names none.
-        same: whether it has to be the file's.
-        custom: the configuration of a run whose algorithm is custom.
-
-    Raises:
-        ValueError: one sentence, if it is missing, damaged, of another format, or holds an
-            unknown name or a value of the wrong type.
+    ``argument`` named the file. If ``env`` need not be the ``same``, it replaces the file's, and
+    decides the preset if the file names none. ``custom`` configures a custom algorithm.
     """
     content = read_saved(path, argument)
     try:
@@ -277,11 +247,7 @@ def read_config(
 
 
 def read_saved(path: Path, argument: str) -> dict[str, Any]:
-    """Reads the JSON of a configuration, and checks its format.
-
-    Raises:
-        ValueError: if it is missing, damaged, or of another version.
-    """
+    """Reads the JSON of a configuration, and checks its format."""
     content = read_json(path, argument)
     if (written := content.get("format", FORMAT)) != FORMAT:
         raise ValueError(
@@ -301,7 +267,7 @@ def _to_config(
     for key in content:
         checks.known_name("setting", key, (*saved, "settings", "format", "about"))
     settings = saved_settings(content)
-    kinds = {**get_type_hints(TrainConfig), "preset": str | None}
+    kinds = get_type_hints(TrainConfig, include_extras=True) | {"preset": str | None}
     values = {key: typed(key, content[key], kinds[key]) for key in saved if key in content}
     is_custom = values.get("preset") == CUSTOM
     if is_custom and (custom is None or custom.custom is None):
@@ -322,18 +288,13 @@ def _to_config(
 
 
 def saved_settings(content: dict[str, Any]) -> dict[str, Any]:
-    """The settings in the JSON of a configuration.
-
-    Raises:
-        ValueError: if one of them is unknown.
-    """
+    """The settings in the JSON of a configuration."""
     settings = typed("settings", content.get("settings", {}), dict)
-    for key in settings:
-        checks.known_name("setting", key, KINDS)
-    for key in {"method", "network"} & settings.keys():  # others are checked with the rest
-        typed(key, settings[key], KINDS[key])
-    is_unlimited = "max_grad_norm" in settings and settings["max_grad_norm"] is None
-    return {**settings, "max_grad_norm": math.inf} if is_unlimited else settings
+    if settings.get("max_grad_norm", 0) is None:
+        settings = {**settings, "max_grad_norm": math.inf}
+    return {
+        n: typed(n, x, KINDS[checks.known_name("setting", n, KINDS)]) for n, x in settings.items()
+    }
 
 
 def describe_config(config: TaskConfig) -> dict[str, Any]:
@@ -349,27 +310,20 @@ def describe_config(config: TaskConfig) -> dict[str, Any]:
 
 def describe_machine(devices: Sequence[jax.Device]) -> dict[str, Any]:
     """Versions and devices."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    platform_, kind = devices[0].platform, devices[0].device_kind
     return {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _PACKAGES},
-        },
-        "device": {
-            "platform": devices[0].platform,
-            "kind": devices[0].device_kind,
-            "count": len(devices),
-        },
+        "versions": {"python": platform.python_version(), **versions},
+        "device": {"platform": platform_, "kind": kind, "count": len(devices)},
     }
 
 
 def identity(config: TrainConfig) -> dict[str, Any]:
     """Everything by name that decides a run's numbers, except its length, as JSON holds it."""
     content = describe_config(config)
-    settings = content.pop("settings")
-    names = {*fields_of(TrainConfig, UNSAVED, FREE)}
-    fields = {name: value for name, value in content.items() if name in names}
-    rest = {name: value for name, value in settings.items() if name not in _LENGTHS}
-    return json.loads(json.dumps({**fields, **rest}))
+    names = {*fields_of(TrainConfig, UNSAVED, FREE), *KINDS} - {"total_steps", "num_episodes"}
+    values = {**content, **content.pop("settings")}
+    return json.loads(json.dumps({n: value for n, value in values.items() if n in names}))
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

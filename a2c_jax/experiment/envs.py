@@ -36,11 +36,7 @@ def env_label(env: EnvName) -> str:
 
 
 def resolve_saved_env(saved: str, env: EnvName | None) -> EnvName:
-    """Reconciles the name of an environment in a file with the caller's environment.
-
-    Raises:
-        ValueError: if it is custom and not given, or another one is given.
-    """
+    """Reconciles the name of an environment in a file with the caller's environment."""
     if env is None and ":" in saved:
         again = "package.module:function" if saved.startswith(f"{_CUSTOM}:") else saved
         raise ValueError(
@@ -55,12 +51,7 @@ def resolve_saved_env(saved: str, env: EnvName | None) -> EnvName:
 
 
 def resolve_env(env: EnvName, max_episode_steps: int | None) -> Environment:
-    """Makes the environment, with a time limit if one is given.
-
-    Raises:
-        ValueError: as :func:`a2c_jax.make_env` or :func:`a2c_jax.check_env` does, if the limit is
-            below 1, or a custom environment cannot be imported or has a limit of its own.
-    """
+    """Makes and checks the environment, with a time limit if one is given."""
     limit: dict[str, int] = {}
     if max_episode_steps is not None:
         limit["max_episode_steps"] = checks.positive_int("max_episode_steps", max_episode_steps)
@@ -78,13 +69,11 @@ def resolve_env(env: EnvName, max_episode_steps: int | None) -> Environment:
     else:
         made = make_env(env, **({"max_steps_in_episode": max_episode_steps} if limit else {}))
     check_env(made)
-    if is_masked(made):
-        _, obs = jax.jit(made.reset)(jax.random.key(0))
-        if not obs.action_mask.any():
-            raise ValueError(
-                f"env is {made.name!r}, whose action_mask forbids every action of its first state; "
-                "make at least one action legal."
-            )
+    if is_masked(made) and not jax.jit(made.reset)(jax.random.key(0))[1].action_mask.any():
+        raise ValueError(
+            f"env is {made.name!r}, whose action_mask forbids every action of its first state; "
+            "make at least one action legal."
+        )
     return made
 
 

@@ -23,11 +23,7 @@ def as_bad_input() -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_write_error(what: str) -> Iterator[None]:
-    """Converts every OSError to an error that names what could not be written.
-
-    Raises:
-        WriteError: in place of an OSError.
-    """
+    """Converts every OSError to a :class:`WriteError` that names what could not be written."""
     try:
         yield
     except OSError as error:

@@ -29,15 +29,8 @@ def open_folder(
 ) -> Iterator[Path]:
     """Makes and locks a folder for results, and removes it if nothing was written to it.
 
-    Args:
-        out: the folder; by default a new one, ``runs/<name>`` or ``runs/<kind>-<time>``.
-        shared: whether the folder may hold other files; files of the same names are replaced.
-        kind: first part of the default name of a new folder.
-        name: name of a new folder.
-
-    Raises:
-        BadInput: if the folder holds files and is not shared, if another process has locked
-            it, or if it cannot be written to.
+    The default is a new folder, ``runs/<name>`` or ``runs/<kind>-<time>``. Only a ``shared`` one
+    may hold other files, of which those of the same names are replaced.
     """
     if name is not None and out is not None:
         raise BadInput(
@@ -53,7 +46,27 @@ def open_folder(
                 _check_empty(folder)
             yield folder
         finally:
-            _remove_if_empty(folder, made)
+            if made and not _content(folder):
+                for path in folder.iterdir():  # the lock, and incomplete files
+                    path.unlink(missing_ok=True)
+                for path in made:
+                    with contextlib.suppress(OSError):  # another process has written to it
+                        path.rmdir()
+
+
+def _new_folder(kind: str, name: str | None) -> tuple[Path, list[Path]]:
+    if name is not None:
+        return _make_folder(Path("runs") / checked_file_name("name", name))
+    first = f"{kind}-{datetime.datetime.now().strftime('%Y%m%d-%H%M%S')}"
+    names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
+    for folder in (Path("runs") / each for each in names):
+        try:
+            if not folder.exists():
+                return _make_folder(folder, exist_ok=False)
+        except BadInput:
+            if not folder.exists():  # otherwise another process has just made it
+                raise
+    raise AssertionError
 
 
 def _make_folder(folder: Path, exist_ok: bool = True) -> tuple[Path, list[Path]]:
@@ -70,8 +83,14 @@ def _make_folder(folder: Path, exist_ok: bool = True) -> tuple[Path, list[Path]]
     return folder, made
 
 
+def _content(folder: Path) -> bool:
+    """Whether a folder holds more than a lock and parts that a killed process has left."""
+    names = [path.name for path in folder.iterdir() if path.name != LOCK]
+    return not all(name.startswith(".") and name.endswith(".part") for name in names)
+
+
 def _check_empty(folder: Path) -> None:
-    if _holds_something(folder):
+    if _content(folder):
         parent, name = folder.absolute().parent, folder.absolute().name or "run"
         numbered = (parent / f"{name}-{number}" for number in itertools.count(2))
         free = next(path for path in numbered if not os.path.lexists(path))
@@ -87,15 +106,7 @@ def _not_writable(argument: str, folder: Path, error: OSError) -> BadInput:
 
 @contextlib.contextmanager
 def locked(folder: Path, argument: str) -> Iterator[None]:
-    """Locks a folder against other processes; the system unlocks it if this process dies.
-
-    Args:
-        folder: an existing folder.
-        argument: the argument that named it, for error messages.
-
-    Raises:
-        BadInput: if another process has locked it, or it cannot be written to.
-    """
+    """Locks a folder against other processes; the system unlocks it if this process dies."""
     lock = filelock.FileLock(folder / LOCK)
     try:
         lock.acquire(blocking=False)
@@ -113,11 +124,7 @@ def locked(folder: Path, argument: str) -> Iterator[None]:
 
 
 def checked_file_name(argument: str, name: str) -> str:
-    """Returns a name, after checking that it is a plain file name.
-
-    Raises:
-        BadInput: if it is empty, hidden, or leads to another folder.
-    """
+    """Returns a name, or raises BadInput if it is empty, hidden or leads to another folder."""
     if not name or name.startswith(".") or any(sign in name for sign in "/\\\0:"):
         raise BadInput(
             f"{argument} is {name!r}; give a plain file name, without / \\ : and not beginning "
@@ -133,73 +140,6 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-def _holds_something(folder: Path) -> bool:
-    return any(path.name != LOCK and not _is_part(path) for path in folder.iterdir())
-
-
-def _is_part(path: Path) -> bool:
-    """Whether a file was left by a write that was killed."""
-    return path.name.startswith(".") and path.name.endswith(".part")
-
-
-def _remove_if_empty(folder: Path, made: list[Path]) -> None:
-    if not made or _holds_something(folder):
-        return
-    for path in folder.iterdir():  # the lock, and incomplete files
-        path.unlink(missing_ok=True)
-    for path in made:
-        with contextlib.suppress(OSError):  # another process has written to it
-            path.rmdir()
-
-
-def _new_folder(kind: str, name: str | None) -> tuple[Path, list[Path]]:
-    if name is not None:
-        return _make_folder(Path("runs") / checked_file_name("name", name))
-    first = f"{kind}-{datetime.datetime.now().strftime('%Y%m%d-%H%M%S')}"
-    names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
-    # A free name may be taken before the folder is made, if another process chooses it too.
-    free = (Path("runs") / name for name in names if not (Path("runs") / name).exists())
-    return next(made for folder in free if (made := _make_new(folder)) is not None)
-
-
-def _make_new(folder: Path) -> tuple[Path, list[Path]] | None:
-    try:
-        return _make_folder(folder, exist_ok=False)
-    except BadInput:
-        if folder.exists():  # another process has just made it
-            return None
-        raise
-
-
-def json_writer(content: Mapping[str, Any]) -> Writer:
-    """Makes a writer of content as JSON, without NaN and infinity."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    return lambda file: file.write(text.encode())
-
-
-def read_json(path: Path, argument: str) -> dict[str, Any]:
-    """Reads what :func:`json_writer` has written.
-
-    Raises:
-        BadInput: if the file is missing, cut short, or not a JSON object.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BadInput(
-            f"{argument} is {str(path)!r}, which cannot be read ({error.strerror}); give an "
-            "existing file."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(
-            f"{argument} is {str(path)!r}, which is damaged or not JSON ({error}); give a "
-            "complete file."
-        ) from error
-    if not isinstance(content, dict):
-        raise BadInput(f"{argument} is {str(path)!r}, which is not a JSON object; give one.")
-    return content
 
 
 def write_together(folder: Path, files: Mapping[str, Writer]) -> None:
@@ -219,6 +159,27 @@ def write_together(folder: Path, files: Mapping[str, Writer]) -> None:
     finally:
         for part in staged.values():
             part.unlink(missing_ok=True)
+
+
+def json_writer(content: Mapping[str, Any]) -> Writer:
+    """Makes a writer of content as JSON, without NaN and infinity."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    return lambda file: file.write(text.encode())
+
+
+def read_json(path: Path, argument: str) -> dict[str, Any]:
+    """Reads what :func:`json_writer` has written; raises BadInput if it is not that."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror}); give an existing file"
+    except (ValueError, RecursionError) as error:
+        problem = f"is damaged or not JSON ({error}); give a complete file"
+    else:
+        if isinstance(content, dict):
+            return content
+        problem = "is not a JSON object; give one"
+    raise BadInput(f"{argument} is {str(path)!r}, which {problem}.")
 
 
 def npz_writer(arrays: Mapping[str, np.ndarray], compress: bool = False) -> Writer:
@@ -244,16 +205,16 @@ def read_npz(path: Path, most_bytes: float = math.inf, prefix: str = "") -> dict
     Raises:
         ValueError: if it cannot be read or is damaged; the message says so, in a few words.
     """
+    arrays = {}
     try:
         with open(path, "rb", opener=_only_files) as file, zipfile.ZipFile(file) as archive:
             entries = [each for each in archive.infolist() if each.filename.startswith(prefix)]
             if (size := sum(each.file_size for each in entries)) > most_bytes:
                 raise ValueError(f"its arrays would take {size:,} bytes")
-            arrays = {}
             for entry in entries:
                 name = entry.filename.removeprefix(prefix).removesuffix(".npy")
                 with archive.open(entry) as member:
-                    arrays[name] = _read_array(member, entry.file_size)
+                    arrays[name] = _read_array(member)
     except OSError as error:
         raise ValueError(f"it cannot be read ({error.strerror})") from error
     except Exception as error:  # a damaged file can cause any error
@@ -271,11 +232,11 @@ def _only_files(path: str, flags: int) -> int:
     return descriptor
 
 
-def _read_array(member: Any, size: int) -> np.ndarray:
+def _read_array(member: Any) -> np.ndarray:
     """Reads an array as NumPy writes it; zipfile compares the checksum at its end."""
     np.lib.format.read_magic(member)
     shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(member)
     data = bytearray(member.read())
-    if dtype.hasobject or len(data) != math.prod(shape) * dtype.itemsize or size < len(data):
+    if dtype.hasobject or len(data) != math.prod(shape) * dtype.itemsize:
         raise ValueError("an array has another size than it says")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if is_fortran else "C")

@@ -10,57 +10,48 @@ from rich.text import Text
 def result_table(summary: dict[str, Any]) -> Table:
     """The summary of a run."""
     unit, threshold, seeds = summary["unit"], summary["solved_threshold"], summary["num_seeds"]
-    rows = {
-        "Seeds": num_seeds(summary),
-        f"{unit.capitalize()} of each seed": f"{summary[f'{unit}_per_seed']:,}",
-        "Final return, interquartile mean": _estimate(summary, "final_return"),
-    }
+    rows = [
+        ("Seeds", _num_seeds(summary)),
+        (f"{unit.capitalize()} of each seed", f"{summary[f'{unit}_per_seed']:,}"),
+        ("Final return, interquartile mean", _estimate(summary, "final_return")),
+    ]
     if threshold is not None:
-        fraction = summary["fraction_solved"]
+        fraction, median = summary["fraction_solved"], summary[f"median_{unit}_to_solve"]
         solved = f"{round(fraction * seeds)} of {seeds} ({fraction:.0%})"
-        rows[f"Solved (mean of 100 episodes ≥ {threshold:g})"] = solved
-        rows[f"Median {unit} to solve"] = median_time(summary[f"median_{unit}_to_solve"])
-    rows["Steps a second, all seeds"] = f"{summary['steps_per_second']:,.0f}"
-    rows["Compiling"] = f"{summary['compile_seconds']:.1f} s"
-    rows["Training"] = f"{summary['train_seconds']:.1f} s"
+        rows.append((f"Solved (mean of 100 episodes ≥ {threshold:g})", solved))
+        rows.append((f"Median {unit} to solve", median_time(median)))
+    rows.append(("Steps a second, all seeds", f"{summary['steps_per_second']:,.0f}"))
+    rows.append(("Compiling", f"{summary['compile_seconds']:.1f} s"))
+    rows.append(("Training", f"{summary['train_seconds']:.1f} s"))
     title = "Finished" if summary["finished"] else "Interrupted"
-    return text_table([("", ""), *rows.items()], show_header=False, title=title)
+    return text_table([("", ""), *rows], show_header=False, title=title)
 
 
 def evaluation_table(figures: dict[str, Any]) -> Table:
     """The result of an evaluation."""
-    lowest, highest = figures["lowest_return"], figures["highest_return"]
     rows = {
-        "Seeds": num_seeds(figures),
-        "Episodes of each": f"{figures['num_episodes']}",
+        "": "",
+        "Seeds": _num_seeds(figures),
+        "Episodes of each": "{num_episodes}",
         "Return, interquartile mean over seeds": _estimate(figures, "return"),
-        "Lowest and highest return of an episode": f"{lowest:.1f}, {highest:.1f}",
-        "Mean length": f"{figures['mean_length']:.1f} steps",
+        "Lowest and highest return of an episode": "{lowest_return:.1f}, {highest_return:.1f}",
+        "Mean length": "{mean_length:.1f} steps",
     }
-    title = "Greedy" if figures["greedy"] else "Sampled"
-    return text_table([("", ""), *rows.items()], show_header=False, title=title)
+    filled = [(name, text.format(**figures)) for name, text in rows.items()]
+    return text_table(filled, show_header=False, title="Greedy" if figures["greedy"] else "Sampled")
 
 
 def statistics_table(figures: dict[str, Any]) -> Table:
     """Runs, and the probability that one improves on another."""
     rows = [["run", "seeds", "final return", "solved", "median to solve"]]
     for name, run in figures["runs"].items():
-        times = ["–", "–"]
-        if run["fraction_solved"] is not None:
-            median = median_time(run[f"median_{run['unit']}_to_solve"])
-            times = [f"{run['fraction_solved']:.0%}", median]
-        rows.append([name, num_seeds(run), _estimate(run, "final_return"), *times])
+        solved, median = run["fraction_solved"], run[f"median_{run['unit']}_to_solve"]
+        times = ["–", "–"] if solved is None else [f"{solved:.0%}", median_time(median)]
+        rows.append([name, _num_seeds(run), _estimate(run, "final_return"), *times])
     for pair in figures["probability_of_improvement"]:
-        low, high = pair["interval_95"]
-        estimate = f"{pair['probability']:.2f}  ({low:.2f} to {high:.2f})"
+        estimate = "{:.2f}  ({:.2f} to {:.2f})".format(pair["probability"], *pair["interval_95"])
         rows.append([f"P({pair['of']} > {pair['over']})", "", estimate])
     return text_table(rows, title="Runs")
-
-
-def num_seeds(summary: dict[str, Any]) -> str:
-    """The number of seeds, and how many of them have diverged."""
-    diverged = summary["num_diverged"]
-    return f"{summary['num_seeds']}" + (f", {diverged} diverged" if diverged else "")
 
 
 def median_time(median: float | None) -> str:
@@ -82,6 +73,11 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown, from rows of which the first is a header."""
     lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _num_seeds(summary: dict[str, Any]) -> str:
+    diverged = summary["num_diverged"]
+    return f"{summary['num_seeds']}" + (f", {diverged} diverged" if diverged else "")
 
 
 def _estimate(summary: dict[str, Any], name: str) -> str:

@@ -14,9 +14,8 @@ class SweepConfig(TaskConfig):
     """Trains seeds at many settings in one program; writes a table, a heat map, the best settings.
 
     Attributes:
-        over: the settings to sweep over, each as NAME=VALUE,VALUE,… of numbers or names, or as a
-            range, NAME=LOW:HIGH:NUMBER or NAME=LOW:HIGH:NUMBER:log. With --draws, a range is
-            NAME=LOW:HIGH or NAME=LOW:HIGH:log.
+        over: the settings: NAME=VALUE,VALUE,… of numbers or names, or NAME=LOW:HIGH:NUMBER, which
+            may end in :log. With --draws, a range is NAME=LOW:HIGH or NAME=LOW:HIGH:log.
         draws: number of random draws, seeded by the first seed, in place of every combination.
         config: a JSON file to start from instead of a preset.
         batch_size: runs that one call of the program trains on a device.
@@ -73,8 +72,7 @@ class PlotConfig:
     Attributes:
         runs: the runs' folders.
         format: file format of the pictures.
-        out: a folder for the pictures and statistics.json; by default plots/ in the run's folder,
-            or runs/plots-<time> for several runs.
+        out: a folder for the files; by default plots/ in a single run's, or runs/plots-<time>.
         env: package.module:function, if the environment is custom.
     """
 
@@ -89,11 +87,9 @@ class ReplayConfig(EvaluateConfig):
     """Writes a page that plays episodes of the newest policies of a run.
 
     Attributes:
-        num_episodes: number of episodes of each seed.
         seeds: seeds of the run; by default the first eight.
         out: a folder for replay.html; by default the run's.
     """
 
     num_episodes: int = 2
     seeds: tuple[int, ...] | None = None
-    out: Path | None = None

@@ -11,19 +11,14 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from a2c_jax.experiment.cli.configs import SweepConfig
 from a2c_jax.experiment.comparison.compare import CompareConfig, default_comparison, read_comparison
-from a2c_jax.experiment.config import (
-    TaskConfig,
-    TrainConfig,
-    default_config,
-    read_config,
-    starting_preset,
-    used_settings,
-)
+from a2c_jax.experiment.config import TrainConfig, default_config, read_config, starting_preset
 from a2c_jax.experiment.errors import as_bad_input
 from a2c_jax.experiment.run.folder import read_run_config
-from a2c_jax.settings import KINDS, Method, Settings, typed
+from a2c_jax.settings import KINDS, Method, Settings, typed, unused_settings
 
 Settings.__annotations__["method"] = Annotated[Method, tyro.conf.arg(name="algorithm")]
+_NUMBERS = ConstructorRegistry()
+_OPTIONS: Any = {"config": (tyro.conf.OmitArgPrefixes,), "registry": _NUMBERS}
 
 EXAMPLES = {
     "train": "a2c-jax train --env Acrobot-v1 --num-seeds 32 --name acrobot",
@@ -39,121 +34,77 @@ EXAMPLES = {
 
 @as_bad_input()
 def parse_train(flags: Sequence[str]) -> TrainConfig:
-    """Reads the flags of ``train``.
-
-    The defaults are those of the preset and the algorithm, of a configuration file, or of the run
-    to resume.
-
-    Raises:
-        BadInput: if there is no such preset, algorithm, file or run, or the algorithm or the
-            network does not use a setting.
-        SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
-    """
-    default = _starting_from(flags, "--resume")
-    config: TrainConfig = parse(TrainConfig, "train", flags, default)
-    _check_used(flags, config.settings)
-    return config
+    """Reads the flags of ``train``; defaults are a preset's, a file's, or a resumed run's."""
+    return _parse_used(TrainConfig, "train", flags, _starting_from(flags, "--resume"))
 
 
 @as_bad_input()
 def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
-    """Reads the flags of ``sweep``: its configuration, and that of every run in it.
-
-    Raises:
-        BadInput, SystemExit: as :func:`parse_train`.
-    """
+    """Reads the flags of ``sweep``: its configuration, and that of every run in it."""
     start = _starting_from(flags)
-    shared = {
-        field.name: getattr(start, field.name)
-        for field in dataclasses.fields(SweepConfig)
-        if field.name not in ("over", "draws", "name", "out")
-    }
-    config: SweepConfig = parse(SweepConfig, "sweep", flags, SweepConfig(**shared))
-    _check_used(flags, config.settings)
-    return config, dataclasses.replace(start, **{name: getattr(config, name) for name in shared})
+    names = SweepConfig.__dataclass_fields__.keys() - {"over", "draws", "name", "out"}
+    default = SweepConfig(**{name: getattr(start, name) for name in names})
+    config: SweepConfig = _parse_used(SweepConfig, "sweep", flags, default)
+    return config, dataclasses.replace(start, **{name: getattr(config, name) for name in names})
 
 
 @as_bad_input()
 def parse_compare(flags: Sequence[str]) -> CompareConfig:
-    """Reads the flags of ``compare``.
-
-    The preset gives the defaults; settings that suit a method replace them, and flags replace
-    both, for every method that uses the setting.
-
-    Raises:
-        BadInput, SystemExit: as :func:`parse_train`.
-    """
+    """Reads the flags of ``compare``, which override the settings that suit a method."""
     names = given(flags, "--preset", "--network", "--env", "--resume")
-    if names["resume"] is not None:
-        return read_comparison(Path(names["resume"]), names["env"])
-    default = default_comparison(names["preset"] or "general", names["network"])
+    if "resume" in names:
+        return read_comparison(Path(names["resume"]), names.get("env"))
+    default = default_comparison(names.get("preset", "general"), names.get("network"))
     config: CompareConfig = parse(CompareConfig, "compare", flags, default)
-    chosen = tuple(sorted(named_settings(flags) - {"method", "network"}))
-    return dataclasses.replace(config, chosen=chosen)
+    return dataclasses.replace(config, chosen=tuple(sorted(_named_settings(flags))))
 
 
 def _starting_from(flags: Sequence[str], *others: str) -> TrainConfig:
     names = given(flags, "--preset", "--algorithm", "--network", "--env", "--config", *others)
-    if names.get("resume") is not None:
-        path = Path(str(names["resume"]))
-        return dataclasses.replace(read_run_config(path, "resume", names["env"]), resume=path)
-    if names["config"] is None:
-        preset = names["preset"] or starting_preset(names["env"], names["algorithm"])
-        return default_config(preset, names["algorithm"], names["network"])
-    for name in ("preset", "algorithm", "network"):
-        if names[name] is not None:
-            raise ValueError(
-                f"--{name} conflicts with --config {names['config']!r}, which sets it or leaves it "
-                f"to the environment; leave --{name} out, or change the file."
-            )
+    env, method, network = map(names.get, ("env", "algorithm", "network"))
+    if "resume" in names:
+        path = Path(names["resume"])
+        return dataclasses.replace(read_run_config(path, "resume", env), resume=path)
+    if "config" not in names:
+        preset = names.get("preset") or starting_preset(env, method)
+        return default_config(preset, method, network)
+    for name in sorted(names.keys() - {"env", "config"}):
+        raise ValueError(f"--{name} conflicts with --config {names['config']!r}; leave one out.")
     path = Path(names["config"])
-    start = dataclasses.replace(read_config(path, env=names["env"]), config=path)
-    counted = any(value is not None for value in given(flags, "--num-seeds", "--seed").values())
-    return dataclasses.replace(start, seeds=None) if counted else start
+    start = read_config(path, env=env)
+    seeds = None if given(flags, "--num-seeds", "--seed") else start.seeds
+    return dataclasses.replace(start, config=path, seeds=seeds)
 
 
-def named_settings(flags: Sequence[str]) -> set[str]:
+def _named_settings(flags: Sequence[str]) -> set[str]:
     """The settings that flags name, such as ``--num-steps 5`` and ``--no-layer-norm``."""
-    words = (flag[2:].partition("=")[0].replace("-", "_") for flag in flags if flag[:2] == "--")
-    return {name for word in words for name in (word, word.removeprefix("no_")) if name in KINDS}
+    words = {flag[2:].partition("=")[0].replace("-", "_") for flag in flags if flag[:2] == "--"}
+    words |= {word.removeprefix("no_") for word in words}
+    return words & (KINDS.keys() - {"method", "network"})
 
 
-def _check_used(flags: Sequence[str], settings: Settings) -> None:
-    unused = named_settings(flags) - used_settings(settings) - {"method", "network"}
-    for name in sorted(unused):
+def _parse_used(kind: type[Any], command: str, flags: Sequence[str], default: Any) -> Any:
+    """Reads flags, which may only name settings that the algorithm and the network use."""
+    config = parse(kind, command, flags, default)
+    settings = config.settings
+    for name in sorted(_named_settings(flags) & unused_settings(settings.method, settings.network)):
         raise ValueError(
             f"--{name.replace('_', '-')} is given, but algorithm {settings.method} with network "
             f"{settings.network} does not use it; leave it out, or give another."
         )
+    return config
 
 
 def parse(kind: Any, command: str, flags: Sequence[str], default: Any = None) -> Any:
-    """Reads flags into a dataclass; ``default`` has the values of flags that are not given.
-
-    Raises:
-        SystemExit: with 2, as argparse does, if a flag is unknown or of the wrong type.
-    """
-    return tyro.cli(
-        kind,
-        args=list(flags),
-        description=_description(kind, command, flags),
-        prog=f"a2c-jax {command}",
-        config=(tyro.conf.OmitArgPrefixes,),
-        registry=_NUMBERS,
-        **({} if default is None else {"default": default}),
-    )
-
-
-def _description(kind: type, command: str, flags: Sequence[str]) -> str:
+    """Reads flags into a dataclass; ``default`` has the values of flags that are not given."""
     paragraphs = [str(kind.__doc__).partition("\n\n")[0], f"Example: {EXAMPLES[command]}"]
-    if issubclass(kind, TaskConfig) and {"-h", "--help"} & set(flags):
+    if command in ("train", "sweep", "compare") and {"-h", "--help"} & {*flags}:
         import gymnax  # takes seconds
 
         paragraphs.append(f"Environments: {', '.join(gymnax.registered_envs)}")
-    return "\n\n".join(paragraphs)
-
-
-_NUMBERS = ConstructorRegistry()
+    text, program = "\n\n".join(paragraphs), f"a2c-jax {command}"
+    given_default = {} if default is None else {"default": default}
+    return tyro.cli(kind, prog=program, description=text, args=flags, **given_default, **_OPTIONS)
 
 
 @_NUMBERS.primitive_rule
@@ -161,22 +112,18 @@ def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | No
     """Reads 1e6 as a whole number, as Python's functions do."""
 
     def read(texts: list[str]) -> int:
-        try:
-            return int(texts[0])
-        except ValueError:
-            return typed("it", float(texts[0]), int)
+        is_plain = texts[0].lstrip("+-").isdecimal()
+        return typed("it", int(texts[0]) if is_plain else float(texts[0]), int)
 
     if info.type is not int:
         return None
-    return PrimitiveConstructorSpec(
-        1, "INT", read, lambda x: isinstance(x, int), lambda x: [str(x)]
-    )
+    return PrimitiveConstructorSpec(1, "INT", read, lambda x: type(x) is int, lambda x: [str(x)])
 
 
-def given(flags: Sequence[str], *names: str) -> dict[str, str | None]:
-    """Reads some flags before the others can be parsed; None for a flag that is not given."""
+def given(flags: Sequence[str], *names: str) -> dict[str, str]:
+    """Reads some flags, if they are given, before the others can be parsed."""
     parser = argparse.ArgumentParser("a2c-jax", add_help=False, allow_abbrev=False)
     for name in names:
         # Like tyro, accept underscores too.
-        parser.add_argument(name, "--" + name[2:].replace("-", "_"), default=None)
+        parser.add_argument(name, "--" + name[2:].replace("-", "_"), default=argparse.SUPPRESS)
     return vars(parser.parse_known_args(flags)[0])

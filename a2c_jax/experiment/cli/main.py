@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, TextIO
 
@@ -16,65 +16,57 @@ from a2c_jax.experiment.cli.startup import prepare_jax
 from a2c_jax.experiment.errors import BadInput, WriteError
 from a2c_jax.experiment.run.interrupts import EXIT, Interrupted
 
-EXIT_FAILED = 1
-EXIT_BAD_INPUT = 2
-
-USAGE = """\
-usage: a2c-jax COMMAND [FLAGS]
-
-Advantage actor-critic in JAX: many seeds at once.
-
-commands:
-{commands}
-
-a2c-jax COMMAND --help lists the flags.
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code.
 
     0 is success, 1 a file that could not be written, 2 bad input, 130 Ctrl-C, 143 SIGTERM.
     """
-    with _shown(), _sigterm_raises():
-        return _run(list(sys.argv[1:] if argv is None else argv) or ["--help"])
+    with contextlib.ExitStack() as stack:
+        shown = stack.enter_context(contextlib.closing(_Shown(sys.stdout)))
+        stack.enter_context(contextlib.redirect_stdout(shown))
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _stop))
+        return _run(*(sys.argv[1:] if argv is None else argv))
 
 
-def _run(argv: Sequence[str]) -> int:
-    command, *flags = argv
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Lets SIGTERM end a command as Ctrl-C does, so that it leaves no incomplete files."""
+    raise Interrupted(number)
+
+
+def _run(command: str = "--help", *flags: str) -> int:
     if command in ("-h", "--help"):
         lines = (f"  {name:<10}{line}" for name, (_, line) in COMMANDS.items())
-        print(USAGE.format(commands="\n".join(lines)), end="")
+        print("usage: a2c-jax COMMAND [FLAGS]\n")
+        print("Advantage actor-critic in JAX: many seeds at once.\n\ncommands:", *lines, sep="\n")
+        print("\na2c-jax COMMAND --help lists the flags.")
         return 0
     try:
         if command not in COMMANDS:
             raise BadInput(f"There is no command {command!r}; choose from: {', '.join(COMMANDS)}.")
-        prepare_jax()
-        return COMMANDS[command][0](flags)
+        _start_jax()
+        stopped = COMMANDS[command][0](flags)
+        return EXIT + stopped if stopped else 0
     except (BadInput, WriteError) as error:
-        print(f"a2c-jax: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT if isinstance(error, BadInput) else EXIT_FAILED
-    except (RuntimeError, AssertionError):  # either comes from JAX without a back end
-        platforms = os.environ.get("JAX_PLATFORMS")
-        if platforms is None or _jax_starts():
-            raise
-        print(
-            f"a2c-jax: JAX_PLATFORMS is {platforms!r}, which this machine lacks; unset it, or "
-            "install jax for that device.",
-            file=sys.stderr,
-        )
-        return EXIT_BAD_INPUT
+        message, code = str(error), 2 if isinstance(error, BadInput) else 1
     except KeyboardInterrupt as error:
-        print("a2c-jax: interrupted; nothing was written.", file=sys.stderr)
-        return EXIT + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
+        number = getattr(error, "number", signal.SIGINT)
+        message, code = "interrupted; nothing was written.", EXIT + number
+    print(f"a2c-jax: {message}", file=sys.stderr)
+    return code
 
 
-def _jax_starts() -> bool:
+def _start_jax() -> None:
     try:
+        prepare_jax()
         jax.devices()
-    except (RuntimeError, AssertionError):
-        return False
-    return True
+    except (RuntimeError, AssertionError) as error:  # either comes from JAX without a back end
+        if (platforms := os.environ.get("JAX_PLATFORMS")) is None:
+            raise
+        lack = "which this machine lacks; unset it, or install jax for that device."
+        raise BadInput(f"JAX_PLATFORMS is {platforms!r}, {lack}") from error
 
 
 class _Shown:
@@ -95,37 +87,12 @@ class _Shown:
         with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
 
+    def close(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            try:
+                self._stream.flush()
+            except OSError:  # Python would report it again at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
-
-
-@contextlib.contextmanager
-def _shown() -> Iterator[None]:
-    stdout = sys.stdout
-    try:
-        with contextlib.redirect_stdout(_Shown(stdout)):
-            yield
-    finally:
-        try:
-            stdout.flush()
-        except (OSError, ValueError):  # Python would report it again at exit
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
-
-
-@contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Lets SIGTERM end a command as Ctrl-C does, so that it leaves no incomplete files."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
@@ -11,18 +11,8 @@ from rich.console import Console
 from tyro.conf import Suppress
 
 from a2c_jax import checks
+from a2c_jax.experiment import config as configs
 from a2c_jax.experiment.comparison.gradients import StageNoise, measure_stages
-from a2c_jax.experiment.config import (
-    UNSAVED,
-    PresetName,
-    TaskConfig,
-    TrainConfig,
-    default_config,
-    fields_of,
-    read_saved,
-    saved_settings,
-    used_settings,
-)
 from a2c_jax.experiment.envs import EnvName, env_label, resolve_saved_env
 from a2c_jax.experiment.errors import as_bad_input
 from a2c_jax.experiment.files import open_folder
@@ -37,7 +27,7 @@ _FEWEST_EPISODES = 3  # the deviations of two are equal, which gives a standard 
 
 
 @dataclasses.dataclass(frozen=True)
-class CompareConfig(TaskConfig):
+class CompareConfig(configs.TaskConfig):
     """Trains several methods at equal environment steps; writes one table and figures.
 
     The preset's normalisation of advantages is off, since it would give every method a baseline.
@@ -53,27 +43,20 @@ class CompareConfig(TaskConfig):
         chosen: the settings that override those that suit a method.
     """
 
-    preset: PresetName = "general"
+    preset: configs.PresetName = "general"
     algorithms: tuple[str, ...] = METHODS
     num_seeds: int = 64
     gradient_episodes: int = 200
-    resume: Annotated[Path | None, UNSAVED] = None
+    resume: Annotated[Path | None, configs.UNSAVED] = None
     chosen: Suppress[tuple[str, ...]] = ()
 
 
 class Comparison(NamedTuple):
-    """The result of a comparison: the runs by method.
-
-    Methods that did not finish are omitted. ``noise`` is empty if it was not measured.
-    """
+    """The finished runs by method, and the gradients' ``noise``, empty if it was not measured."""
 
     runs: dict[str, Run]
     noise: tuple[StageNoise, ...]
     finished: bool
-
-
-Jobs = dict[str, tuple[TrainConfig, Job]]
-"""The configuration and the job of each method, by name."""
 
 
 def default_comparison(
@@ -81,57 +64,43 @@ def default_comparison(
 ) -> CompareConfig:
     """The configuration that a preset starts from, with changes.
 
-    Args:
-        preset: the preset's name.
-        network: the kind of network; by default the preset's own.
-        **changes: fields of :class:`CompareConfig`, or settings, of all methods that use them.
-
-    Raises:
-        ValueError: if a name is unknown, the preset is the article's own loop, or there is no such
-            field.
+    The kind of network is by default the preset's own. Changes are of fields of
+    :class:`CompareConfig`, or of settings of all methods that use them.
     """
-    default = default_config(preset, None, network)
+    default = configs.default_config(preset, None, network)
     if default.settings.method == "article":
         raise ValueError(
             f"preset is {preset!r}, an algorithm of its own; give --preset article_rollouts."
         )
-    settings = dataclasses.replace(default.settings, normalize_advantages=False)
-    fields = {name: changes.pop(name) for name in fields_of(CompareConfig) if name in changes}
+    settings, known = default.settings, configs.fields_of(CompareConfig)
+    settings = dataclasses.replace(settings, normalize_advantages=False)
+    fields = {name: changes.pop(name) for name in known if name in changes}
     if not _is_plain(settings):
         plain = tuple(name for name in METHODS if name != "q-actor-critic")
         fields = {"algorithms": plain, "gradient_episodes": 0, **fields}
-    config = CompareConfig(settings, preset, default.env, chosen=tuple(changes))
-    config = dataclasses.replace(
-        config, settings=dataclasses.replace(settings, **_known(config, changes)), **fields
-    )
-    return config
-
-
-def _known(config: CompareConfig, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-    used = {name for method in METHODS for name in _used(config.settings, method)}
     for name in changes:
-        checks.known_name("setting", name, sorted(used | {*fields_of(CompareConfig)}))
-    return changes
+        checks.known_name("setting", name, sorted(_used(settings, METHODS) | {*known}))
+    settings = dataclasses.replace(settings, **changes)
+    config = CompareConfig(settings, preset, default.env, chosen=tuple(changes))
+    return dataclasses.replace(config, **fields)
 
 
-def _used(settings: Settings, method: str) -> set[str]:
-    changes: dict[str, Any] = {"method": method}
-    return used_settings(dataclasses.replace(settings, **changes))
+def _used(settings: Settings, methods: Sequence[str]) -> set[str]:
+    """The settings that any of these methods uses."""
+    return {
+        name for method in methods for name in configs.used_settings(with_choices(settings, method))
+    }
 
 
 def read_comparison(folder: Path, env: EnvName | None = None) -> CompareConfig:
-    """Reads the configuration of a comparison, to resume it.
-
-    Raises:
-        ValueError: one sentence, if it is missing, damaged, or of another version.
-    """
-    content, kinds = read_saved(folder / CONFIG, "resume"), get_type_hints(CompareConfig)
+    """Reads the configuration of a comparison, to resume it."""
+    content, kinds = configs.read_saved(folder / CONFIG, "resume"), get_type_hints(CompareConfig)
     if "algorithms" not in content:
         raise ValueError(f"resume is {str(folder)!r}, which holds no comparison; give one.")
-    names = [name for name in fields_of(CompareConfig, UNSAVED) if name in content]
+    names = [name for name in configs.fields_of(CompareConfig, configs.UNSAVED) if name in content]
     values = {name: typed(name, content[name], kinds[name]) for name in names}
     values["env"] = resolve_saved_env(values["env"], env)
-    return CompareConfig(Settings(**saved_settings(content)), **values, resume=folder)
+    return CompareConfig(Settings(**configs.saved_settings(content)), **values, resume=folder)
 
 
 def _is_plain(settings: Settings) -> bool:
@@ -140,14 +109,11 @@ def _is_plain(settings: Settings) -> bool:
     return settings.network == "mlp" and not normalized
 
 
-def resolve_all(config: CompareConfig) -> Jobs:
-    """Builds and validates the job of every method; compiles and writes nothing.
+def resolve_all(config: CompareConfig) -> dict[str, tuple[configs.TrainConfig, Job]]:
+    """Builds and validates the configuration and the job of every method; compiles nothing.
 
     The settings of each method are those of the configuration, overridden by what suits the method,
     and that by what was chosen.
-
-    Raises:
-        ValueError: one sentence that names the setting, its value and the remedy.
     """
     if not config.algorithms:
         raise ValueError("algorithms is empty; name at least one method.")
@@ -155,7 +121,7 @@ def resolve_all(config: CompareConfig) -> Jobs:
         checks.known_name("algorithm", name, METHODS)
         if config.algorithms.count(name) > 1:
             raise ValueError(f"algorithms holds {name} more than once; name every method once.")
-    used = {name for method in config.algorithms for name in _used(config.settings, method)}
+    used = _used(config.settings, config.algorithms)
     for name in config.chosen:
         checks.known_name("setting of these algorithms", name, sorted(used))
     if config.gradient_episodes != 0 and config.gradient_episodes < _FEWEST_EPISODES:
@@ -171,12 +137,15 @@ def resolve_all(config: CompareConfig) -> Jobs:
     return {name: _resolve(config, name) for name in config.algorithms}
 
 
-def _resolve(config: CompareConfig, method: str) -> tuple[TrainConfig, Job]:
-    used = _used(config.settings, method)
+def _resolve(config: CompareConfig, method: str) -> tuple[configs.TrainConfig, Job]:
+    used = _used(config.settings, [method])
     chosen = {name: getattr(config.settings, name) for name in config.chosen if name in used}
     settings = dataclasses.replace(with_choices(config.settings, method), **chosen)
-    shared = {name: getattr(config, name) for name in fields_of(TaskConfig, UNSAVED)}
-    one = TrainConfig(settings, **shared)
+    shared = {
+        name: getattr(config, name)
+        for name in configs.fields_of(configs.TaskConfig, configs.UNSAVED)
+    }
+    one = configs.TrainConfig(settings, **shared)
     try:
         return one, make_job(one)
     except ValueError as error:
@@ -191,16 +160,10 @@ def compare(
 ) -> Comparison:
     """Trains the methods of a configuration in turn, each as a run in a folder of its name.
 
-    Args:
-        config: the configuration; if it resumes, runs continue from their checkpoints.
-        folder: an open folder for the runs; by default a new one under ``runs/``.
-        console: where progress is shown; by default nowhere.
-        should_stop: called before every chunk. Once it returns a signal's number, training ends,
-            and the methods that have finished are returned.
-
-    Raises:
-        BadInput: one sentence, if a setting is bad; then nothing has been written.
-        WriteError, KeyboardInterrupt: as :func:`a2c_jax.experiment.train_run`.
+    The folder must be open; by default it is a new one under ``runs/``. If the configuration
+    resumes, runs continue from their checkpoints. ``should_stop`` is called before every chunk;
+    once it returns a signal's number, training ends, with KeyboardInterrupt if no method has
+    finished and nothing was trained.
     """
     with as_bad_input():
         jobs = resolve_all(config)
@@ -221,24 +184,21 @@ def compare(
             except Interrupted:
                 if not runs:
                     raise
-                return Comparison(runs, (), finished=False)
+                break
         if not run.summary["finished"]:
-            return Comparison(runs, (), finished=False)
+            break
         runs[name] = run
-    return Comparison(runs, (), finished=True)
+    return Comparison(runs, (), finished=len(runs) == len(jobs))
 
 
 def measure_gradients(
     config: CompareConfig, should_stop: Callable[[], object] = lambda: False
 ) -> tuple[StageNoise, ...]:
-    """Measures the variance of the methods' gradients; see :func:`measure_stages`.
-
-    A3C is omitted if A2C is among the methods: its gradients are the same, and only arrive later.
-    """
+    """Measures the variance of the methods' gradients; see :func:`measure_stages`."""
     jobs = resolve_all(config)
     env = next(iter(jobs.values()))[1].env
     settings = {name: one.settings for name, (one, _) in jobs.items()}
     if "a2c" in settings:
-        settings.pop("a3c", None)
+        settings.pop("a3c", None)  # its gradients are those of A2C, and only arrive later
     key, episodes = jax.random.key(config.seed), config.gradient_episodes
     return measure_stages(key, env, settings, config.settings, episodes, should_stop)

@@ -1,11 +1,9 @@
 """Variance of each method's gradient at the same policies, at several stages of a training run.
 
-A2C trains a few seeds. At each stage the policy is fixed, a critic of states and one of actions
-are fitted to it on equally many steps, and the gradients of all methods are computed from the same
-whole episodes: see :mod:`a2c_jax.diagnostics`. The reference is REINFORCE. A3C has the variance of
-A2C, since it only applies gradients differently. Advantages are not normalised. Where most episodes
-reach the time limit, a critic that looks beyond it can have more variance than REINFORCE, whose
-returns end there.
+A2C trains a few seeds. At each stage a critic of states and one of actions are fitted to the policy
+on equally many steps, and the gradients of all methods, without normalised advantages, are computed
+from the same whole episodes: see :mod:`a2c_jax.diagnostics`. The reference is REINFORCE. Where most
+episodes reach the time limit, a critic that looks beyond it can have more variance.
 """
 
 import dataclasses
@@ -31,17 +29,17 @@ STAGES = (0.005, 0.02, 0.05)
 """Fractions of the training run. Returns no longer vary once every episode reaches the limit."""
 
 SEEDS = 4
-_CRITIC_UPDATES, _CRITIC_ENVS, _CRITIC_STEPS, _CRITIC_RATE = 4_000, 8, 16, 3e-3
+_CRITIC_UPDATES, _CRITIC_RATE = 4_000, 3e-3
+_CRITIC_SIZES = {"num_envs": 8, "num_steps": 16}
+
+_Methods = Mapping[str, Settings]
 
 
 class StageNoise(NamedTuple):
-    """The variance of each method's gradient at one stage of training, such as "10%".
+    """The variance of each method's gradient after some steps of A2C, a stage such as "10%".
 
-    Attributes:
-        steps: environment steps that A2C had trained for.
-        mean_return: of the policy, sampled.
-        ratios: by method, the total variance over that of REINFORCE, mean of the seeds.
-        errors: standard errors of the ratios, at these seeds.
+    ``ratios`` are, by method, the means over seeds of the total variance over that of REINFORCE,
+    with their standard ``errors``. ``mean_return`` is that of the policy, sampled.
     """
 
     name: str
@@ -54,14 +52,13 @@ class StageNoise(NamedTuple):
 def measure_stages(
     key: Key,
     env: Environment,
-    settings: Mapping[str, Settings],
+    settings: _Methods,
     preset: Settings,
     num_episodes: int,
     should_stop: Callable[[], object] = lambda: False,
 ) -> tuple[StageNoise, ...]:
     """Measures the methods' gradients along an A2C run with the preset, over a number of episodes.
 
-    ``settings`` are those of each method by name; ``num_steps`` decides where it bootstraps.
     ``should_stop`` is called before each stage; once it returns true, the finished stages are
     returned.
     """
@@ -69,10 +66,9 @@ def measure_stages(
     algorithm, num_updates = presets.build(preset, env), presets.num_updates(preset)
     ends = [max(1, round(stage * num_updates)) for stage in STAGES]
     lengths = jnp.diff(jnp.array(ends), prepend=0)
-    snapshots = _each_seed(lambda key: _snapshots(algorithm, key, lengths))
     measure = _each_seed(lambda x: _measure(x[0], x[1], env, settings, preset, num_episodes))
     run_keys, stage_keys = jax.random.split(key, (2, SEEDS))
-    params = snapshots(run_keys)
+    params = _each_seed(lambda key: _snapshots(algorithm, key, lengths))(run_keys)
     stages: list[StageNoise] = []
     for i, (stage, end) in enumerate(zip(STAGES, ends, strict=True)):
         if should_stop():
@@ -80,15 +76,10 @@ def measure_stages(
         keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(stage_keys, i)
         noise, returns = measure((keys, jax.tree.map(lambda x, i=i: x[:, i], params)))
         variances = {name: np.square(each.ratio_standard_error) for name, each in noise.items()}
-        stages.append(
-            StageNoise(
-                name=f"{100 * stage:g}%",
-                steps=end * algorithm.steps_per_update,
-                mean_return=float(np.mean(returns)),
-                ratios={name: float(np.mean(each.ratio)) for name, each in noise.items()},
-                errors={name: float(np.sqrt(np.sum(v)) / SEEDS) for name, v in variances.items()},
-            )
-        )
+        ratios = {name: float(np.mean(each.ratio)) for name, each in noise.items()}
+        errors = {name: float(np.sqrt(np.sum(v)) / SEEDS) for name, v in variances.items()}
+        steps, mean_return = end * algorithm.steps_per_update, float(np.mean(returns))
+        stages.append(StageNoise(f"{100 * stage:g}%", steps, mean_return, ratios, errors))
     return tuple(stages)
 
 
@@ -97,11 +88,8 @@ def _each_seed(function: Callable[..., Any]) -> Callable[[Any], Any]:
     layout = parallel.seed_layout(SEEDS)
     program = parallel.over_seeds(function, layout)
 
-    def run_all(tree: Any) -> Any:
-        groups = parallel.run_groups(program, parallel.split_groups(tree, layout))
-        return parallel.join_groups(groups, layout)
-
-    return run_all
+    split, run, join = parallel.split_groups, parallel.run_groups, parallel.join_groups
+    return lambda tree: join(run(program, split(tree, layout)), layout)
 
 
 def _snapshots(algorithm: Algorithm, key: Key, lengths: jax.Array) -> Params:
@@ -115,47 +103,30 @@ def _snapshots(algorithm: Algorithm, key: Key, lengths: jax.Array) -> Params:
 
 
 def _measure(
-    key: Key,
-    params: Params,
-    env: Environment,
-    settings: Mapping[str, Settings],
-    preset: Settings,
-    num_episodes: int,
+    key: Key, params: Params, env: Environment, settings: _Methods, preset: Settings, episodes: int
 ) -> tuple[dict[str, GradientNoise], jax.Array]:
     """The noise of each method's gradient at a policy, and the policy's mean return."""
     value_key, q_key, gradient_key, return_key = jax.random.split(key, 4)
     network: Any = presets.make_network(preset, env)
-    critic = actor_critic(env, network, estimator=gae(0.95), **_critic_training(preset))
-    value_params = _fit(critic, value_key, params)
+    values = actor_critic(env, network, estimator=gae(0.95), **_critic_training(preset))
+    value_params = _fit(values, value_key, params)
 
     def weights(one: Settings) -> Weights:
-        if one.method == "q-actor-critic":
-            return _action_weights(q_key, params, env, preset)
-        estimator = method_estimator(one)
-        discount, num_steps = preset.discount, one.num_steps
-        return diagnostics.state_value_weights(
-            env, network, value_params, estimator, discount, num_steps
-        )
+        if one.method != "q-actor-critic":
+            training = method_estimator(one), preset.discount, one.num_steps
+            return diagnostics.state_value_weights(env, network, value_params, *training)
+        q: Any = presets.make_network(dataclasses.replace(preset, method=one.method), env)
+        critic = q_actor_critic(env, q, expected=True, **_critic_training(preset))
+        start = {"policy": params["policy"], "value": critic.init(q_key).params["value"]}
+        return diagnostics.action_value_weights(q, _fit(critic, q_key, start))
 
     full_returns = dataclasses.replace(preset, method="reinforce", num_steps=env.max_episode_steps)
-    of_methods = {name: weights(one) for name, one in {"": full_returns, **settings}.items()}
-    gradients = diagnostics.policy_gradients(
-        gradient_key, env, network, params, of_methods, num_episodes
-    )
-    reference = gradients.pop("")
-    noise = {
-        name: diagnostics.gradient_noise(sample, reference) for name, sample in gradients.items()
-    }
+    ways = {name: weights(one) for name, one in {"": full_returns, **settings}.items()}
+    samples = diagnostics.policy_gradients(gradient_key, env, network, params, ways, episodes)
+    reference = samples.pop("")
+    noise = {name: diagnostics.gradient_noise(own, reference) for name, own in samples.items()}
     returns = evaluate(env, network, params, return_key, 32, greedy=False).returns
     return noise, jnp.mean(returns)
-
-
-def _action_weights(key: Key, params: Params, env: Environment, preset: Settings) -> Weights:
-    q_preset = dataclasses.replace(preset, method="q-actor-critic")
-    network: Any = presets.make_network(q_preset, env)
-    critic = q_actor_critic(env, network, expected=True, **_critic_training(preset))
-    start = {"policy": params["policy"], "value": critic.init(key).params["value"]}
-    return diagnostics.action_value_weights(network, _fit(critic, key, start))
 
 
 def _critic_training(preset: Settings) -> dict[str, Any]:
@@ -163,8 +134,7 @@ def _critic_training(preset: Settings) -> dict[str, Any]:
     rate = optax.linear_schedule(_CRITIC_RATE, 0.0, _CRITIC_UPDATES)
     transforms: dict[Any, Any] = {"policy": optax.set_to_zero(), "value": optax.adam(rate)}
     optimizer = optax.partition(transforms, {name: name for name in transforms})
-    sizes = {"num_envs": _CRITIC_ENVS, "num_steps": _CRITIC_STEPS}
-    return {"optimizer": optimizer, "discount": preset.discount, **sizes}
+    return {"optimizer": optimizer, "discount": preset.discount, **_CRITIC_SIZES}
 
 
 def _fit(algorithm: Algorithm, key: Key, params: Params) -> Params:

@@ -21,11 +21,12 @@ _ROUNDING = 1e-6  # the error of the reference's ratio to itself is smaller
 def comparison_tables(result: Comparison) -> list[Table]:
     """The tables for a terminal, in 80 columns."""
     first = next(iter(result.runs))
-    captions = [f"P(better): a seed ends above a seed of {first}, with a 95 % interval"]
-    captions += ["variance of the gradient, relative to reinforce's"]
-    tables = zip([table_rows(result), gradient_rows(result)], captions, strict=True)
+    tables = {
+        f"P(better): a seed ends above a seed of {first}, with a 95 % interval": table_rows(result),
+        "variance of the gradient, relative to reinforce's": gradient_rows(result),
+    }
     plain: dict[str, Any] = {"no_wrap": True, "box": None, "padding": (0, 1, 0, 0)}
-    return [text_table(rows, caption=text, **plain) for rows, text in tables if len(rows) > 1]
+    return [text_table(rows, caption=caption, **plain) for caption, rows in tables.items() if rows]
 
 
 def table_rows(result: Comparison) -> list[list[str]]:
@@ -39,11 +40,14 @@ def table_rows(result: Comparison) -> list[list[str]]:
     for name, run in result.runs.items():
         summary, diverged = run.summary, run.summary["num_diverged"]
         named = f"{name} ({diverged} diverged)" if diverged else name
-        solved = ["", ""]
+        solved, median = "", ""
         if summary["solved_threshold"] is not None:
+            solved = f"{summary['fraction_solved']:.0%}"
             median = median_time(summary["median_steps_to_solve"])
-            solved = [f"{summary['fraction_solved']:.0%}", median]
-        rows.append([named, *_return(summary), *solved, better.get(name, "")])
+        value, interval = summary["final_return_iqm"], summary["final_return_interval_95"]
+        returns = ["none" if value is None else _digits(value)]
+        returns += [" to ".join(map(_digits, interval or ()))]
+        rows.append([named, *returns, solved, median, better.get(name, "")])
     return rows
 
 
@@ -52,17 +56,13 @@ def gradient_rows(result: Comparison) -> list[list[str]]:
     if not result.noise:
         return []
     stages = (f"after {one.steps:,} (return {one.mean_return:.0f})" for one in result.noise)
-    rows = [["method", *stages]]
-    return [*rows, *([name, *(_ratio(s, name) for s in result.noise)] for name in result.runs)]
+    rows = ([name, *(_ratio(stage, name) for stage in result.noise)] for name in result.runs)
+    return [["method", *stages], *rows]
 
 
-def _return(summary: Mapping[str, Any]) -> list[str]:
-    def text(value: float) -> str:
-        # All digits before the point are kept: powers of ten are hard to compare.
-        return f"{value:.4g}" if abs(round(value)) < 10**4 else f"{value:.0f}"
-
-    value, interval = summary["final_return_iqm"], summary["final_return_interval_95"]
-    return ["none" if value is None else text(value), " to ".join(map(text, interval or ()))]
+def _digits(value: float) -> str:
+    # All digits before the point are kept: powers of ten are hard to compare.
+    return f"{value:.4g}" if abs(round(value)) < 10**4 else f"{value:.0f}"
 
 
 def _ratio(stage: StageNoise, name: str) -> str:
@@ -71,25 +71,17 @@ def _ratio(stage: StageNoise, name: str) -> str:
     ratio, error = stage.ratios[name], stage.errors[name]
     if max(abs(ratio - 1.0), error) < _ROUNDING:
         return "1"
-    return f"{_short(ratio)} ± {error:.1g}" if math.isfinite(error) else _short(ratio)
-
-
-def _short(value: float) -> str:
-    return f"{value:.2g}" if math.isfinite(value) else "–"
+    short = f"{ratio:.2g}" if math.isfinite(ratio) else "–"
+    return f"{short} ± {error:.1g}" if math.isfinite(error) else short
 
 
 def write_comparison(folder: Path | str, config: CompareConfig, result: Comparison) -> None:
-    """Writes ``table.md``, ``gradients.json`` and the files of :func:`plot_runs` into a folder.
-
-    Raises:
-        OSError: if a file could not be written.
-    """
+    """Writes ``table.md``, ``gradients.json`` and the files of :func:`plot_runs` into a folder."""
     noise = [
-        stage._asdict() | {"ratios": _finite(stage.ratios), "errors": _finite(stage.errors)}
-        for stage in result.noise
+        one._asdict() | {name: _finite(getattr(one, name)) for name in ("ratios", "errors")}
+        for one in result.noise
     ]
-    tables = [rows for rows in (table_rows(result), gradient_rows(result)) if rows]
-    text = "\n".join(map(markdown_table, tables))
+    text = "\n".join(markdown_table(r) for r in (table_rows(result), gradient_rows(result)) if r)
     plot_runs(result.runs, folder)
     files = {
         "table.md": lambda file: file.write(text.encode()),

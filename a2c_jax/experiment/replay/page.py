@@ -17,15 +17,10 @@ _MOST_LINES = 7  # of a chart, the number of its colours
 _MOST_COMPONENTS = 8
 _STEPS_PER_SECOND = 30  # of environments without a clock
 
-# CartPole's geometry in gymnax and Gymnasium, where `length` is half the pole's length.
-_POSITION_LIMIT, _POLE_LENGTH = 2.4, 1.0  # metres: of the cart's centre; of the whole pole
-_ANGLE_LIMIT = math.radians(12.0)
+# CartPole's geometry in gymnax and Gymnasium, whose `length` is half the pole's; in metres.
+_LIMITS = {"positionLimit": 2.4, "angleLimit": math.radians(12.0)}
 _CARTPOLE = {
-    "drawing": {
-        "positionLimit": _POSITION_LIMIT,
-        "angleLimit": _ANGLE_LIMIT,
-        "poleLength": _POLE_LENGTH,
-    },
+    "drawing": {**_LIMITS, "poleLength": 1.0},
     "stepsPerSecond": 50,
     "realTime": True,
     "actions": ["left", "right"],
@@ -39,18 +34,11 @@ _CARTPOLE = {
 
 
 def replay_page(recording: Recording, *, title: str, note: str = "") -> str:
-    """A page with charts of policy and value and a drawing of CartPole; it loads no other files.
-
-    ``#seed=3&episode=0&step=120`` after its address opens it at that step. The title and the note
-    below it are plain text.
-    """
-    # Only "<" could end a script element, and "&" has no meaning in one.
+    """A page of charts and a drawing of CartPole; ``#seed=3&episode=0&step=120`` opens a step."""
     data = json.dumps(_data(recording), separators=(",", ":"), allow_nan=False)
-    parts = {
-        "TITLE": html.escape(title),
-        "NOTE": html.escape(note),
-        "DATA": data.replace("<", "\\u003c"),
-    }
+    # Only "<" could end a script element, and "&" has no meaning in one.
+    data = data.replace("<", "\\u003c")
+    parts = {"TITLE": html.escape(title), "NOTE": html.escape(note), "DATA": data}
     template = importlib.resources.files("a2c_jax.experiment.replay").joinpath("replay.html")
     # In one pass, so that inserted text is not substituted again.
     pattern = r"__(TITLE|NOTE|DATA)__"
@@ -83,13 +71,12 @@ def _description(recording: Recording) -> dict[str, Any]:
 
 
 def _episode(episode: Recording) -> dict[str, Any]:
-    """One episode, in columns."""
     observations = episode.observations.reshape(len(episode.observations), -1)
     few = observations.shape[1] <= _MOST_COMPONENTS
     return {
         "ending": ending_of(episode),
         "terminated": bool(episode.terminated),
-        "observations": _columns(observations) if few else [],
+        "observations": _numbers(observations) if few else [],
         **_policy(episode),
         # The values of a trained critic vary little, and their variation matters.
         "values": _numbers(episode.values, digits=6),
@@ -103,9 +90,9 @@ def ending_of(episode: Recording) -> str:
         return "time limit"
     if not is_cartpole(episode):
         return "terminated"
-    position, _, angle, _ = np.abs(episode.observations[-1])
+    (position, _, angle, _), (most, most_angle) = np.abs(episode.observations[-1]), _LIMITS.values()
     # Both limits are hardly ever passed in the same step.
-    return "left the track" if position / _POSITION_LIMIT > angle / _ANGLE_LIMIT else "pole fell"
+    return "left the track" if position / most > angle / most_angle else "pole fell"
 
 
 def is_cartpole(recording: Recording) -> bool:
@@ -121,23 +108,20 @@ def _policy(episode: Recording) -> dict[str, Any]:
         probabilities[np.isneginf(episode.outputs)] = np.nan  # a gap: the action is not legal
         if probabilities.shape[1] > _MOST_LINES:  # only the action taken
             probabilities = np.take_along_axis(probabilities, episode.actions[:, None], axis=1)
-        return {"actions": episode.actions.tolist(), "probabilities": _columns(probabilities)}
+        return {"actions": episode.actions.tolist(), "probabilities": _numbers(probabilities)}
     taken = episode.actions.reshape(len(episode.actions), -1)[:, :_MOST_LINES]
     rows = {"taken": taken}
     if isinstance(episode.action_space, Box):
         mean, log_std = np.split(episode.outputs, 2, axis=1)
         rows |= {"mean": mean, "std": np.exp(log_std)}
-    controls = [
-        {name: _numbers(values[:, i]) for name, values in rows.items()}
-        for i in range(taken.shape[1])
-    ]
-    return {"actions": _columns(taken.T), "controls": controls}
+    columns = zip(*map(_numbers, rows.values()), strict=False)  # only those that taken has
+    controls = [dict(zip(rows, each, strict=True)) for each in columns]
+    return {"actions": _numbers(taken.T), "controls": controls}
 
 
-def _columns(values: np.ndarray) -> list[list[float | None]]:
-    return [_numbers(column) for column in values.T]
-
-
-def _numbers(values: np.ndarray, digits: int = 4) -> list[float | None]:
+def _numbers(values: np.ndarray, digits: int = 4) -> list[Any]:
+    """The numbers as JSON, those of a matrix in columns."""
+    if values.ndim > 1:
+        return [_numbers(column, digits) for column in values.T]
     # More digits would not be visible; JSON has neither NaN nor infinity.
     return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in values.tolist()]

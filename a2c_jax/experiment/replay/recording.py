@@ -12,34 +12,17 @@ from a2c_jax.agents import AnyNetwork, as_agent, as_state
 from a2c_jax.parallel import gather_groups, over_seeds, run_groups, seed_layout, split_groups
 from a2c_jax.rollout import play, until_end
 from a2c_jax.spaces import Space
-from a2c_jax.types import (
-    AgentState,
-    Environment,
-    Key,
-    MaskedObservation,
-    Observation,
-    Params,
-    Rollout,
-)
+from a2c_jax.types import AgentState, Environment, Key, MaskedObservation, Params, Rollout
 
 
 class Recording(NamedTuple):
-    """E recorded episodes of each of S seeds, in NumPy arrays.
+    """E recorded episodes of each of S seeds, the longest of T steps; later rows are undefined.
 
-    T is the length of the longest episode. Rows after the end of an episode are undefined.
-
-    Attributes:
-        env_name: name of the environment.
-        action_space: its action space.
-        seeds: the S seeds.
-        observations: observation before each step, ``[S, E, T, *O]``; see :func:`one_array`.
-        final_observations: observation after the last step, ``[S, E, *O]``.
-        actions: actions taken, as the agent chose them, ``[S, E, T, ...]``.
-        outputs: outputs of the policy, the parameters of its distribution, ``[S, E, T, P]``.
-        values: of the critic, ``[S, E, T]``: V(s), or Q(s, a) of the action taken.
-        rewards: ``[S, E, T]``.
-        lengths: steps of each episode, int ``[S, E]``.
-        terminated: whether the task ended, bool ``[S, E]``; else the time limit was reached.
+    ``observations [S, E, T, *O]`` are those before each step, in which the agent chose ``actions
+    [S, E, T, ...]``; ``outputs [S, E, T, P]`` are the parameters of the policy's distribution, and
+    ``values [S, E, T]`` are the critic's: V(s), or Q(s, a) of the action taken. Episodes have
+    ``final_observations [S, E, *O]`` and ``lengths [S, E]``. They have reached the time limit where
+    they are not ``terminated [S, E]``.
     """
 
     env_name: str
@@ -64,20 +47,15 @@ def record(
     num_episodes: int,
     greedy: bool = True,
 ) -> Recording:
-    """Plays E episodes of each of S seeds, to their end or time limit, as ``evaluate`` does.
+    """Plays E episodes of each of S seeds, whose parameters or states of an agent are ``[S, ...]``.
 
-    Parameters, or states of an agent, have a leading axis ``[S]`` in the order of the seeds. All
-    seeds start from the same states. The episodes of one seed do not depend on the others.
-
-    Raises:
-        ValueError: if ``num_episodes`` is not a whole number of at least 1.
+    All seeds start from the same states. The episodes of one seed do not depend on the others.
     """
     num_episodes, agent = checks.positive_int("num_episodes", num_episodes), as_agent(env, network)
     reset_key, run_key = jax.random.split(key)
     run_keys = jax.vmap(jax.random.fold_in, (None, 0))(run_key, np.asarray(seeds, np.uint32))
 
     def play_seed(seed: tuple[Key, AgentState]) -> Any:
-        """The rows of a seed's episodes, ``[E, T, ...]`` each."""
         key, state = seed
         steps = play(reset_key, key, env, agent, state, num_episodes, greedy, lambda step: step)
         unrolled = agent.unroll(state, Rollout(steps, agent.memory(num_episodes)))
@@ -103,11 +81,9 @@ def record(
     )  # fmt: skip
 
 
-def one_array(obs: Observation) -> jax.Array:
+def one_array(obs: Any) -> jax.Array:
     """Observations ``[T, E, *O]`` as one array, without action masks; trees become flat."""
-    if isinstance(obs, MaskedObservation):
-        return one_array(obs.obs)
-    leaves = jax.tree.leaves(obs)
+    leaves = jax.tree.leaves(obs.obs if isinstance(obs, MaskedObservation) else obs)
     if len(leaves) == 1:
         return leaves[0]
     flat = [jnp.asarray(leaf, jnp.float32).reshape((*leaf.shape[:2], -1)) for leaf in leaves]
@@ -115,16 +91,10 @@ def one_array(obs: Observation) -> jax.Array:
 
 
 def episode_of(recording: Recording, seed: int, episode: int) -> Recording:
-    """One episode of L steps, by the position of its seed and its number.
-
-    Its arrays lack the axes ``[S, E]``. ``observations`` has L + 1 rows, the last of them for the
-    final state.
-    """
-    at = (seed, episode)
-    length, final = recording.lengths[at], recording.final_observations[at]
+    """One episode, without the axes ``[S, E]``; its last observation is that of the final state."""
+    names, at = Recording._fields[3:], (seed, episode)
+    one = recording._replace(**{name: getattr(recording, name)[at] for name in names})
     rows = ("observations", "actions", "outputs", "values", "rewards")
-    cut = {name: getattr(recording, name)[at][:length] for name in rows}
-    cut["observations"] = np.concatenate([cut["observations"], final[None]])
-    return recording._replace(
-        final_observations=final, lengths=length, terminated=recording.terminated[at], **cut
-    )
+    cut = {name: getattr(one, name)[: one.lengths] for name in rows}
+    cut["observations"] = np.concatenate([cut["observations"], one.final_observations[None]])
+    return one._replace(**cut)

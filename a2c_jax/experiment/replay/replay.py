@@ -25,46 +25,29 @@ def record_run(
 ) -> Recording:
     """Plays and records episodes of the newest policies of a run; writes nothing.
 
-    Args:
-        run: a run, or its folder.
-        seeds: seeds of the run; by default the first eight.
-        num_episodes: of each seed.
-        greedy: take the most probable action if true, else one sampled from the policy.
-        seed: of the episodes.
-
-    Raises:
-        ValueError: if there is no such run or seed, or a number is out of range.
+    By default these are the policies of the first eight seeds. Actions are the most probable ones,
+    or sampled if not ``greedy``. ``seed`` is that of the episodes.
     """
     check_episodes(num_episodes, seed)
     run = run if isinstance(run, Run) else load_run(run)
     seeds = checked_seeds(run, seeds)
-    rows = np.array([row_of("seeds", each, run.job.seeds) for each in seeds], int)
+    rows = np.array([run.job.seeds.index(each) for each in seeds])
     states = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], run.state.agent)
     key = jax.random.key(seed)
     return record(run.job.env, run.job.agent, states, seeds, key, num_episodes, greedy)
 
 
 def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:
-    """Returns the seeds, by default the first eight of the run.
-
-    Raises:
-        ValueError: if there are none, one is repeated, or the run has not trained one.
-    """
-    known = run.job.seeds
+    """Returns the seeds, by default the first eight of the run."""
     if seeds is None:
-        return known[:_SEEDS]
+        return run.job.seeds[:_SEEDS]
     if not seeds:
         raise ValueError("seeds is empty; name at least one seed of the run.")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds is {tuple(seeds)}; name every seed once.")
     for each in seeds:
-        row_of("seeds", each, known)
+        row_of("seeds", each, run.job.seeds)
     return tuple(seeds)
-
-
-def _diverged(run: Run, recording: Recording) -> str:
-    seeds = sorted(set(run.summary["diverged_seeds"]) & set(recording.seeds))
-    return f" Diverged: seeds {', '.join(map(str, seeds))}." if seeds else ""
 
 
 def write_replay(
@@ -72,18 +55,15 @@ def write_replay(
 ) -> list[Path]:
     """Writes the recording of a run to ``replay.html``; returns its path in a list.
 
-    The page states whether actions were ``greedy``.
-
-    Raises:
-        OSError: if it could not be written; an older one is then still there.
+    The page states whether actions were ``greedy``. An older page stays if it cannot be replaced.
     """
     path = Path(folder) / "replay.html"
     done = run.summary["num_updates"] * run.job.per_update
     actions = "the most probable action at every step." if greedy else "actions sampled."
-    page = replay_page(
-        recording,
-        title=f"{run.job.env.name}, {run.config.label}",
-        note=f"After {done:,} {run.job.unit} of training; {actions}{_diverged(run, recording)}",
-    )
-    write_together(path.parent, {path.name: lambda file: file.write(page.encode())})
+    note = f"After {done:,} {run.job.unit} of training; {actions}"
+    if diverged := sorted(set(run.summary["diverged_seeds"]) & set(recording.seeds)):
+        note += f" Diverged: seeds {', '.join(map(str, diverged))}."
+    title = f"{run.job.env.name}, {run.config.label}"
+    page = replay_page(recording, title=title, note=note).encode()
+    write_together(path.parent, {path.name: lambda file: file.write(page)})
     return [path]

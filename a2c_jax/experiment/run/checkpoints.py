@@ -54,11 +54,7 @@ class Saver:
             self.save(outcome, evaluations)
 
     def save(self, outcome: Outcome, evaluations: Evaluations) -> None:
-        """Saves the result so far, unless it is saved already.
-
-        Raises:
-            OSError: if it could not be written; earlier saves are intact.
-        """
+        """Saves the result so far, unless it is saved; if that fails, earlier saves are intact."""
         saved, done = self.num_updates, outcome.num_updates
         if done == saved:
             return
@@ -80,23 +76,16 @@ class Saver:
         }
         write_together(self._folder / FOLDER, {name: npz_writer(arrays)})
         self._parts = parts
-        _keep(self._folder / METRICS, [end for end, _ in parts])
-        _keep(self._folder / FOLDER, saved_numbers(self._folder)[-_KEPT:])
+        kept = {METRICS: [end for end, _ in parts], FOLDER: saved_numbers(self._folder)[-_KEPT:]}
+        for kind, numbers in kept.items():
+            for number in {*saved_numbers(self._folder, kind)}.difference(numbers):
+                (self._folder / kind / f"{number}.npz").unlink(missing_ok=True)
 
 
-def saved_numbers(folder: Path) -> list[int]:
-    """The numbers of updates of a run's checkpoints, in order."""
-    return sorted(int(path.stem) for path in _numbered(folder / FOLDER))
-
-
-def _numbered(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*.npz") if path.stem.isdecimal() and path.stem.isascii()]
-
-
-def _keep(folder: Path, numbers: list[int]) -> None:
-    for path in _numbered(folder):
-        if int(path.stem) not in numbers:
-            path.unlink(missing_ok=True)
+def saved_numbers(folder: Path, kind: str = FOLDER) -> list[int]:
+    """The numbers of updates of a run's checkpoints, or its files of metrics, in order."""
+    stems = (path.stem for path in (folder / kind).glob("*.npz"))
+    return sorted(int(stem) for stem in stems if stem.isdecimal() and stem.isascii())
 
 
 def restore(
@@ -104,9 +93,7 @@ def restore(
 ) -> tuple[Outcome, Evaluations, Parts] | None:
     """Loads the newest checkpoint of a run; None if nothing has been saved yet.
 
-    Raises:
-        ValueError: if it is damaged or of another run; the message says what is wrong, and
-            which older one loads.
+    If it is damaged or of another run, the error says what is wrong, and which older one loads.
     """
     numbers = saved_numbers(folder)[::-1]
     if not numbers:
@@ -151,11 +138,7 @@ def _most_bytes(template: Any) -> int:
 
 
 def read_description(folder: Path, number: int) -> dict[str, Any]:
-    """Reads the description in a run's checkpoint.
-
-    Raises:
-        ValueError: if it is damaged; the message says so in a few words.
-    """
+    """Reads the description in a run's checkpoint."""
     arrays = read_npz(folder / FOLDER / f"{number}.npz", _ROOM, _ABOUT)
     try:
         about = json.loads(str(arrays[""]))
@@ -168,21 +151,13 @@ def read_description(folder: Path, number: int) -> dict[str, Any]:
 
 
 def read_agents(folder: Path, number: int, agent: Any, num_seeds: int) -> dict[str, np.ndarray]:
-    """Reads the states of the agents ``[S, ...]`` in a run's checkpoint, by their paths.
-
-    Raises:
-        ValueError: if it is damaged; the message says so in a few words.
-    """
+    """Reads the states of the agents ``[S, ...]`` in a run's checkpoint, by their paths."""
     path = folder / FOLDER / f"{number}.npz"
     return read_npz(path, num_seeds * _most_bytes(agent), f"{_STATE}agent.")
 
 
 def read_metrics(folder: Path, about: dict[str, Any], num_seeds: int) -> Metrics:
-    """Reads the metrics up to a checkpoint, each ``[S, U]``.
-
-    Raises:
-        ValueError: if a file of them is damaged; the message says so in a few words.
-    """
+    """Reads the metrics up to a checkpoint, each ``[S, U]``."""
     parts, start = [], 0
     for end, checksums in about["metrics"]:
         path = folder / METRICS / f"{end}.npz"
@@ -204,11 +179,7 @@ def named_arrays(state: Any) -> dict[str, np.ndarray]:
 
 
 def from_arrays(arrays: dict[str, np.ndarray], template: Any) -> Any:
-    """The inverse of :func:`named_arrays`, for a tree with the template's structure.
-
-    Raises:
-        ValueError: if an array is missing, unexpected, or of another shape or type.
-    """
+    """The inverse of :func:`named_arrays`, for a tree like the template; checks every array."""
     leaves = by_path(template)
     if leaves.keys() != arrays.keys():
         name = min(leaves.keys() ^ arrays.keys())

@@ -21,14 +21,10 @@ _ROOM = 2**26  # bytes of a chunk's metrics
 
 
 class Outcome(NamedTuple):
-    """The result of training so far.
+    """The result of training so far; its metrics are NumPy arrays ``[S, updates done]``.
 
-    Attributes:
-        state: of every seed: groups on the devices that train them, see
-            :func:`a2c_jax.parallel.join_groups`, or ``[S, ...]`` on the host if it was loaded.
-        metrics: NumPy arrays ``[S, updates done]``.
-        compile_seconds: time of tracing and compiling.
-        train_seconds: time of running compiled programs.
+    The states of seeds are groups on the devices that train them, see :mod:`a2c_jax.parallel`, or
+    ``[S, ...]`` on the host if they were loaded.
     """
 
     state: Any
@@ -62,8 +58,6 @@ def train_in_chunks(
             of its argument.
         should_stop: called before every chunk; training ends when it returns true.
 
-    Raises:
-        BadInput: if the compiled program does not fit into memory.
     """
     total, most = job.num_updates, _most_updates(job)
     if earlier is not None and earlier.num_updates >= total:

@@ -15,13 +15,7 @@ from a2c_jax.types import EpisodeStats
 
 
 class Evaluations(NamedTuple):
-    """Results of the E evaluations during a training run.
-
-    Attributes:
-        updates: number of updates done before each evaluation, int ``[E]``.
-        returns: mean return of each seed's episodes, ``[S, E]``.
-        lengths: mean length of each seed's episodes in steps, ``[S, E]``.
-    """
+    """Mean returns and lengths ``[S, E]`` of E evaluations, and the updates ``[E]`` before each."""
 
     updates: np.ndarray
     returns: np.ndarray
@@ -40,25 +34,20 @@ class Evaluator:
     def __init__(
         self, job: Job, every: int | None, num_episodes: int, earlier: Evaluations
     ) -> None:
-        self._job, self._every = job, every
-        self._program = evaluation_program(job, num_episodes, greedy=True) if every else None
-        self.results = earlier
+        self._num_updates, self._every, self.results = job.num_updates, every, earlier
+        self._play = evaluation_program(job, num_episodes, greedy=True)
 
     def after_chunk(self, outcome: Outcome) -> None:
         """Evaluates after every multiple of the interval and at the end, once each."""
-        done = outcome.num_updates
-        if self._program is None or done == 0 or done in self.results.updates:
-            return
-        if done % (self._every or 1) and done < self._job.num_updates:
-            return
-        stats = self._program(
-            [Group(group.number, group.tree.agent) for group in outcome.state], done
-        )
-        self.results = Evaluations(
-            np.append(self.results.updates, done),
-            np.column_stack([self.results.returns, stats.returns.mean(axis=1)]),
-            np.column_stack([self.results.lengths, stats.lengths.mean(axis=1)]),
-        )
+        done, earlier = outcome.num_updates, self.results
+        is_due = self._every and (done % self._every == 0 or done >= self._num_updates)
+        if is_due and done not in earlier.updates:
+            stats = self._play([Group(n, state.agent) for n, state in outcome.state], done)
+            self.results = Evaluations(
+                np.append(earlier.updates, done),
+                np.column_stack([earlier.returns, stats.returns.mean(axis=1)]),
+                np.column_stack([earlier.lengths, stats.lengths.mean(axis=1)]),
+            )
 
 
 def evaluation_program(
@@ -66,29 +55,20 @@ def evaluation_program(
 ) -> Callable[[list[Group], int], EpisodeStats]:
     """Makes a function that plays episodes of all seeds' policies in one compiled program.
 
-    Args:
-        job: gives environment, agent, seeds and their layout.
-        num_episodes: number of episodes of each seed.
-        greedy: take the most probable action if true, else one sampled from the policy.
-
-    Returns:
-        ``evaluate(agent states in groups, number) -> EpisodeStats``, ``[S, num_episodes]``.
-        The episodes depend only on the seed and the number.
+    It takes the states of the agents, in groups, and a number, and returns ``[S, num_episodes]``.
+    The episodes depend only on the seed and the number.
     """
 
     def play(pair: tuple[Any, Any]) -> EpisodeStats:
-        state, key = pair
-        return evaluate(job.env, job.agent, state, key, num_episodes, greedy)
+        return evaluate(job.env, job.agent, pair[0], pair[1], num_episodes, greedy)
 
     program = over_seeds(play, job.layout)
 
     def run(states: list[Group], number: int) -> EpisodeStats:
-        keys = jax.vmap(lambda key: jax.random.fold_in(stream(key, Stream.EVALUATION), number))(
-            job.keys
-        )
-        groups = zip(states, split_groups(keys, job.layout), strict=True)
-        pairs = [Group(one.number, (one.tree, two.tree)) for one, two in groups]
-        results = run_groups(program, pairs)
-        return jax.tree.map(np.asarray, join_groups(results, job.layout))
+        fold_in = jax.vmap(lambda key: jax.random.fold_in(stream(key, Stream.EVALUATION), number))
+        keys = split_groups(fold_in(job.keys), job.layout)
+        both = zip(states, keys, strict=True)
+        pairs = [Group(number, (state, key)) for (number, state), (_, key) in both]
+        return jax.tree.map(np.asarray, join_groups(run_groups(program, pairs), job.layout))
 
     return run

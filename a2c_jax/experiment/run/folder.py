@@ -51,15 +51,9 @@ FILES = (
 class About(TypedDict, total=False):
     """The entry ``about`` of ``config.json``, on the training of a run.
 
-    Attributes:
-        versions: versions of the packages that started the run.
-        device: device that started the run.
-        seeds: its seeds.
-        seeds_in_a_call: seeds that one call of the program trains on a device.
-        lengths: the total numbers of updates with which it was configured, in order; a schedule
-            depends on them.
-        resumed: for each time it was resumed, the updates done, the versions and the device.
-        joined: the folders, seeds, versions and devices of the runs that it was joined from.
+    ``versions`` and ``device`` are those that started it; ``resumed`` has the updates done, the
+    versions and the device each time it was resumed, and ``joined`` the runs that it consists of.
+    A schedule depends on ``lengths``, the total numbers of updates as configured, in order.
     """
 
     versions: dict[str, Any]
@@ -80,8 +74,7 @@ class Run(NamedTuple):
         job: built from it: environment, network, algorithm, seeds.
         metrics: metrics of all updates so far, NumPy arrays ``[S, U]``.
         evaluations: evaluations during training.
-        state: the algorithm's state for every seed, ``[S, ...]``; ``state.params`` holds the
-            parameters of the networks.
+        state: the algorithm's state for every seed, ``[S, ...]``, such as ``state.params``.
         summary: the statistics and timings, as in ``summary.json``.
         signal: number of the signal that ended it early, or 0.
     """
@@ -102,11 +95,7 @@ class Run(NamedTuple):
         return self.job.seeds[best_row(self.metrics, finite)]
 
     def policy(self, seed: int | None = None) -> Policy:
-        """The newest policy of a seed, by default that of the best one.
-
-        Raises:
-            ValueError: if the run has not trained that seed, or the policy has a memory.
-        """
+        """The newest policy of a seed, by default that of the best one."""
         seed = self.best_seed if seed is None else seed
         row = row_of("seed", seed, self.job.seeds)
         state = jax.tree.map(lambda leaf: leaf[row], self.state.agent)
@@ -123,13 +112,7 @@ def load_run(
 ) -> Run:
     """Loads a run from its newest checkpoint, finished or not.
 
-    Args:
-        folder: of the run.
-        config: its configuration, if its algorithm is custom.
-        env: its environment, if it is custom.
-
-    Raises:
-        ValueError: if there is no run, it has no checkpoint, or it is damaged.
+    Whoever trained a custom algorithm or environment gives ``config`` or ``env`` again.
     """
     folder = Path(folder)
     config = config or read_run_config(folder, "run", env)
@@ -148,12 +131,7 @@ def load_run(
 def read_run_config(
     folder: Path, argument: str, env: EnvName | None = None, custom: TrainConfig | None = None
 ) -> TrainConfig:
-    """Reads the configuration of a run, as :func:`read_config` does.
-
-    Raises:
-        ValueError: if there is no run, its configuration is damaged or of another format, or its
-            environment is another.
-    """
+    """Reads the configuration of a run, as :func:`read_config` does."""
     if not os.path.isfile(folder / CONFIG):  # also False without permission
         raise ValueError(
             f"{argument} is {str(folder)!r}, which holds no run (no {CONFIG}); give the folder of "
@@ -163,11 +141,7 @@ def read_run_config(
 
 
 def read_about(folder: Path, argument: str) -> About:
-    """Reads the entry ``about`` of a run's ``config.json``.
-
-    Raises:
-        ValueError: if it is damaged.
-    """
+    """Reads the entry ``about`` of a run's ``config.json``."""
     content = read_saved(folder / CONFIG, argument).get("about", {})
     try:
         return msgspec.convert(content, About)
@@ -185,18 +159,7 @@ def write_results(
     outcome: Outcome,
     evaluations: Evaluations,
 ) -> Run:
-    """Writes the results of a run, and returns the run: all of its files or none.
-
-    Args:
-        folder: of the run.
-        config: of the run.
-        job: of the run.
-        outcome: of training.
-        evaluations: evaluations during training.
-
-    Raises:
-        OSError: if a file could not be written; then none has changed.
-    """
+    """Writes the results of a run, all of its files or none, and returns the run."""
     state = gather_groups(outcome.state, job.layout)
     summary = describe_outcome(job, outcome, state)
     files = {"summary.json": json_writer(summary), **run_figures(config, job, outcome)}
@@ -207,11 +170,7 @@ def write_results(
 
 
 def describe_outcome(job: Job, outcome: Outcome, state: Any = None) -> dict[str, Any]:
-    """The statistics of a run, and how long it took.
-
-    A seed has diverged if one of its metrics or, with the ``state`` of every seed, one of its
-    parameters is not finite.
-    """
+    """The statistics of a run, and how long it took; also diverged parameters count."""
     seconds = outcome.train_seconds
     finite = np.asarray(finite_seeds((outcome.metrics, state and state.params)))
     threshold = solved_threshold(job.env)

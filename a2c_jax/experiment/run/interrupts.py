@@ -22,13 +22,10 @@ class Interrupted(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def deferred_interrupt(own_process: bool = False) -> Iterator[Callable[[], int]]:
-    """Defers the first SIGINT or SIGTERM until the caller asks for it.
+    """Defers the first SIGINT or SIGTERM; yields a function that returns its number, or 0.
 
     A second signal is handled as usual; with ``own_process``, it ends the process. Outside the
     main thread, where Python never handles signals, nothing is changed.
-
-    Yields:
-        A function that returns the number of the first signal, or 0 if there was none.
     """
     seen: list[int] = []
     if threading.current_thread() is not threading.main_thread():

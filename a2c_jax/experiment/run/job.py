@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from a2c_jax import checks, presets
+from a2c_jax import presets
 from a2c_jax.agents import as_agent
 from a2c_jax.experiment.config import (
     Custom,
@@ -31,12 +31,9 @@ _key = functools.partial(jax.random.key, impl="threefry2x32")
 class Job(NamedTuple):
     """A validated configuration, with everything that training needs.
 
-    Attributes:
-        unit: the unit of progress: environment steps, or episodes for the article's loop, whose
-            updates differ in their number of steps.
-        notices: messages to the user.
-        per_update: number of these units in each update of a seed.
-        num_envs: environments that a seed steps in parallel; 1 if it is not known.
+    Progress is counted in a ``unit``, of which each update has ``per_update``: environment steps,
+    or episodes for the article's loop, whose updates differ in their number of steps. ``num_envs``
+    are those that a seed steps in parallel, 1 if it is not known.
     """
 
     env: Environment
@@ -58,11 +55,7 @@ class Job(NamedTuple):
 
 
 def make_job(config: TrainConfig) -> Job:
-    """Builds a job from a configuration and validates it; compiles and writes nothing.
-
-    Raises:
-        ValueError: one sentence that names the setting, its value and the remedy.
-    """
+    """Builds a job from a configuration and validates it; compiles and writes nothing."""
     settings = config.settings
     seeds = resolve_seeds(config.num_seeds, config.seed, config.seeds)
     env = resolve_env(config.env, config.max_episode_steps)
@@ -122,19 +115,14 @@ def job_identity(config: TrainConfig, job: Job) -> dict[str, Any]:
 
 
 def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The seeds of a configuration.
-
-    Raises:
-        ValueError: if there are none, or one is out of range or named twice.
-    """
-    count = checks.positive_int("num_seeds", num_seeds)
-    if count > _MOST_SEEDS:
+    """The seeds of a configuration."""
+    if num_seeds > _MOST_SEEDS:
         raise ValueError(
             f"num_seeds is {num_seeds}; give at most {_MOST_SEEDS:,}, and join runs of more with "
             "a2c-jax join."
         )
     if seeds is None:
-        seeds = tuple(range(seed, seed + count))
+        seeds = tuple(range(seed, seed + num_seeds))
     if not seeds:
         raise ValueError("seeds is empty; name at least one seed.")
     for number in seeds:
@@ -147,11 +135,7 @@ def resolve_seeds(num_seeds: int, seed: int, seeds: tuple[int, ...] | None) -> t
 
 
 def row_of(argument: str, seed: int, seeds: Sequence[int]) -> int:
-    """The row of a seed among those of a run.
-
-    Raises:
-        ValueError: if the run has not trained it.
-    """
+    """The row of a seed among those of a run."""
     if seed not in seeds:
         some = ", ".join(map(str, seeds[:_SHOWN])) + ", …" * (len(seeds) > _SHOWN)
         raise ValueError(f"{argument} is {seed!r}, which the run did not train; it has {some}.")

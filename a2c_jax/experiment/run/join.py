@@ -37,22 +37,24 @@ def join_runs(
     name: str | None = None,
     env: EnvName | None = None,
 ) -> Run:
-    """Joins runs into a new run of all their seeds; the runs do not change.
+    """Joins runs into a new run of all their seeds, in the order of their first seeds.
 
-    Args:
-        folders: of the runs, which are joined in the order of their first seeds.
-        out: folder of the joined run; by default a new one under ``runs/``.
-        name: name of that new folder.
-        env: their environment, if it is custom.
-
-    Raises:
-        BadInput: if there are fewer than two runs, one cannot be loaded, they differ in a
-            setting, their length or their batch size, or two of them have trained the same seed.
-        WriteError: if the joined run could not be written; its files are removed.
+    The runs do not change. They may differ in their seeds only. The new folder is ``out``, or one
+    under ``runs/``, of this ``name`` if one is given; ``env`` is their custom environment. If the
+    joined run cannot be written, its files are removed.
     """
     with as_bad_input():
         runs = _load_all(folders, env)
-        config, job = _joined_job(runs)
+        seeds = tuple(seed for run in runs for seed in run.job.seeds)
+        own: dict[str, Any] = {
+            "seeds": seeds,
+            "num_seeds": len(seeds),
+            "seed": seeds[0],
+            "resume": None,
+        }
+        config = dataclasses.replace(runs[0].config, **own)
+        job = make_job(config)
+        check_memory(job)
     with open_folder(out, False, f"{env_label(config.env)}-joined", name) as folder:
         try:
             with as_write_error("joined run"):
@@ -77,27 +79,19 @@ def _load_all(folders: Sequence[Path | str], env: EnvName | None) -> list[Run]:
     return runs
 
 
-def _joined_job(runs: Sequence[Run]) -> tuple[TrainConfig, Job]:
-    seeds = tuple(seed for run in runs for seed in run.job.seeds)
-    config = dataclasses.replace(
-        runs[0].config, seeds=seeds, num_seeds=len(seeds), seed=seeds[0], resume=None
-    )
-    job = make_job(config)
-    check_memory(job)
-    return config, job
-
-
 def _write(folder: Path, config: TrainConfig, job: Job, runs: Sequence[Run]) -> Run:
-    description = _describe(config, job, runs)
     # In one group, so that the states are saved and loaded without a device.
     number = len(job.seeds)
     on_host = job._replace(layout=SeedLayout(number, number, job.layout.devices[:1]))
     outcome, evaluations = _results(runs, on_host.layout)
-    log = "".join(json.dumps(line) + "\n" for line in _log_lines(runs))
-    write_together(
-        folder,
-        {CONFIG: json_writer(description), LOG: lambda file: file.write(log.encode())},
+    lines = (
+        json.dumps({"run": run.folder.name, **line}) + "\n"
+        for run in runs
+        for line in read_log(run.folder / LOG, run.summary["num_updates"])
     )
+    log = "".join(lines).encode()
+    description = json_writer(_describe(config, job, runs))
+    write_together(folder, {CONFIG: description, LOG: lambda file: file.write(log)})
     Saver(folder, config, on_host, []).save(outcome, evaluations)
     return write_results(folder, config, on_host, outcome, evaluations)._replace(job=job)
 
@@ -138,11 +132,3 @@ def _results(runs: Sequence[Run], layout: SeedLayout) -> tuple[Outcome, Evaluati
     )
     outcome = Outcome([Group(None, state)], metrics, compiling, training)  # type: ignore[arg-type]
     return outcome, evaluations._replace(updates=runs[0].evaluations.updates)
-
-
-def _log_lines(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    return [
-        {"run": run.folder.name, **line}
-        for run in runs
-        for line in read_log(run.folder / LOG, run.summary["num_updates"])
-    ]

@@ -1,11 +1,12 @@
 """What is logged of a run, at 100 points or every update, and its log of JSON lines."""
 
+import contextlib
 import itertools
 import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,84 +24,56 @@ LOG = "log.jsonl"
 Figures = dict[str, float | None]
 """Figures by name: an update, its steps (or episodes) of each seed, and what was measured."""
 
-_POINTS = 100  # of a run
 _LOSSES = ("policy_loss", "value_loss", "entropy", "grad_norm", "explained_variance")
 
 
-def grouped(figures: Figures) -> dict[str, float]:
-    """The figures that are not None, by tags in groups: ``train/``, ``loss/``, ``evaluation/``."""
+def tagged(figures: Figures) -> tuple[dict[str, float], int]:
+    """The figures that are not None, by tags in groups, and the steps (episodes) of each seed."""
     tags = {}
     for name, value in figures.items():
-        kind, _, rest = name.partition("_")
         tag = f"loss/{name}" if name in _LOSSES else f"train/{name}"
         if value is not None:
-            tags[f"evaluation/{rest}" if kind == "evaluation" else tag] = value
-    return tags
-
-
-def position(figures: Figures) -> int:
-    """Environment steps, or episodes, of each seed."""
-    return int(figures.get("steps", figures.get("episodes")) or 0)
-
-
-class Logger(Protocol):
-    """Logs the figures of one point after another."""
-
-    def log(self, figures: Figures) -> None:
-        """Logs the figures of a point."""
-
-    def close(self) -> None:
-        """Closes the log."""
+            tags[tag.replace("train/evaluation_", "evaluation/")] = value
+    return tags, int(figures.get("steps", figures.get("episodes")) or 0)
 
 
 def chunk_figures(
     job: Job, outcome: Outcome, evaluations: Evaluations, since: int
 ) -> list[Figures]:
-    """The points after ``since``: a hundredth of the run apart, and one at the end of the chunk.
+    """The points after update ``since``: a hundredth of the run apart, and the end of the chunk.
 
     Each has means over all seeds and over the updates since the point before, and the
     interquartile mean over seeds of their mean returns with its 95 % interval; None where there is
-    none.
-
-    Args:
-        job: gives the unit of progress.
-        outcome: the result of training so far.
-        evaluations: the last one is included if it was made after ``since``.
-        since: the number of updates logged already.
+    none. The last evaluation is included if it was made after ``since``.
     """
-    apart = max(1, job.num_updates // _POINTS)
+    apart = max(1, job.num_updates // 100)
     inner = range(since // apart * apart + apart, outcome.num_updates, apart)
     ends = [since, *inner, outcome.num_updates]
     chunks = [
         jax.tree.map(lambda field, a=a, b=b: field[:, a:b], outcome.metrics)
         for a, b in itertools.pairwise(ends)
     ]
-    over_seeds = _over_seeds(chunks)
-    points: list[Figures] = []
-    for end, chunk, estimate in zip(ends[1:], chunks, over_seeds, strict=True):
-        figures: Figures = {
-            "update": end,
-            job.unit: end * job.per_update,
-            "train_seconds": outcome.train_seconds,
-        }
-        points.append({**figures, **_means(chunk), **estimate})
-    if len(evaluations.updates) and evaluations.updates[-1] > since:
+    known = {"train_seconds": outcome.train_seconds}
+    points: list[Figures] = [
+        {"update": end, job.unit: end * job.per_update, **known, **_means(chunk), **estimate}
+        for end, chunk, estimate in zip(ends[1:], chunks, _over_seeds(chunks), strict=True)
+    ]
+    if max(evaluations.updates, default=0) > since:
         points[-1]["evaluation_return"] = float(np.mean(evaluations.returns[:, -1]))
         points[-1]["evaluation_length"] = float(np.mean(evaluations.lengths[:, -1]))
     return points
 
 
 def _means(chunk: Metrics) -> Figures:
+    """Means over all seeds and updates; None where there are none."""
     episodes = float(np.sum(chunk.episode_count))
-    figures: Figures = {
+    sums = {"episode_return": chunk.episode_return_sum, "episode_length": chunk.episode_length_sum}
+    return {
         "finished_episodes": episodes,
         "diverged_seeds": float((~finite_seeds(chunk)).sum()),
-        "episode_return": _mean(np.sum(chunk.episode_return_sum), episodes),
-        "episode_length": _mean(np.sum(chunk.episode_length_sum), episodes),
+        **{name: _known(float(np.sum(x)) / (episodes or math.nan)) for name, x in sums.items()},
+        **{name: _known(np.mean(getattr(chunk, name), dtype=np.float64)) for name in _LOSSES},
     }
-    for name in _LOSSES:
-        figures[name] = _known(np.mean(np.asarray(getattr(chunk, name)), dtype=np.float64))
-    return figures
 
 
 def _over_seeds(chunks: Sequence[Metrics]) -> list[Figures]:
@@ -121,7 +94,7 @@ def _over_seeds(chunks: Sequence[Metrics]) -> list[Figures]:
             # Always 200 would take 11 s in a run of 16,384 seeds.
             resamples = max(40, min(200, 200_000 // len(values)))
             estimates[1:, points] = bootstrap_interval(values, resamples=resamples)
-    names = ("episode_return_iqm", "episode_return_low", "episode_return_high")
+    names = [f"episode_return_{name}" for name in ("iqm", "low", "high")]
     return [dict(zip(names, map(_known, each), strict=True)) for each in estimates.T]
 
 
@@ -129,39 +102,25 @@ def _known(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _mean(total: Any, number: float) -> float | None:
-    return float(total) / number if number else None
-
-
 class JsonLines:
-    """Writes a JSON object in one line for each point; an error stops the run."""
+    """Appends a JSON object in a line for each point, after dropping lines of later updates."""
 
     def __init__(self, path: Path, num_updates: int) -> None:
-        """Opens the log, and drops lines of updates that will be repeated."""
         kept = "".join(json.dumps(line) + "\n" for line in read_log(path, num_updates))
         write_together(path.parent, {path.name: lambda file: file.write(kept.encode())})
-        self._file = path.open("a")
+        self._file = path.open("a", buffering=1)  # flushed after each line
+        self.close = self._file.close
 
     def log(self, figures: Figures) -> None:
-        """Writes a line, and flushes it."""
+        """Writes a line."""
         self._file.write(json.dumps(figures, allow_nan=False) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
 
 
 def read_log(path: Path, num_updates: int) -> list[dict[str, Any]]:
     """Reads the lines of a log up to an update; skips those that a killed process cut short."""
-    text = path.read_text(errors="replace") if path.is_file() else ""
-    lines = [_parse(line) for line in text.splitlines()]
-    return [line for line in lines if line.get("update", math.inf) <= num_updates]
-
-
-def _parse(line: str) -> dict[str, Any]:
-    try:
-        content = json.loads(line)
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
+    lines = []
+    for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # not JSON, or no object
+            if (figures := json.loads(line))["update"] <= num_updates:
+                lines.append(figures)
+    return lines

@@ -11,7 +11,10 @@ from flax.traverse_util import flatten_dict
 
 from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.files import json_writer, read_json, write_together
-from a2c_jax.experiment.run.log import LOG, Figures, JsonLines, Logger, grouped, position
+from a2c_jax.experiment.run.log import LOG, Figures, JsonLines, tagged
+
+_Description = Mapping[str, Any]
+_Report = Callable[[str], None]
 
 # What a run's description contains besides settings; the seeds may be thousands.
 _NO_HYPERPARAMETERS = {"format", "settings", "about", "seeds", "tensorboard", "wandb"}
@@ -20,7 +23,7 @@ _NO_HYPERPARAMETERS = {"format", "settings", "about", "seeds", "tensorboard", "w
 class TensorBoard:
     """Scalars and settings in TensorBoard's format, in the run's folder ``tensorboard``."""
 
-    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, description: _Description) -> None:
         from tensorboardX import SummaryWriter
         from tensorboardX.summary import hparams
 
@@ -30,13 +33,14 @@ class TensorBoard:
 
     def log(self, figures: Figures) -> None:
         """Writes every figure that is not None, and before the first ones the settings."""
+        tags, step = tagged(figures)
         if self._writer is None:
             # A resumed run repeats the steps that a killed process logged after its checkpoint.
-            self._writer = self._open(purge_step=position(figures))
+            self._writer = self._open(purge_step=step)
             for summary in self._settings:
                 self._writer.file_writer.add_summary(summary)
-        for tag, value in grouped(figures).items():
-            self._writer.add_scalar(tag, value, position(figures))
+        for tag, value in tags.items():
+            self._writer.add_scalar(tag, value, step)
         self._writer.flush()
 
     def close(self) -> None:
@@ -45,7 +49,7 @@ class TensorBoard:
             self._writer.close()
 
 
-def _hyperparameters(description: Mapping[str, Any]) -> dict[str, int | float | str]:
+def _hyperparameters(description: _Description) -> dict[str, int | float | str]:
     """The settings as numbers and text; what a setting consists of is ``optimizer.name``."""
     settings = {**description, **description.get("settings", {})}
     kept = {name: each for name, each in settings.items() if name not in _NO_HYPERPARAMETERS}
@@ -62,88 +66,57 @@ class WeightsAndBiases:
     A resumed run continues in the same one, whose number is kept in ``wandb/id.json``.
     """
 
-    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, description: _Description) -> None:
         import wandb
 
         known = folder / "wandb" / "id.json"
-        if known.is_file():
-            number = read_json(known, "wandb")["id"]
-        else:
-            number = secrets.token_hex(8)
-            write_together(known.parent, {known.name: json_writer({"id": number})})
+        if not known.is_file():
+            write_together(known.parent, {known.name: json_writer({"id": secrets.token_hex(8)})})
         self._run = wandb.init(
             project="a2c_jax", name=folder.name, dir=str(folder), config=dict(description),
-            id=number, resume="allow",
+            id=read_json(known, "wandb")["id"], resume="allow",
         )  # fmt: skip
+        self.close: Callable[[], None] = self._run.finish
 
     def log(self, figures: Figures) -> None:
         """Sends every figure that is not None."""
-        self._run.log(grouped(figures), step=position(figures))
-
-    def close(self) -> None:
-        """Ends the run."""
-        self._run.finish()
+        tags, step = tagged(figures)
+        self._run.log(tags, step=step)
 
 
 class Guarded:
     """A logger whose failure is reported once and never stops training."""
 
-    def __init__(
-        self, name: str, extra: str, make: Callable[[], Logger], report: Callable[[str], None]
-    ) -> None:
-        self._name, self._report, self._extra = name, report, extra
-        self._logger: Logger | None = None
-        self._try(lambda: setattr(self, "_logger", make()))
+    def __init__(self, name: str, extra: str, make: Callable[[], Any], report: _Report) -> None:
+        self._name, self._extra, self._report = name, extra, report
+        self._logger = self._try(make)
 
     def log(self, figures: Figures) -> None:
         """Logs, if the logger still works."""
-        if (logger := self._logger) is not None:
-            self._try(lambda: logger.log(figures))
+        self._try(lambda: self._logger and self._logger.log(figures))
 
     def close(self) -> None:
         """Closes the logger, if it still works."""
-        if (logger := self._logger) is not None:
-            self._try(logger.close)
+        self._try(lambda: self._logger and self._logger.close())
 
-    def _try(self, action: Callable[[], None]) -> None:
+    def _try(self, action: Callable[[], Any]) -> Any:
         try:
-            action()
+            return action()
         except Exception as error:  # training must not stop because of a log
             self._logger = None
-            missing = isinstance(error, ImportError)
-            remedy = f" (pip install -e '.[{self._extra}]')" if missing else ""
-            self._report(f"{self._name} failed: {error}{remedy}. Training continues.")
-
-
-LOGGERS: dict[str, tuple[str, Callable[[Path, Mapping[str, Any]], Logger]]] = {
-    "tensorboard": ("TensorBoard", TensorBoard),
-    "wandb": ("Weights & Biases", WeightsAndBiases),
-}
-"""The loggers beside JSON lines, by the settings and extras that ask for them."""
+            hint = f" (pip install -e '.[{self._extra}]')" if isinstance(error, ImportError) else ""
+            self._report(f"{self._name} failed: {error}{hint}. Training continues.")
 
 
 def open_loggers(
-    config: TrainConfig,
-    folder: Path,
-    description: Mapping[str, Any],
-    num_updates: int,
-    report: Callable[[str], None],
-) -> list[Logger]:
-    """The loggers that a configuration asks for.
-
-    Args:
-        config: of the run.
-        folder: of the run.
-        description: the content of its ``config.json``.
-        num_updates: number of updates saved already.
-        report: shows a message to the user.
-
-    Raises:
-        OSError: if the JSON lines cannot be written.
-    """
-    loggers: list[Logger] = [JsonLines(folder / LOG, num_updates)]
-    for extra, (name, make) in LOGGERS.items():
-        if getattr(config, extra):
-            start = functools.partial(make, folder, description)
-            loggers.append(Guarded(name, extra, start, report))
+    config: TrainConfig, folder: Path, description: _Description, num_updates: int, report: _Report
+) -> list[JsonLines | Guarded]:
+    """The loggers of a run with ``num_updates`` saved; OSError if JSON lines cannot be written."""
+    loggers: list[JsonLines | Guarded] = [JsonLines(folder / LOG, num_updates)]
+    if config.tensorboard:
+        start = functools.partial(TensorBoard, folder, description)
+        loggers.append(Guarded("TensorBoard", "tensorboard", start, report))
+    if config.wandb:
+        begin = functools.partial(WeightsAndBiases, folder, description)
+        loggers.append(Guarded("Weights & Biases", "wandb", begin, report))
     return loggers

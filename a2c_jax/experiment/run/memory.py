@@ -26,47 +26,30 @@ def estimate_memory(job: Job) -> MemoryEstimate:
 
     On the devices, a state exists twice where XLA cannot write a chunk's results over it. On the
     host it exists twice more while it is saved, and once more in a resumed run, which also keeps
-    the metrics of all updates twice. :func:`check_program` checks what the compiled program needs
-    in addition.
+    the metrics of all updates twice.
     """
     seed = jax.eval_shape(job.algorithm.init, jax.tree.map(lambda leaf: leaf[0], job.keys))
-    state = tree_bytes(seed)
-    rows = job.layout.rows.size
-    metrics = len(job.seeds) * job.num_updates * 4 * len(Metrics._fields)
-    return MemoryEstimate(2 * rows * state, 3 * len(job.seeds) * state + 2 * metrics)
+    state, num_seeds = tree_bytes(seed), len(job.seeds)
+    metrics = num_seeds * job.num_updates * 4 * len(Metrics._fields)
+    return MemoryEstimate(2 * job.layout.rows.size * state, 3 * num_seeds * state + 2 * metrics)
 
 
 def check_memory(job: Job, num_settings: int = 1) -> None:
-    """Refuses a run whose seeds do not fit into memory together.
-
-    Args:
-        job: the run, of all seeds at all settings.
-        num_settings: of a sweep.
-
-    Raises:
-        ValueError: if they do not fit; the message says how many seeds would.
-    """
+    """Refuses a run, of all seeds at all settings of a sweep, that does not fit into memory."""
     need, num_seeds = estimate_memory(job), len(job.seeds) // num_settings
-    host, device = free_on_host(), free_on_device(job.layout)
+    needs = [(need.on_host, free_on_host()), (need.on_devices, free_on_device(job.layout))]
     if job.layout.on_cpu:
-        needs = [(need.on_host + need.on_devices, host)]
-    else:
-        needs = [(need.on_host, host)]
-        if device is not None:
-            needs.append((need.on_devices, device))
+        needs = [(sum(need), free_on_host())]
+    each = f" at each of {num_settings} settings" if num_settings > 1 else ""
     for bytes_, free in needs:
-        if bytes_ * _MARGIN <= free:
+        if free is None or bytes_ * _MARGIN <= free:
             continue
-        fitting = int(num_seeds * free / (bytes_ * _MARGIN))
-        each = f" at each of {num_settings} settings" if num_settings > 1 else ""
-        remedy = (
-            f"give at most {fitting} at a time, with --num-seeds and --seed"
-            if fitting
-            else "give smaller hidden_sizes, num_envs or total_steps"
-        )
+        remedy = "give smaller hidden_sizes, num_envs or total_steps"
+        if fitting := int(num_seeds * free / (bytes_ * _MARGIN)):
+            remedy = f"give at most {fitting} at a time, with --num-seeds and --seed"
         raise ValueError(
-            f"num_seeds is {num_seeds}{each}: together they take about {gigabytes(bytes_)}, and "
-            f"{gigabytes(free)} are free; {remedy}."
+            f"num_seeds is {num_seeds}{each}: together they take about {bytes_ / 2**30:.3g} GiB, "
+            f"and {free / 2**30:.3g} GiB are free; {remedy}."
         )
 
 
@@ -76,31 +59,22 @@ def tree_bytes(shapes: Any) -> int:
 
 
 def check_program(compiled: Any, layout: SeedLayout) -> None:
-    """Refuses to run a program that does not fit into the free memory.
-
-    Raises:
-        BadInput: if it does not fit; the message says what makes it smaller.
-    """
+    """Refuses to run a program that does not fit into the free memory, with BadInput."""
     need = program_bytes(compiled) * len(layout.devices)
     free = free_on_host() if layout.on_cpu else free_on_device(layout)
     if free is not None and need * _MARGIN > free:
         raise BadInput(
-            f"The compiled program takes {gigabytes(need)}, and {gigabytes(free)} are free; give "
-            "a smaller num_envs, num_steps or hidden_sizes, or a smaller batch_size."
+            f"The compiled program takes {need / 2**30:.3g} GiB, and {free / 2**30:.3g} GiB are "
+            "free; give a smaller num_envs, num_steps or hidden_sizes, or a smaller batch_size."
         )
 
 
 def program_bytes(compiled: Any) -> int:
     """Bytes that one call of a compiled program needs on a device; 0 if XLA does not report it."""
-    analysis = compiled.memory_analysis()
-    if analysis is None:
+    if (sizes := compiled.memory_analysis()) is None:
         return 0
-    return (
-        analysis.argument_size_in_bytes
-        + analysis.output_size_in_bytes
-        + analysis.temp_size_in_bytes
-        - analysis.alias_size_in_bytes
-    )
+    in_and_out = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+    return in_and_out + sizes.temp_size_in_bytes - sizes.alias_size_in_bytes
 
 
 def free_on_host() -> int:
@@ -110,15 +84,7 @@ def free_on_host() -> int:
 
 def free_on_device(layout: SeedLayout) -> int | None:
     """Free bytes of all devices in total; None where JAX does not report them."""
-    free = 0
-    for device in layout.devices:
-        stats = device.memory_stats() or {}
-        if "bytes_limit" not in stats:
-            return None
-        free += stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return free
-
-
-def gigabytes(bytes_: float) -> str:
-    """A number of bytes as text."""
-    return f"{bytes_ / 2**30:.3g} GiB"
+    stats = [device.memory_stats() or {} for device in layout.devices]
+    if not all("bytes_limit" in each for each in stats):
+        return None
+    return sum(each["bytes_limit"] - each.get("bytes_in_use", 0) for each in stats)

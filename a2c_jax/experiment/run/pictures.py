@@ -13,43 +13,30 @@ from a2c_jax.metrics import learning_curve
 
 def run_figures(config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Writer]:
     """The files of a run's figures by name, each a function that writes it."""
+    title, metrics = run_title(config, job), outcome.metrics
     if job.unit == "episodes":
-        return _article_figures(config, job, outcome)
-    steps, returns = learning_curve(outcome.metrics, job.algorithm, num_points(job, outcome))
-    draw = functools.partial(
-        draw_learning_curve,
-        steps=steps,
-        returns=returns,
-        title=run_title(config, job),
-        threshold=solved_threshold(job.env),
-    )
-    return {"learning_curve.png": draw}
+        title += f", {job.env.max_episode_steps} steps an episode"
+        draw = functools.partial(draw_episodes, title=title)
+        rewards, lengths = metrics.episode_return_sum, metrics.episode_length_sum
+        return {
+            "rewards.png": functools.partial(draw, values=rewards, label="reward"),
+            "lengths.png": functools.partial(draw, values=lengths, label="length"),
+        }
+    steps, returns = learning_curve(metrics, job.algorithm, num_points(job, outcome))
+    curve = functools.partial(draw_learning_curve, steps=steps, returns=returns, title=title)
+    return {"learning_curve.png": functools.partial(curve, threshold=solved_threshold(job.env))}
 
 
 def run_title(config: TrainConfig, job: Job) -> str:
     """The environment, the method, the preset and the number of seeds of a run."""
-    method = config.settings.method
-    of_run = "the article's loop" if method == "article" else method
-    named = "custom algorithm" if config.custom else f"{of_run}, preset {config.preset}"
+    method = "the article's loop" if job.unit == "episodes" else config.settings.method
+    named = "custom algorithm" if config.custom else f"{method}, preset {config.preset}"
     number = len(job.seeds)
     return f"{job.env.name}: {named}, {number} seed{'s' if number > 1 else ''}"
 
 
 def num_points(job: Job, outcome: Outcome) -> int:
-    """The number of points of a learning curve, chosen so that few are empty.
-
-    Every environment finishes an episode within its time limit. A short run has 20 points
-    nevertheless.
-    """
+    """The number of points of a learning curve, 20 to 100; few are empty in a long run."""
     steps = outcome.num_updates * job.algorithm.steps_per_update
+    # Every environment finishes an episode within its time limit.
     return max(20, min(100, steps // (job.env.max_episode_steps * job.num_envs)))
-
-
-def _article_figures(config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Writer]:
-    title = f"{run_title(config, job)}, {job.env.max_episode_steps} steps an episode"
-    draw = functools.partial(draw_episodes, title=title)
-    metrics = outcome.metrics
-    return {
-        "rewards.png": functools.partial(draw, values=metrics.episode_return_sum, label="reward"),
-        "lengths.png": functools.partial(draw, values=metrics.episode_length_sum, label="length"),
-    }

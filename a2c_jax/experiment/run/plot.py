@@ -15,17 +15,11 @@ from a2c_jax.experiment.run.pictures import run_title
 from a2c_jax.experiment.statistics.inference import probability_of_improvement
 from a2c_jax.experiment.statistics.learning import final_returns, solved_threshold, steps_to_solve
 
-FORMATS = ("png", "svg")
-
 
 def load_runs(folders: Sequence[Path | str], env: EnvName | None = None) -> dict[str, Run]:
     """Loads runs under distinct names: their folders' names, with parents where needed.
 
-    ``env`` is their environment, if it is custom.
-
-    Raises:
-        ValueError: if there is none, one is given twice, they are counted in different units,
-            or one cannot be loaded.
+    ``env`` is their environment, if it is custom. All must be counted in the same unit.
     """
     if not folders:
         raise ValueError("runs is empty; give the folder of at least one run.")
@@ -33,9 +27,8 @@ def load_runs(folders: Sequence[Path | str], env: EnvName | None = None) -> dict
     for path, folder in zip(paths, folders, strict=True):
         if paths.count(path) > 1:
             raise ValueError(f"runs holds {str(folder)!r} more than once; give every run once.")
-    depth = 1
-    while len({path.parts[-depth:] for path in paths}) < len(paths):
-        depth += 1
+    depths = (n for n in itertools.count(1) if len({p.parts[-n:] for p in paths}) == len(paths))
+    depth = next(depths)
     names = ["/".join(path.parts[-depth:]) for path in paths]
     runs = {name: load_run(folder, env=env) for name, folder in zip(names, folders, strict=True)}
     units = {name: run.job.unit for name, run in runs.items()}
@@ -49,33 +42,21 @@ def plot_runs(
 ) -> tuple[list[Path], dict[str, Any]]:
     """Draws runs over each other, and writes statistics of their differences.
 
-    Args:
-        runs: runs by their names in the legends.
-        folder: where the pictures and ``statistics.json`` go; files of these names are replaced.
-        format: "png" or "svg".
-
-    Returns:
-        The paths, and the statistics.
-
-    Raises:
-        ValueError: if the format is neither.
-        OSError: if a file could not be written; then none has changed.
+    The names of ``runs`` are those in the legends. Pictures, "png" or "svg", and
+    ``statistics.json`` in the folder are replaced. Returns the paths and the statistics.
     """
-    if format not in FORMATS:
-        raise ValueError(f"format is {format!r}; give one of {' and '.join(FORMATS)}.")
-    first = next(iter(runs.values())).job
+    if format not in ("png", "svg"):
+        raise ValueError(f"format is {format!r}; give one of png and svg.")
+    first, *others = runs.values()
+    labels = runs if others else {run_title(first.config, first.job): first}
     thresholds = {solved_threshold(run.job.env) for run in runs.values()}
     threshold = thresholds.pop() if len(thresholds) == 1 else None
-    titles = runs
-    if len(runs) == 1:
-        titles = {run_title(run.config, run.job): run for run in runs.values()}
-    plotted = [_to_plot(name, run) for name, run in titles.items()]
-    figures = statistics_of(runs)
-    folder = Path(folder)
-    writers = run_plot_writers(plotted, first.unit, threshold, format)  # type: ignore[arg-type]
-    files = {**writers, "statistics.json": json_writer(figures)}
-    write_together(folder, files)
-    return [folder / name for name in files], figures
+    plotted = [_to_plot(label, run) for label, run in labels.items()]
+    writers = run_plot_writers(plotted, first.job.unit, threshold, format)  # type: ignore[arg-type]
+    statistics = statistics_of(runs)
+    files = {**writers, "statistics.json": json_writer(statistics)}
+    write_together(Path(folder), files)
+    return [Path(folder) / name for name in files], statistics
 
 
 def statistics_of(runs: dict[str, Run]) -> dict[str, Any]:
@@ -87,21 +68,13 @@ def statistics_of(runs: dict[str, Run]) -> dict[str, Any]:
     known = {name: values[np.isfinite(values)] for name, values in scores.items()}
     improvement = []
     for one, other in itertools.combinations(runs, 2):
-        comparable = _task(runs[one]) == _task(runs[other])
-        if comparable and known[one].size and known[other].size:
-            estimate = probability_of_improvement(known[one], known[other])
-            improvement.append(
-                {
-                    "of": one,
-                    "over": other,
-                    "probability": estimate.value,
-                    "interval_95": [estimate.low, estimate.high],
-                }
-            )
-    return {
-        "runs": {name: run.summary for name, run in runs.items()},
-        "probability_of_improvement": improvement,
-    }
+        is_one_task = _task(runs[one]) == _task(runs[other])
+        if is_one_task and known[one].size and known[other].size:
+            value, *interval = probability_of_improvement(known[one], known[other])
+            pair = {"of": one, "over": other, "probability": value, "interval_95": interval}
+            improvement.append(pair)
+    summaries = {name: run.summary for name, run in runs.items()}
+    return {"runs": summaries, "probability_of_improvement": improvement}
 
 
 def _task(run: Run) -> tuple[str, int, int]:
@@ -109,9 +82,8 @@ def _task(run: Run) -> tuple[str, int, int]:
     return run.job.env.name, run.job.env.max_episode_steps, int(run.position[-1])
 
 
-def _to_plot(name: str, run: Run) -> PlotRun:
-    threshold = solved_threshold(run.job.env)
-    times = None
+def _to_plot(label: str, run: Run) -> PlotRun:
+    threshold, times = solved_threshold(run.job.env), None
     if threshold is not None:
         times = steps_to_solve(run.metrics, run.job.per_update, threshold)
-    return PlotRun(name, run.position, run.metrics, times)
+    return PlotRun(label, run.position, run.metrics, times)

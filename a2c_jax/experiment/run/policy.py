@@ -1,9 +1,8 @@
 """Trained policies as functions of observations, which can be saved and loaded anywhere.
 
-A policy is saved as an exported program of XLA for CPU, CUDA and TPU, together with its parameters.
-Whoever loads it needs neither the network nor the environment; no code is imported or unpickled.
-JAX reads exported programs for at least six months after the version that wrote them. Observations
-that are trees may consist of dictionaries, lists, tuples and masked observations.
+A policy is saved as an exported program of XLA for CPU, CUDA and TPU, with its parameters. Loading
+needs neither the network nor the environment, and imports or unpickles no code. JAX reads exported
+programs for at least six months after the version that wrote them.
 """
 
 import functools
@@ -16,7 +15,7 @@ from flax.traverse_util import unflatten_dict
 
 from a2c_jax import checks, record_checks
 from a2c_jax.agents import AnyNetwork, as_agent
-from a2c_jax.experiment.files import write_together
+from a2c_jax.experiment.files import npz_writer, read_npz, write_together
 from a2c_jax.experiment.run.checkpoints import named_arrays
 from a2c_jax.types import AgentState, Environment, MaskedObservation, Params
 
@@ -24,21 +23,17 @@ jax.export.register_namedtuple_serialization(
     MaskedObservation, serialized_name="a2c_jax.MaskedObservation"
 )
 
-_PLATFORMS = ("cpu", "cuda", "tpu")
-_MAX_BATCH = 2**20
-_GREEDY, _SAMPLED, _STATE, _MEMORY = "greedy", "sampled", "state.", "memory."
+_FORMAT = 2
 
 
 class Policy:
     """A policy: ``policy(obs)`` is the most probable action, ``policy(obs, key)`` a sample.
 
     A policy with a memory is played with :meth:`step`. Observations are one, or a batch
-    ``[B, *O]``, of JAX or of NumPy; actions are NumPy arrays, clipped to the action space, so that
-    gymnasium's ``env.step`` takes them.
-
-    Attributes:
-        arrays: the parameters, and moments if there are any, by their paths.
-        memory: the memory before the first observation of an episode, as a list of arrays.
+    ``[B, *O]``, of JAX or of NumPy, or trees of them: dictionaries, lists, tuples and masked
+    observations. Actions are NumPy arrays, clipped to the action space, so that gymnasium's
+    ``env.step`` takes them. ``arrays`` holds the parameters, and moments if there are any, by their
+    paths; ``memory`` the arrays of the memory before the first observation of an episode.
     """
 
     def __init__(
@@ -46,8 +41,9 @@ class Policy:
     ) -> None:
         """Takes exported functions of ``(arrays, memory, obs [B, *O])``, then also key data."""
         self.arrays, self.memory = arrays, memory
-        self._exported = {_GREEDY: greedy, _SAMPLED: sampled}
+        self._exported = {"greedy": greedy, "sampled": sampled}
         self._greedy, self._sampled = jax.jit(greedy.call), jax.jit(sampled.call)
+        (_, _, self._observation), _ = jax.tree.unflatten(greedy.in_tree, greedy.in_avals)
 
     @functools.cached_property
     def params(self) -> Any:
@@ -55,12 +51,7 @@ class Policy:
         return unflatten_dict(self.arrays, sep=".")["params"]
 
     def __call__(self, obs: Any, key: jax.Array | None = None) -> np.ndarray:
-        """The most probable action for an observation, or with a key a sampled one.
-
-        Raises:
-            ValueError: if the observation has another structure or shape, or the policy has a
-                memory.
-        """
+        """The most probable action for an observation, or with a key a sampled one."""
         if self.memory:
             raise ValueError("This policy has a memory; call action, memory = step(obs, memory).")
         return self.step(obs, key=key)[0]
@@ -68,15 +59,9 @@ class Policy:
     def step(
         self, obs: Any, memory: list[Any] | None = None, key: jax.Array | None = None
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """The action for an observation, and the memory after it.
+        """The action for an observation, or a batch ``[B, *O]``, and the memory after it.
 
-        Args:
-            obs: one observation, or a batch ``[B, *O]``.
-            memory: what the step before returned; None at the first step of an episode.
-            key: to sample the action; by default it is the most probable one.
-
-        Raises:
-            ValueError: if the observation has another structure or shape.
+        ``memory`` is what the step before returned; None at the first step of an episode.
         """
         expected = self._observation
         if isinstance(obs, list) and not isinstance(expected, list):
@@ -85,101 +70,73 @@ class Policy:
         if given != wanted:
             raise ValueError(f"obs has the structure {given}; give {wanted}.")
         is_one = np.ndim(jax.tree.leaves(obs)[0]) == jax.tree.leaves(expected)[0].ndim - 1
-        batch = jax.tree.map(lambda leaf, like: _as_batch(leaf, like, is_one), obs, expected)
+        batch = jax.tree.map(lambda leaf, like: np.asarray(leaf, like.dtype), obs, expected)
+        batch = jax.tree.map(lambda leaf: leaf[None] if is_one else leaf, batch)
+        for x, like in zip(jax.tree.leaves(batch), jax.tree.leaves(expected), strict=True):
+            if x.shape[1:] != (one := like.shape[1:]):
+                raise ValueError(
+                    f"obs has shape {x.shape[is_one:]}; give {one}, or a batch of them."
+                )
         number = jax.tree.leaves(batch)[0].shape[0]
+        needed = [(number, *one.shape) for one in self.memory]
         if memory is None:
-            rows = [np.broadcast_to(one, (number, *one.shape)) for one in self.memory]
-        else:
-            rows = [one[None] for one in memory] if is_one else memory
-        shapes = [(number, *one.shape) for one in self.memory]
-        if [np.shape(one) for one in rows] != shapes:
+            memory = list(map(np.broadcast_to, self.memory, needed))
+        elif is_one:
+            memory = [one[None] for one in memory]
+        if (shapes := [np.shape(one) for one in memory]) != needed:
             raise ValueError(
-                f"memory has the shapes {[np.shape(one) for one in rows]}, but {number} rows of "
-                f"obs need {shapes}; give what the step before returned."
+                f"memory has the shapes {shapes}, but {number} rows of obs need {needed}; give "
+                "what the step before returned."
             )
         if key is None:
-            results = self._greedy(self.arrays, rows, batch)
+            results = self._greedy(self.arrays, memory, batch)
         else:
             checks.key("key", key)
-            results = self._sampled(self.arrays, rows, batch, jax.random.key_data(key))
-        actions, after = jax.tree.map(lambda x: np.asarray(x[0] if is_one else x), results)
-        return actions, after
-
-    @property
-    def _observation(self) -> Any:
-        exported = self._exported[_GREEDY]
-        (_, _, obs), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
-        return obs
+            results = self._sampled(self.arrays, memory, batch, jax.random.key_data(key))
+        return jax.tree.map(lambda x: np.asarray(x[0] if is_one else x), results)
 
     def save(self, path: Path | str) -> Path:
-        """Writes the policy to a file of :func:`numpy.savez`, which ends in ``.npz``.
-
-        Raises:
-            OSError: if it could not be written; then no file has changed.
-        """
+        """Writes the policy to a file of :func:`numpy.savez`, which ends in ``.npz``."""
         path = _npz(path)
-        programs = {
-            name: np.frombuffer(exported.serialize(), np.uint8)
-            for name, exported in self._exported.items()
+        programs = {name: each.serialize() for name, each in self._exported.items()}
+        arrays = {
+            "format": np.asarray(_FORMAT),
+            **{f"state.{name}": array for name, array in self.arrays.items()},
+            **{f"memory.{i}": array for i, array in enumerate(self.memory)},
+            **{name: np.frombuffer(program, np.uint8) for name, program in programs.items()},
         }
-        memory = {f"{_MEMORY}{i}": array for i, array in enumerate(self.memory)}
-        state = {_STATE + name: array for name, array in self.arrays.items()}
-        arrays: Any = state | memory | programs
-        write_together(path.parent, {path.name: lambda file: np.savez_compressed(file, **arrays)})
+        write_together(path.parent, {path.name: npz_writer(arrays, compress=True)})
         return path
 
 
 def _npz(path: Path | str) -> Path:
-    path = Path(path)
-    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-
-
-def _as_batch(leaf: Any, like: Any, is_one: bool) -> np.ndarray:
-    array = np.asarray(leaf, like.dtype)
-    array = array[None] if is_one else array
-    if array.shape[1:] != like.shape[1:]:
-        raise ValueError(
-            f"obs has shape {np.shape(leaf)}; give {like.shape[1:]}, or a batch of them."
-        )
-    return array
+    return Path(f"{str(path).removesuffix('.npz')}.npz")
 
 
 def make_policy(env: Environment, network: AnyNetwork, params: Params | AgentState) -> Policy:
-    """The policy of a network, or of an agent, with its parameters.
-
-    Args:
-        env: gives the shapes of an observation and the action space.
-        network: the network whose policy it is, or an agent.
-        params: the network's parameters, or the agent's state.
-
-    Raises:
-        ValueError: if the parameters are of another network.
-    """
+    """The policy of a network with its parameters, or of an agent with its state."""
     agent = as_agent(env, network)
     fresh, memory_tree = jax.tree.flatten(agent.memory(1))
-    template = jax.eval_shape(agent.init, jax.random.key(0))
-    state = record_checks.agent_state(params, template)
+    state = record_checks.agent_state(params, jax.eval_shape(agent.init, jax.random.key(0)))
     arrays, tree = named_arrays(state), jax.tree.structure(state)
 
-    def act(arrays: dict[str, Any], rows: list[Any], obs: Any, key: Any = None) -> Any:
-        batch = (jax.tree.leaves(obs)[0].shape[0],)
+    def act(leaves: dict[str, Any], rows: list[Any], obs: Any, key: Any = None) -> Any:
         noise = None
         if key is not None:
+            batch = (jax.tree.leaves(obs)[0].shape[0],)
             noise = agent.noise(jax.random.wrap_key_data(key, impl="threefry2x32"), batch)
-        state = jax.tree.unflatten(tree, [arrays[name] for name in names])
+        state = jax.tree.unflatten(tree, [leaves[name] for name in arrays])
         memory, actions = agent.act(state, jax.tree.unflatten(memory_tree, rows), obs, noise)
         return env.action_space.clip(actions), jax.tree.leaves(memory)
 
-    names = list(arrays)
     # JAX's random bits need to know that they are fewer than 2**32.
-    (batch,) = jax.export.symbolic_shape("batch", constraints=[f"batch <= {_MAX_BATCH}"])
-    obs = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), env.observation
-    )
-    rows = [jax.ShapeDtypeStruct((batch, *one.shape[1:]), one.dtype) for one in fresh]
-    export = jax.export.export(jax.jit(act), platforms=_PLATFORMS)
-    key = jax.ShapeDtypeStruct((2,), np.uint32)
+    (batch,) = jax.export.symbolic_shape("batch", constraints=[f"batch <= {2**20}"])
     memory = [np.asarray(one[0]) for one in fresh]
+    rows, obs = jax.tree.map(
+        lambda one: jax.ShapeDtypeStruct((batch, *one.shape), one.dtype), (memory, env.observation)
+    )
+    export = jax.export.export(jax.jit(act), platforms=("cpu", "cuda", "tpu"))
+    key = jax.ShapeDtypeStruct((2,), np.uint32)
     return Policy(arrays, memory, export(arrays, rows, obs), export(arrays, rows, obs, key))
 
 
@@ -191,31 +148,28 @@ def save_policy(
 
 
 def load_policy(path: Path | str) -> Policy:
-    """Loads a saved policy; needs neither its network nor its environment.
-
-    Raises:
-        ValueError: if there is no such file, or it is damaged.
-    """
+    """Loads a saved policy; needs neither its network nor its environment."""
+    content: dict[str, np.ndarray] = {}
     try:
-        with _npz(path).open("rb") as file:
-            content = dict(np.load(file, allow_pickle=False))
-        greedy, sampled = (
-            jax.export.deserialize(bytearray(content[name].tobytes()))
-            for name in (_GREEDY, _SAMPLED)
-        )
-        (shapes, rows, _), _ = jax.tree.unflatten(greedy.in_tree, greedy.in_avals)
-        # NumPy stores types that it does not know, such as bfloat16, as raw bytes.
-        arrays = {
-            name: content[_STATE + name].view(like.dtype).reshape(like.shape)
-            for name, like in shapes.items()
-        }
-        memory = [
-            content[f"{_MEMORY}{i}"].view(like.dtype).reshape(like.shape[1:])
-            for i, like in enumerate(rows)
-        ]
+        content = read_npz(_npz(path).resolve())
+        return _from_arrays(content)
     except Exception as error:  # a damaged file can cause any error
-        raise ValueError(
-            f"path is {str(path)!r}, which holds no policy ({type(error).__name__}: {error}); give "
-            "a file of save_policy."
-        ) from error
-    return Policy(arrays, memory, greedy, sampled)
+        why = f"holds no policy ({error}); give a file of save_policy"
+        if "greedy" in content and "format" not in content:
+            why = "is of the version before and cannot be read by this one; save the policy again"
+        raise ValueError(f"path is {str(path)!r}, which {why}.") from error
+
+
+def _from_arrays(content: dict[str, np.ndarray]) -> Policy:
+    if (number := content.get("format")) != _FORMAT:
+        raise ValueError(f"its format is {number}, and this version reads {_FORMAT}")
+    greedy, sampled = (
+        jax.export.deserialize(bytearray(content[name])) for name in ("greedy", "sampled")
+    )
+    (state, rows, _), _ = jax.tree.unflatten(greedy.in_tree, greedy.in_avals)
+    expected = {f"state.{name}": (like.dtype, like.shape) for name, like in state.items()}
+    expected |= {f"memory.{i}": (like.dtype, like.shape[1:]) for i, like in enumerate(rows)}
+    # NumPy stores types that it does not know, such as bfloat16, as raw bytes.
+    leaves = [content[name].view(dtype).reshape(s) for name, (dtype, s) in expected.items()]
+    arrays = dict(zip(state, leaves, strict=False))
+    return Policy(arrays, leaves[len(arrays) :], greedy, sampled)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,31 +11,17 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from a2c_jax import checks, presets
-from a2c_jax.experiment.config import (
-    TrainConfig,
-    configure,
-    describe_machine,
-    differences,
-    identity,
-    read_saved,
-)
+from a2c_jax import presets
+from a2c_jax.experiment import config as configs
+from a2c_jax.experiment.config import TrainConfig, describe_machine, differences, identity
 from a2c_jax.experiment.envs import EnvName, env_label
 from a2c_jax.experiment.errors import WriteError, as_bad_input
 from a2c_jax.experiment.files import json_writer, locked, open_folder, remove_files, write_together
-from a2c_jax.experiment.run import checkpoints
+from a2c_jax.experiment.run import checkpoints, folder as folders
 from a2c_jax.experiment.run.checkpoints import Saver
 from a2c_jax.experiment.run.engine import Outcome, train_in_chunks
 from a2c_jax.experiment.run.evaluations import Evaluations, Evaluator, no_evaluations
-from a2c_jax.experiment.run.folder import (
-    CONFIG,
-    FILES,
-    About,
-    Run,
-    read_about,
-    read_run_config,
-    write_results,
-)
+from a2c_jax.experiment.run.folder import CONFIG, Run, read_about, read_run_config, write_results
 from a2c_jax.experiment.run.interrupts import Interrupted, deferred_interrupt
 from a2c_jax.experiment.run.job import Job, describe_job, make_job, row_of
 from a2c_jax.experiment.run.log import chunk_figures
@@ -50,17 +35,7 @@ from a2c_jax.types import AgentState
 
 
 class Prepared(NamedTuple):
-    """A validated run whose folder is locked.
-
-    Attributes:
-        config: its configuration.
-        job: built from it.
-        folder: of the run.
-        description: for its ``config.json``.
-        outcome: the loaded result that it resumes from; None for a new run.
-        evaluations: so far.
-        parts: the files of metrics so far.
-    """
+    """A validated run whose folder is locked; ``outcome`` is that from which it resumes, if any."""
 
     config: TrainConfig
     job: Job
@@ -83,12 +58,11 @@ def train_run(
     signal ends it at once.
 
     Args:
-        config: see :func:`a2c_jax.experiment.configure`; with ``resume``, resumes that run. By
-            default, ``settings`` make one.
+        config: of :func:`a2c_jax.experiment.configure`, by default with these ``settings``; with
+            ``resume``, resumes that run.
         console: where progress is shown; by default nowhere.
         own_process: whether a second signal ends the process.
-        **settings: arguments of :func:`a2c_jax.experiment.configure`, in place of ``config``:
-            ``train_run(algorithm=..., network=..., env=..., total_steps=...)``.
+        **settings: arguments of :func:`a2c_jax.experiment.configure`.
 
     Raises:
         BadInput: one sentence, if the configuration is bad; then nothing has been written.
@@ -99,7 +73,7 @@ def train_run(
         with as_bad_input():
             if config is not None and settings:
                 raise ValueError(f"config is given, and so is {next(iter(settings))}; give one.")
-            prepared = prepare(config or configure(**settings), stack)
+            prepared = prepare(config or configs.configure(**settings), stack)
         interrupted = stack.enter_context(deferred_interrupt(own_process))
         return execute(prepared, console or Console(quiet=True), interrupted)
 
@@ -115,19 +89,16 @@ def resume_run(
 
     With a greater ``total``, the schedules of learning rate and entropy coefficient follow the new
     length from here on; only if both are constant are the numbers those of a run of that length
-    from the beginning.
+    from the beginning. Errors are those of :func:`train_run`.
 
     Args:
         folder: of the run.
-        total: total environment steps of each seed (episodes, for the article's loop); by
-            default as configured.
+        total: environment steps of each seed, or episodes of the article's loop; by default as
+            configured.
         console: where progress is shown; by default nowhere.
         env: its environment, if it is custom.
         config: its configuration, if its algorithm is custom; of this, only the algorithm, the
             network and the environment are used. Whether they are those of the run is not checked.
-
-    Raises:
-        BadInput, WriteError, KeyboardInterrupt: as :func:`train_run`.
     """
     with as_bad_input():
         env = config.env if config is not None and env is None else env
@@ -141,16 +112,15 @@ def resume_run(
 
 
 def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
-    """Checks a configuration and opens its folder; compiles and writes nothing.
-
-    Args:
-        config: the configuration.
-        stack: keeps the folder locked until it is closed.
-
-    Raises:
-        ValueError: one sentence that names the setting, its value and the remedy.
-    """
-    _check_run_settings(config)
+    """Checks a configuration and opens its folder until the stack closes; compiles nothing."""
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"JAX runs over {jax.process_count()} processes here, but a run has only one writer; "
+            "train other seeds in each process, without jax.distributed.initialize(), and join "
+            "the runs with a2c-jax join."
+        )
+    if config.init_seed is not None and config.init_from is None:
+        raise ValueError(f"init_seed is {config.init_seed}, but init_from is missing; give a run.")
     if config.resume is not None:
         return _prepare_resumed(config, Path(config.resume), stack)
     job = make_job(config)
@@ -162,26 +132,6 @@ def prepare(config: TrainConfig, stack: contextlib.ExitStack) -> Prepared:
     folder = stack.enter_context(open_folder(config.out, False, kind, config.name))
     description = describe_job(config, job)
     return Prepared(config, job, folder, description, None, no_evaluations(len(job.seeds)), [])
-
-
-def _check_run_settings(config: TrainConfig) -> None:
-    """Checks the settings of a run that are not the algorithm's."""
-    if jax.process_count() > 1:
-        raise ValueError(
-            f"JAX runs over {jax.process_count()} processes here, but a run has only one writer; "
-            "train other seeds in each process, without jax.distributed.initialize(), and join "
-            "the runs with a2c-jax join."
-        )
-    if config.checkpoint_every < 0:
-        raise ValueError(
-            f"checkpoint_every is {config.checkpoint_every}; give a whole number of chunks, or 0 "
-            "to save only at the end."
-        )
-    if config.init_seed is not None and config.init_from is None:
-        raise ValueError(f"init_seed is {config.init_seed}, but init_from is missing; give a run.")
-    checks.positive_int("evaluate_episodes", config.evaluate_episodes)
-    if config.evaluate_every is not None:
-        checks.positive_int("evaluate_every", config.evaluate_every)
 
 
 def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitStack) -> Prepared:
@@ -217,15 +167,14 @@ def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitSt
 
 
 def _describe_resumed(
-    description: dict[str, Any], earlier: About, job: Job, done: int
+    description: dict[str, Any], earlier: folders.About, job: Job, done: int
 ) -> dict[str, Any]:
     """The description of a resumed run: the machines that started and resumed it."""
     now = describe_machine(job.layout.devices)
     kept = {name: value for name, value in earlier.items() if name in (*now, "joined")}
-    resumed = earlier.get("resumed", [])
+    resumed, lengths = earlier.get("resumed", []), earlier.get("lengths", [])
     if done < job.num_updates:  # otherwise only the results are written again
         resumed = [*resumed, {"num_updates": done, **now}]
-    lengths = earlier.get("lengths", [])
     if lengths[-1:] != [job.num_updates]:
         lengths = [*lengths, job.num_updates]
     about = description["about"] | kept | {"resumed": resumed, "lengths": lengths}
@@ -233,7 +182,7 @@ def _describe_resumed(
 
 
 def _resumed_notices(
-    config: TrainConfig, configured: TrainConfig, job: Job, done: int, earlier: About
+    config: TrainConfig, configured: TrainConfig, job: Job, done: int, earlier: folders.About
 ) -> Iterator[str]:
     position = f"{done * job.per_update:,} of {job.units_per_seed:,} {job.unit}"
     settings = config.settings
@@ -242,24 +191,18 @@ def _resumed_notices(
     else:
         flag = settings.length_setting.replace("_", "-")
         yield f"{config.resume} is finished: {position}. Raise --{flag} to continue."
-    rates = settings.learning_rate, settings.final_learning_rate
-    is_constant = settings.final_entropy_coef in (None, settings.entropy_coef)
-    has_schedule = settings.method != "article" and not (rates[0] == rates[1] and is_constant)
-    if (
-        config.custom is None
-        and has_schedule
-        and presets.num_updates(settings) != presets.num_updates(configured.settings)
-    ):
+    is_constant = settings.learning_rate == settings.final_learning_rate
+    is_constant &= settings.final_entropy_coef in (None, settings.entropy_coef)
+    has_schedule = config.custom is None and settings.method != "article" and not is_constant
+    if has_schedule and job.num_updates != presets.num_updates(configured.settings):
         yield (
             "From here schedules follow the new length. Only with a constant learning rate and "
             "entropy coefficient would the result be that of an uninterrupted run."
         )
-    machine = describe_machine(job.layout.devices)
     differing = [
-        f"{key} {then.get(key)} then, {value} now"
-        for kind, then in (("versions", earlier.get("versions")), ("device", earlier.get("device")))
-        for key, value in machine[kind].items()
-        if then is not None and then.get(key) != value
+        f"{key} {then} then, {now} now"
+        for kind, values in describe_machine(job.layout.devices).items()
+        for key, (now, then) in differences(values, dict[str, Any](earlier).get(kind, {})).items()
     ]
     if differing:
         yield f"Numbers may differ in their last bits: {', '.join(differing)}."
@@ -273,14 +216,10 @@ _SAME_FUNCTION = (
 
 
 def started_from(config: TrainConfig, job: Job) -> Job:
-    """The job with seeds that start from the parameters of the run ``config.init_from``.
-
-    Raises:
-        ValueError: if there is no such run or seed, or its network is another.
-    """
+    """The job with seeds that start from the parameters of the run ``config.init_from``."""
     folder = Path(str(config.init_from))
     # With other scales or activations, the same parameters would silently be another function.
-    theirs = read_saved(folder / CONFIG, "init_from").get("settings", {})
+    theirs = configs.read_saved(folder / CONFIG, "init_from").get("settings", {})
     ours = {n: value for n, value in identity(config).items() if n in _SAME_FUNCTION}
     for name, (here, there) in differences(ours, theirs).items():
         raise ValueError(
@@ -294,7 +233,11 @@ def started_from(config: TrainConfig, job: Job) -> Job:
         raise ValueError(
             f"init_from is {str(folder)!r}, which cannot be used: {str(error).rstrip('.')}."
         ) from error
-    init = functools.partial(_init, job.algorithm.init, state)
+    plain = job.algorithm.init
+
+    def init(key: Any, params: Any = None) -> Any:
+        return plain(key, state if params is None else params)
+
     try:
         jax.eval_shape(init, job.keys[0])
     except TypeError as error:
@@ -303,10 +246,6 @@ def started_from(config: TrainConfig, job: Job) -> Job:
             "argument, params=None."
         ) from error
     return job._replace(algorithm=job.algorithm._replace(init=init))
-
-
-def _init(init: Any, state: AgentState, key: Any, params: Any = None) -> Any:
-    return init(key, state if params is None else params)
 
 
 def _agent_state(folder: Path, seed: int | None, job: Job) -> AgentState:
@@ -330,14 +269,8 @@ def _agent_state(folder: Path, seed: int | None, job: Job) -> AgentState:
 def execute(prepared: Prepared, console: Console, should_stop: Callable[[], int]) -> Run:
     """Trains a prepared run, saves it during training, and writes its results.
 
-    Args:
-        prepared: from :func:`prepare`.
-        console: where progress is shown.
-        should_stop: called before every chunk; training ends if it returns a signal's number.
-
-    Raises:
-        WriteError: if a file could not be written.
-        KeyboardInterrupt: if it stopped before anything was trained; its files are removed.
+    Training ends when ``should_stop``, called before every chunk, returns a signal's number. If it
+    stopped before anything was trained, the files of the run are removed.
     """
     config, job, folder, description, earlier, evaluations, parts = prepared
     for line in (run_title(config, job), *job.notices):
@@ -345,7 +278,7 @@ def execute(prepared: Prepared, console: Console, should_stop: Callable[[], int]
     evaluator = Evaluator(job, config.evaluate_every, config.evaluate_episodes, evaluations)
     saver = Saver(folder, config, job, parts)
     reported = saver.num_updates
-    with _naming_what_is_safe(folder, saver), contextlib.ExitStack() as stack:
+    with _nothing_lost(prepared, saver), contextlib.ExitStack() as stack:
         write_together(folder, {CONFIG: json_writer(description)})
         loggers = open_loggers(config, folder, description, reported, console.print)
         for logger in loggers:
@@ -364,17 +297,16 @@ def execute(prepared: Prepared, console: Console, should_stop: Callable[[], int]
             reported = outcome.num_updates
             saver.after_chunk(outcome, evaluator.results)
 
-        with _removed_unless_saved(prepared, saver, stack):
-            outcome = train_in_chunks(
-                job,
-                earlier=earlier,
-                pause_every=config.evaluate_every,
-                meanwhile=_load_modules,
-                on_chunk=on_chunk,
-                should_stop=should_stop,
-            )
-            if outcome.num_updates == 0:
-                raise Interrupted(should_stop())
+        outcome = train_in_chunks(
+            job,
+            earlier=earlier,
+            pause_every=config.evaluate_every,
+            meanwhile=_load_modules,
+            on_chunk=on_chunk,
+            should_stop=should_stop,
+        )
+        if outcome.num_updates == 0:
+            raise Interrupted(should_stop())
         saver.save(outcome, evaluator.results)
         run = write_results(folder, config, job, outcome, evaluator.results)
     return run._replace(signal=should_stop())
@@ -387,29 +319,20 @@ def _load_modules() -> None:
 
 
 @contextlib.contextmanager
-def _naming_what_is_safe(folder: Path, saver: Saver) -> Iterator[None]:
+def _nothing_lost(prepared: Prepared, saver: Saver) -> Iterator[None]:
+    """Says what is saved if a write fails, and removes a new run of which nothing is saved."""
     try:
         yield
-    except OSError as error:
-        safe = (
-            f"it is saved up to update {saver.num_updates:,}: make room or give permission, then "
-            f"resume with --resume {folder}"
-            if saver.num_updates
-            else "nothing of it was saved yet"
-        )
+    except BaseException as error:
+        folder, done = prepared.folder, saver.num_updates
+        if done == 0 and prepared.config.resume is None:
+            remove_files(folder, folders.FILES)
+        if not isinstance(error, OSError):
+            raise
+        safe = "nothing of it was saved yet"
+        if done:
+            safe = (
+                f"it is saved up to update {done:,}: make room or give permission, then resume "
+                f"with --resume {folder}"
+            )
         raise WriteError(f"the run could not be written ({error}); {safe}.") from error
-
-
-@contextlib.contextmanager
-def _removed_unless_saved(
-    prepared: Prepared, saver: Saver, stack: contextlib.ExitStack
-) -> Iterator[None]:
-    """Removes the files of a new run that ends before its first checkpoint."""
-    try:
-        yield
-    except BaseException:
-        if saver.num_updates == 0 and prepared.config.resume is None:
-            with contextlib.suppress(OSError):  # a log that cannot be flushed
-                stack.close()
-            remove_files(prepared.folder, FILES)
-        raise

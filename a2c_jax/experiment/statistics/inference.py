@@ -1,8 +1,4 @@
-"""Estimates over seeds and their confidence intervals.
-
-``confidence`` is the level of an interval, and ``resamples`` the number of bootstrap samples, which
-are drawn with a fixed seed. scipy imports ``scipy.stats`` on first use, which takes half a second.
-"""
+"""Estimates over seeds and their confidence intervals; the seed of each bootstrap is fixed."""
 
 from typing import Any, NamedTuple
 
@@ -38,42 +34,26 @@ def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
 def bootstrap_interval(
     values: np.ndarray, confidence: float = 0.95, resamples: int = 2000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile bootstrap interval of the interquartile mean, resampling seeds.
-
-    Takes values ``[S, ...]`` of at least two seeds; returns ``(low [...], high [...])``.
-    """
+    """Percentile bootstrap ``(low [...], high [...])`` of interquartile means over ``[S, ...]``."""
     _tails(confidence)
-    result = scipy.stats.bootstrap(
-        [values],
-        interquartile_mean,
-        axis=0,
-        confidence_level=confidence,
-        n_resamples=checks.positive_int("resamples", resamples),
-        batch=50,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
+    number, rng = checks.positive_int("resamples", resamples), np.random.default_rng(0)
+    options: Any = {"n_resamples": number, "confidence_level": confidence, "batch": 50, "rng": rng}
+    result = scipy.stats.bootstrap([values], interquartile_mean, method="percentile", **options)
     return result.confidence_interval.low, result.confidence_interval.high
 
 
 def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval ``(low, high)`` of a probability, from successes in n trials.
 
-    With ``p = successes / n`` and the normal quantile z of the confidence, the interval is
-    ``(p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n)``. Its coverage is good for few trials
-    too, and it has a width at 0 and at n (Wilson 1927).
-
-    Raises:
-        ValueError: if ``trials`` is not a whole number of at least 1, ``successes`` not one from
-            0 to ``trials``, or ``confidence`` out of range.
+    ``(p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n)``, with ``p = successes / n`` and the
+    normal quantile z of the confidence. It has a width at 0 and at n too (Wilson 1927).
     """
     trials = checks.positive_int("trials", trials)
     if successes not in range(trials + 1):
         raise ValueError(f"successes is {successes}; give a whole number from 0 to {trials}.")
     _tails(confidence)
-    test = scipy.stats.binomtest(int(successes), trials)
-    interval = test.proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+    low, high = scipy.stats.binomtest(int(successes), trials).proportion_ci(confidence, "wilson")
+    return float(low), float(high)
 
 
 def probability_of_improvement(
@@ -82,15 +62,13 @@ def probability_of_improvement(
     """Probability that a seed of the first run, ``[S]``, scores above one of the second, ``[T]``.
 
     ``P(X > Y) + P(X = Y) / 2``, Mann and Whitney's U over ``S T`` (Agarwal et al. 2021, section
-    4.3), with a percentile bootstrap interval that resamples both sides. If every seed of one
-    run beats every seed of the other, the interval has no width, however few seeds there are.
-    Scores may be infinite.
-
-    Raises:
-        ValueError: if there are no scores, one is NaN, or ``confidence`` or ``resamples`` is out
-            of range.
+    4.3), with a percentile bootstrap interval that resamples both sides. It has no width if every
+    seed of one run beats every seed of the other.
     """
-    first, second = _scores("first", first), _scores("second", second)
+    first, second = per_seed("first", first), per_seed("second", second)
+    for name, scores in {"first": first, "second": second}.items():
+        for seed in np.flatnonzero(np.isnan(scores)):
+            raise ValueError(f"{name}[{seed}] is nan; leave out seeds that finished no episode.")
     # Only the order matters: a resample is the count of each distinct score.
     levels, place = np.unique(np.concatenate([first, second]), return_inverse=True)
     in_first = np.bincount(place[: len(first)], minlength=len(levels))
@@ -116,33 +94,24 @@ def performance_profile(
     """Fraction of seeds whose scores, ``[S]``, are above each threshold τ, ``[K]``.
 
     ``F(τ) = #{s : x_s > τ} / S`` (Agarwal et al. 2021, section 4.2), with a pointwise percentile
-    bootstrap band. The number above τ in a resample is binomial with S and ``F(τ)``, so its
-    percentiles are exact. The band has no width where all seeds or none are above; NaN is above
-    no threshold.
-
-    Raises:
-        ValueError: if there are no scores, a threshold is NaN, or ``confidence`` is out of range.
+    bootstrap band. It is exact, since the number above τ in a resample is binomial with S and
+    ``F(τ)``, and has no width where all seeds or none are above. NaN is above no threshold.
     """
-    scores, thresholds = np.asarray(scores, np.float64), np.asarray(thresholds, np.float64)
-    if scores.ndim != 1 or not scores.size:
-        raise ValueError(f"scores has shape {scores.shape}; give a score for each seed.")
+    scores, thresholds = per_seed("scores", scores), np.asarray(thresholds, np.float64)
     if np.isnan(thresholds).any():
         raise ValueError("thresholds holds nan; give numbers.")
     known = np.sort(scores[~np.isnan(scores)])
-    above = known.size - np.searchsorted(known, thresholds, side="right")
-    fractions = above / scores.size
+    fractions = (known.size - np.searchsorted(known, thresholds, side="right")) / scores.size
     binomial = scipy.stats.binom(scores.size, fractions)  # type: ignore[attr-defined] # at run time
-    low, high = (binomial.ppf(tail) / scores.size for tail in _tails(confidence))
-    return Profile(fractions, low, high)
+    return Profile(fractions, *(binomial.ppf(tail) / scores.size for tail in _tails(confidence)))
 
 
-def _scores(name: str, scores: Any) -> np.ndarray:
-    scores = np.asarray(scores, np.float64)
-    if scores.ndim != 1 or not scores.size:
-        raise ValueError(f"{name} has shape {scores.shape}; give at least one score.")
-    for seed in np.flatnonzero(np.isnan(scores)):
-        raise ValueError(f"{name}[{seed}] is nan; leave out seeds that finished no episode.")
-    return scores
+def per_seed(name: str, values: Any) -> np.ndarray:
+    """Returns values as float64 ``[S]``, or raises ValueError unless there is one for each seed."""
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not values.size:
+        raise ValueError(f"{name} has shape {values.shape}; give one number for each seed.")
+    return values
 
 
 def _tails(confidence: float) -> tuple[float, float]:

@@ -4,13 +4,13 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, get_origin
 
 import numpy as np
 
 from a2c_jax import checks
 from a2c_jax.experiment.config import TrainConfig, used_settings
-from a2c_jax.experiment.run.job import make_job
+from a2c_jax.experiment.run.job import Job, make_job
 from a2c_jax.presets import Settings
 from a2c_jax.settings import KINDS
 
@@ -29,15 +29,13 @@ class Range(NamedTuple):
 class Points(NamedTuple):
     """The values ``[P]`` of each setting of a sweep, by name.
 
-    ``shape`` is that of a grid, on which the last setting varies fastest, and None for random
-    draws.
+    ``shape`` is that of a grid, whose last setting varies fastest; None for random draws.
     """
 
     values: dict[str, np.ndarray]
     shape: tuple[int, ...] | None
 
     def __len__(self) -> int:
-        """The number of points, P."""
         return len(next(iter(self.values.values())))
 
     @property
@@ -51,11 +49,7 @@ class Points(NamedTuple):
 
 
 def grid(axes: Mapping[str, Sequence[Any]]) -> Points:
-    """Every combination of the values of each setting.
-
-    Raises:
-        ValueError: if there is no setting, or one has no values or repeats a value.
-    """
+    """Every combination of the values of each setting."""
     if not axes:
         raise ValueError(_EMPTY)
     for name, values in axes.items():
@@ -72,16 +66,10 @@ def _column(values: Any) -> np.ndarray:
 
 
 def random_draws(axes: Mapping[str, Range | Sequence[Any]], number: int, seed: int = 0) -> Points:
-    """Independent draws of each setting, uniform over a range or over values.
-
-    Raises:
-        ValueError: if there is no setting, or ``number`` is below 1.
-    """
+    """Independent draws of each setting, uniform over a range or over values."""
     if not axes:
         raise ValueError(_EMPTY)
-    if number < 1:
-        raise ValueError(f"draws is {number}; give a whole number of at least 1.")
-    rng = np.random.default_rng(seed)
+    number, rng = checks.positive_int("draws", number), np.random.default_rng(seed)
     values = {}
     for name, axis in axes.items():
         if not isinstance(axis, Range):
@@ -98,21 +86,6 @@ def parse_points(over: Sequence[str], draws: int | None, seed: int = 0) -> Point
 
     Each text is ``NAME=VALUE,VALUE,…``, of numbers or names, or a range,
     ``NAME=LOW:HIGH:NUMBER[:log]`` for a grid and ``NAME=LOW:HIGH[:log]`` for random draws.
-
-    Raises:
-        ValueError: one sentence, if a text is none of these.
-    """
-    axes = parse_axes(over, draws is not None)
-    return grid(axes) if draws is None else random_draws(axes, draws, seed)
-
-
-def parse_axes(over: Sequence[str], draw: bool) -> dict[str, Any]:
-    """Parses the values or the range of each setting; see :func:`parse_points`.
-
-    A range is a :class:`Range` for random draws (``draw``), and otherwise its values.
-
-    Raises:
-        ValueError: one sentence, if a text is neither, or a setting is named twice.
     """
     axes: dict[str, Any] = {}
     for text in over:
@@ -121,14 +94,14 @@ def parse_axes(over: Sequence[str], draw: bool) -> dict[str, Any]:
         if name in axes:
             raise ValueError(f"over names {name} more than once; name every setting once.")
         try:
-            axes[name] = _parse_axis(axis, draw)
+            axes[name] = _parse_axis(axis, draws is not None)
         except ValueError as error:
-            reason, number = f" ({error})" if str(error) else "", "" if draw else ":8"
+            number = ":8" if draws is None else ""
             raise ValueError(
                 f"over is {text!r}; give values like {name or 'discount'}=0.9,0.99 or a range like "
-                f"{name or 'learning_rate'}=1e-4:1e-2{number}:log{reason}."
+                f"{name or 'learning_rate'}=1e-4:1e-2{number}:log ({error})."
             ) from error
-    return axes
+    return grid(axes) if draws is None else random_draws(axes, draws, seed)
 
 
 def _parse_axis(text: str, draw: bool) -> Range | list[Any]:
@@ -152,20 +125,15 @@ def _parse_axis(text: str, draw: bool) -> Range | list[Any]:
 def traced_settings(settings: Settings) -> list[str]:
     """The settings that one compiled program takes as inputs: numbers that are no counts."""
     used = used_settings(settings)
-    return [name for name in KINDS if name in used and _is_number(KINDS[name])]
+    return [name for name, kind in KINDS.items() if name in used and _is_number(kind)]
 
 
 def _is_number(kind: Any) -> bool:
-    is_list = getattr(kind, "__origin__", None) is tuple
-    return kind is float or (not is_list and any(map(_is_number, get_args(kind))))
+    return kind is float or (get_origin(kind) is not tuple and any(map(_is_number, get_args(kind))))
 
 
 def settings_at(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """The settings with new values, which may be traced.
-
-    The last learning rate and the last entropy coefficient keep their ratios to the first ones,
-    unless they are among the values.
-    """
+    """Settings with new values; a last value that is not given keeps its ratio to the first."""
     for name in ("learning_rate", "entropy_coef"):
         first, last = getattr(settings, name), getattr(settings, f"final_{name}")
         if name in values and first and last is not None:
@@ -173,25 +141,20 @@ def settings_at(settings: Settings, values: Mapping[str, Any]) -> Settings:
     return dataclasses.replace(settings, **values)
 
 
-def check_points(config: TrainConfig, points: Points) -> None:
-    """Builds the algorithm at every point, so that a bad value is refused before training.
-
-    Raises:
-        ValueError: if a setting is unknown, out of range, or changes the number of updates; the
-            message names it.
-    """
+def check_points(config: TrainConfig, points: Points) -> Job:
+    """Checks every point before training; returns the job of the shared configuration."""
+    job = make_job(config)
     used = used_settings(config.settings) | {"network"}
     for name, column in points.values.items():
         checks.known_name("setting", name, sorted(used))
         if name in traced_settings(config.settings) and column.dtype.kind != "f":
             raise ValueError(f"over names {name}, which is a number; give it numbers.")
-    job = make_job(config)
     for point in range(len(points)):
-        values = points.at(point)
-        one = make_job(config.with_settings(settings_at(config.settings, values)))
+        one = make_job(config.with_settings(settings_at(config.settings, points.at(point))))
         if (one.num_updates, one.per_update) != (job.num_updates, job.per_update):
-            named = ", ".join(f"{name}={value}" for name, value in values.items())
+            named = ", ".join(f"{name}={value}" for name, value in points.at(point).items())
             raise ValueError(
                 f"over has {named}, with which a run has another number of updates or of steps in "
                 "each; train once for each value instead."
             )
+    return job

@@ -7,7 +7,7 @@ import numpy as np
 from rich.table import Table
 
 from a2c_jax.experiment.figures.heat_maps import Labels, draw_heat_map, draw_scatter, short_number
-from a2c_jax.experiment.files import Writer, json_writer, write_together
+from a2c_jax.experiment.files import Writer, json_writer, npz_writer, write_together
 from a2c_jax.experiment.run.job import describe_job, make_job
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.experiment.sweeps.sweep import Sweep
@@ -20,36 +20,27 @@ _SHOWN = 10
 def write_sweep(folder: Path | str, result: Sweep) -> list[Path]:
     """Writes ``best.json``, ``sweep.json``, ``sweep.npz``, ``table.md`` and ``heat_map.png``.
 
-    Returns:
-        Their paths.
-
-    Raises:
-        OSError: if a file could not be written; then none has been written.
+    Returns their paths. If a file cannot be written (OSError), none is.
     """
-    folder, best, unit = Path(folder), result.best, result.job.unit
+    folder, best, points, unit = Path(folder), result.best, result.points, result.job.unit
     description = {
         **describe_job(result.config, result.job),
-        "over": {name: values.tolist() for name, values in result.points.values.items()},
-        "grid": result.points.shape,
-        "finished": result.finished,
-        "compile_seconds": result.compile_seconds,
-        "train_seconds": result.train_seconds,
+        "over": {name: values.tolist() for name, values in points.values.items()},
+        "grid": points.shape,
+        **{k: getattr(result, k) for k in ("finished", "compile_seconds", "train_seconds")},
     }
     arrays = {
         "seeds": np.asarray(result.job.seeds),
-        "final_returns": result.final_returns,
-        "mean_returns": result.mean_returns,
-        "finite": result.finite,
+        **{k: getattr(result, k) for k in ("final_returns", "mean_returns", "finite", "curves")},
         unit: result.position,
-        "curves": result.curves,
-        **result.points.values,
+        **points.values,
     }
     if result.time_to_solve is not None:
         arrays[f"{unit}_to_solve"] = result.time_to_solve
     files: dict[str, Writer] = {
         "best.json": json_writer(describe_job(best, make_job(best))),
         "sweep.json": json_writer(description),
-        "sweep.npz": lambda file: np.savez_compressed(file, **arrays),  # type: ignore[arg-type]
+        "sweep.npz": npz_writer(arrays, compress=True),
         "table.md": lambda file: file.write(markdown_table(table_rows(result)).encode()),
         "heat_map.png": lambda file: draw_sweep(file, result),
     }
@@ -59,9 +50,8 @@ def write_sweep(folder: Path | str, result: Sweep) -> list[Path]:
 
 def sweep_table(result: Sweep) -> Table:
     """The ten best points as a table for a terminal."""
-    rows, number = table_rows(result), len(result.points)
-    title = f"The best {min(_SHOWN, number)} of {number} settings"
-    return text_table(rows[: _SHOWN + 1], title=title)
+    rows = table_rows(result)[: _SHOWN + 1]
+    return text_table(rows, title=f"The best {len(rows) - 1} of {len(result.points)} settings")
 
 
 def table_rows(result: Sweep) -> list[list[str]]:
@@ -73,10 +63,10 @@ def table_rows(result: Sweep) -> list[list[str]]:
 
 
 def _row(result: Sweep, point: int) -> list[str]:
-    final, mean = result.final_returns[point], result.mean_returns[point]
-    returns = ["–"] * 3
+    final, returns = result.final_returns[point], ["–"] * 3
     if np.isfinite(final).all():
-        returns = [f"{interquartile_mean(final):.1f}", "–", f"{interquartile_mean(mean):.1f}"]
+        each = final, result.mean_returns[point]
+        returns[0], returns[2] = (f"{interquartile_mean(values):.1f}" for values in each)
         if len(final) > 1:
             returns[1] = "{:.1f} to {:.1f}".format(*bootstrap_interval(final))
     if diverged := int((~result.finite[point]).sum()):
@@ -85,16 +75,13 @@ def _row(result: Sweep, point: int) -> list[str]:
     if result.time_to_solve is not None:
         times = result.time_to_solve[point]
         median = float(np.median(times))
-        row.append(f"{np.isfinite(times).sum()} of {len(times)}")
-        row.append(median_time(median if np.isfinite(median) else None))
+        row += [f"{np.isfinite(times).sum()} of {len(times)}"]
+        row += [median_time(median if np.isfinite(median) else None)]
     return row
 
 
 def draw_sweep(file: BinaryIO, result: Sweep) -> None:
-    """Draws the scores of a sweep over its first two settings, averaged over the others, as a PNG.
-
-    A grid is drawn as a heat map, and random draws or the values of a single setting as points.
-    """
+    """Draws the scores over the first two settings, the mean over the others, as a PNG."""
     scores = np.where(np.isfinite(result.scores), result.scores, np.nan)
     best = int(result.ranking[0]) if np.isfinite(scores).any() else None
     title = f"{result.job.env.name}, {len(result.job.seeds)} seeds at each setting"
@@ -102,8 +89,7 @@ def draw_sweep(file: BinaryIO, result: Sweep) -> None:
     first, second, *_ = (*result.points.values.values(), scores)
     if result.points.shape is None or len(result.points.shape) == 1:
         labels = Labels(title, names[0], names[1], _SCORE)
-        draw_scatter(file, scores, first, second, labels, best)
-        return
+        return draw_scatter(file, scores, first, second, labels, best)
     if others := names[2:-1]:
         title, best = f"{title}; means over {', '.join(others)}", None
     shape = (*result.points.shape[:2], -1)

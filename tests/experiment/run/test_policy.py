@@ -136,6 +136,23 @@ def test_wrong_arguments_are_named(cartpole, discrete, tmp_path):
             experiment.load_policy(wrong)
 
 
+def test_a_file_of_another_format_is_refused_by_name(discrete, tmp_path):
+    with np.load(discrete[2]) as file:
+        arrays = dict(file)
+    assert arrays["format"] == 2
+    old, new = tmp_path / "old.npz", tmp_path / "new.npz"
+    np.savez(new, **{**arrays, "format": 3})
+    with pytest.raises(ValueError, match=r"policy \(its format is 3, and this version reads 2\)"):
+        experiment.load_policy(new)
+    del arrays["format"]
+    np.savez(old, **arrays)
+    words = r"old.npz', which is of the version before and cannot be .*; save the policy again\.$"
+    with pytest.raises(ValueError, match=words):
+        experiment.load_policy(old)
+    (link := tmp_path / "link.npz").symlink_to(discrete[2])
+    assert_identical(experiment.load_policy(link).params, discrete[1])
+
+
 @pytest.mark.slow("learning")
 def test_the_best_seed_plays_500_in_gymnasium(tmp_path):
     """The default preset solves CartPole-v1 in every seed long before 60,000 steps."""

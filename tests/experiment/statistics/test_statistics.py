@@ -49,8 +49,7 @@ def recent_by_loop(counts, sums):
 
 
 @pytest.mark.parametrize("per_update", [0.02, 0.5, 3.0, 40.0, 300.0])
-def test_recent_returns_are_those_of_a_loop(per_update, monkeypatch):
-    monkeypatch.setattr(statistics, "_BLOCK", 2 * 60)  # two seeds at a time, and one at the end
+def test_recent_returns_are_those_of_a_loop(per_update):
     rng = np.random.default_rng(1)
     # Seeds of very different pace, and one that never finishes an episode.
     pace = per_update * np.array([1.0, 0.0, 10.0, 0.1, 1.0])[:, None]
