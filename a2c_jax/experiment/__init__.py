@@ -26,7 +26,8 @@ from a2c_jax.experiment.comparison.report import write_comparison
 from a2c_jax.experiment.config import TrainConfig, configure
 from a2c_jax.experiment.errors import BadInput, WriteError
 from a2c_jax.experiment.figures.curves import plot_curve
-from a2c_jax.experiment.replay.replay import record_run, write_replay
+from a2c_jax.experiment.replay.page import write_replay
+from a2c_jax.experiment.replay.recording import record_run
 from a2c_jax.experiment.run.evaluate import EvaluatedRun, evaluate_run, write_evaluation
 from a2c_jax.experiment.run.folder import Run, load_run
 from a2c_jax.experiment.run.join import join_runs
@@ -50,8 +51,7 @@ from a2c_jax.experiment.statistics.learning import (
     summarize,
 )
 from a2c_jax.experiment.sweeps.points import Points, Range, grid, parse_points, random_draws
-from a2c_jax.experiment.sweeps.report import write_sweep
-from a2c_jax.experiment.sweeps.sweep import Sweep, sweep
+from a2c_jax.experiment.sweeps.sweep import Sweep, sweep, write_sweep
 
 __all__ = [  # the functions and types, and not the modules
     "BadInput", "Comparison", "Estimate", "EvaluatedRun", "Points", "Policy", "Profile", "Range",

@@ -10,34 +10,32 @@ from rich.text import Text
 def result_table(summary: dict[str, Any]) -> Table:
     """The summary of a run."""
     unit, threshold, seeds = summary["unit"], summary["solved_threshold"], summary["num_seeds"]
-    rows = [
-        ("Seeds", _num_seeds(summary)),
-        (f"{unit.capitalize()} of each seed", f"{summary[f'{unit}_per_seed']:,}"),
-        ("Final return, interquartile mean", _estimate(summary, "final_return")),
-    ]
+    rows = {
+        "Seeds": _num_seeds(summary),
+        f"{unit.capitalize()} of each seed": f"{summary[f'{unit}_per_seed']:,}",
+        "Final return, interquartile mean": _estimate(summary, "final_return"),
+    }
     if threshold is not None:
-        fraction, median = summary["fraction_solved"], summary[f"median_{unit}_to_solve"]
-        solved = f"{round(fraction * seeds)} of {seeds} ({fraction:.0%})"
-        rows.append((f"Solved (mean of 100 episodes ≥ {threshold:g})", solved))
-        rows.append((f"Median {unit} to solve", median_time(median)))
-    rows.append(("Steps a second, all seeds", f"{summary['steps_per_second']:,.0f}"))
-    rows.append(("Compiling", f"{summary['compile_seconds']:.1f} s"))
-    rows.append(("Training", f"{summary['train_seconds']:.1f} s"))
+        fraction, mark = summary["fraction_solved"], f"mean of 100 episodes ≥ {threshold:g}"
+        rows[f"Solved ({mark})"] = f"{round(fraction * seeds)} of {seeds} ({fraction:.0%})"
+        rows[f"Median {unit} to solve"] = median_time(summary[f"median_{unit}_to_solve"])
+    rows["Steps a second, all seeds"] = f"{summary['steps_per_second']:,.0f}"
+    rows["Compiling"] = f"{summary['compile_seconds']:.1f} s"
+    rows["Training"] = f"{summary['train_seconds']:.1f} s"
     title = "Finished" if summary["finished"] else "Interrupted"
-    return text_table([("", ""), *rows], show_header=False, title=title)
+    return text_table([("", ""), *rows.items()], show_header=False, title=title)
 
 
 def evaluation_table(figures: dict[str, Any]) -> Table:
     """The result of an evaluation."""
     rows = {
-        "": "",
         "Seeds": _num_seeds(figures),
         "Episodes of each": "{num_episodes}",
         "Return, interquartile mean over seeds": _estimate(figures, "return"),
         "Lowest and highest return of an episode": "{lowest_return:.1f}, {highest_return:.1f}",
         "Mean length": "{mean_length:.1f} steps",
     }
-    filled = [(name, text.format(**figures)) for name, text in rows.items()]
+    filled = [("", ""), *((name, text.format(**figures)) for name, text in rows.items())]
     return text_table(filled, show_header=False, title="Greedy" if figures["greedy"] else "Sampled")
 
 

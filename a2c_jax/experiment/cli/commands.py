@@ -15,7 +15,8 @@ from a2c_jax.experiment.comparison.report import comparison_tables, write_compar
 from a2c_jax.experiment.envs import env_label
 from a2c_jax.experiment.errors import as_bad_input, as_write_error
 from a2c_jax.experiment.files import locked, open_folder, remove_files
-from a2c_jax.experiment.replay.replay import checked_seeds, record_run, write_replay
+from a2c_jax.experiment.replay.page import write_replay
+from a2c_jax.experiment.replay.recording import checked_seeds, record_run
 from a2c_jax.experiment.run import evaluate as evaluation
 from a2c_jax.experiment.run.evaluate import check_episodes, evaluate_run, write_evaluation
 from a2c_jax.experiment.run.folder import CONFIG, load_run
@@ -24,8 +25,7 @@ from a2c_jax.experiment.run.join import join_runs
 from a2c_jax.experiment.run.plot import load_runs, plot_runs
 from a2c_jax.experiment.run.train import train_run
 from a2c_jax.experiment.sweeps.points import parse_points
-from a2c_jax.experiment.sweeps.report import sweep_table, write_sweep
-from a2c_jax.experiment.sweeps.sweep import check_sweep, sweep
+from a2c_jax.experiment.sweeps.sweep import check_sweep, sweep, sweep_table, write_sweep
 from a2c_jax.experiment.tables import evaluation_table, result_table, statistics_table
 
 _console = functools.partial(Console, markup=False, emoji=False, highlight=False, soft_wrap=True)
@@ -129,11 +129,11 @@ def compare_methods(flags: Sequence[str]) -> int:
         with as_write_error("comparison"):
             # Training results are written before the gradients are measured.
             if result.runs:
-                write_comparison(folder, config, result)
+                write_comparison(folder, result)
             if config.gradient_episodes and result.finished and not interrupted():
                 console.print("Measuring the variance of the gradients")
                 result = result._replace(noise=measure_gradients(config, interrupted))
-                write_comparison(folder, config, result)
+                write_comparison(folder, result)
         stopped = interrupted()
     _show(console, folder, (), *(comparison_tables(result) if result.runs else ()))
     if stopped:

@@ -23,7 +23,7 @@ from a2c_jax.experiment.run.train import execute, prepare
 from a2c_jax.presets import METHODS, Settings, with_choices
 from a2c_jax.settings import typed
 
-_FEWEST_EPISODES = 3  # the deviations of two are equal, which gives a standard error of zero
+_FEWEST = 3  # episodes: the deviations of two are equal, which gives a standard error of zero
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,18 +62,17 @@ class Comparison(NamedTuple):
 def default_comparison(
     preset: str = "general", network: str | None = None, **changes: Any
 ) -> CompareConfig:
-    """The configuration that a preset starts from, with changes.
+    """The configuration that a preset starts from, by default with the preset's kind of network.
 
-    The kind of network is by default the preset's own. Changes are of fields of
-    :class:`CompareConfig`, or of settings of all methods that use them.
+    Changes are of fields of :class:`CompareConfig`, or of settings of all methods that use them.
     """
     default = configs.default_config(preset, None, network)
     if default.settings.method == "article":
         raise ValueError(
             f"preset is {preset!r}, an algorithm of its own; give --preset article_rollouts."
         )
-    settings, known = default.settings, configs.fields_of(CompareConfig)
-    settings = dataclasses.replace(settings, normalize_advantages=False)
+    known = configs.fields_of(CompareConfig)
+    settings = dataclasses.replace(default.settings, normalize_advantages=False)
     fields = {name: changes.pop(name) for name in known if name in changes}
     if not _is_plain(settings):
         plain = tuple(name for name in METHODS if name != "q-actor-critic")
@@ -81,15 +80,19 @@ def default_comparison(
     for name in changes:
         checks.known_name("setting", name, sorted(_used(settings, METHODS) | {*known}))
     settings = dataclasses.replace(settings, **changes)
-    config = CompareConfig(settings, preset, default.env, chosen=tuple(changes))
-    return dataclasses.replace(config, **fields)
+    fields = {"env": default.env, "chosen": tuple(changes), **fields}
+    return CompareConfig(settings, preset, **fields)
 
 
 def _used(settings: Settings, methods: Sequence[str]) -> set[str]:
     """The settings that any of these methods uses."""
-    return {
-        name for method in methods for name in configs.used_settings(with_choices(settings, method))
-    }
+    return set().union(*(configs.used_settings(with_choices(settings, each)) for each in methods))
+
+
+def _is_plain(settings: Settings) -> bool:
+    """Whether all methods, and the measurement of gradients, are for such settings."""
+    normalized = settings.normalize_observations or settings.normalize_rewards
+    return settings.network == "mlp" and not normalized
 
 
 def read_comparison(folder: Path, env: EnvName | None = None) -> CompareConfig:
@@ -103,17 +106,10 @@ def read_comparison(folder: Path, env: EnvName | None = None) -> CompareConfig:
     return CompareConfig(Settings(**configs.saved_settings(content)), **values, resume=folder)
 
 
-def _is_plain(settings: Settings) -> bool:
-    """Whether all methods, and the measurement of gradients, are for such settings."""
-    normalized = settings.normalize_observations or settings.normalize_rewards
-    return settings.network == "mlp" and not normalized
-
-
 def resolve_all(config: CompareConfig) -> dict[str, tuple[configs.TrainConfig, Job]]:
     """Builds and validates the configuration and the job of every method; compiles nothing.
 
-    The settings of each method are those of the configuration, overridden by what suits the method,
-    and that by what was chosen.
+    What suits a method overrides the configuration's settings, except those that were chosen.
     """
     if not config.algorithms:
         raise ValueError("algorithms is empty; name at least one method.")
@@ -121,31 +117,29 @@ def resolve_all(config: CompareConfig) -> dict[str, tuple[configs.TrainConfig, J
         checks.known_name("algorithm", name, METHODS)
         if config.algorithms.count(name) > 1:
             raise ValueError(f"algorithms holds {name} more than once; name every method once.")
-    used = _used(config.settings, config.algorithms)
     for name in config.chosen:
-        checks.known_name("setting of these algorithms", name, sorted(used))
-    if config.gradient_episodes != 0 and config.gradient_episodes < _FEWEST_EPISODES:
+        used = sorted(_used(config.settings, config.algorithms))
+        checks.known_name("setting of these algorithms", name, used)
+    number = config.gradient_episodes
+    if number and number < _FEWEST:
         raise ValueError(
-            f"gradient_episodes is {config.gradient_episodes}; give at least {_FEWEST_EPISODES}, "
-            "or 0 to skip the measurement."
+            f"gradient_episodes is {number}; give at least {_FEWEST}, or 0 to skip the measurement."
         )
-    if config.gradient_episodes and not _is_plain(config.settings):
+    if number and not _is_plain(config.settings):
         raise ValueError(
-            f"gradient_episodes is {config.gradient_episodes}, but gradients are measured only of "
-            "perceptrons (--network mlp) on observations and rewards as they are; give 0."
+            f"gradient_episodes is {number}, but gradients are measured only of perceptrons "
+            "(--network mlp) on observations and rewards as they are; give 0."
         )
     return {name: _resolve(config, name) for name in config.algorithms}
 
 
 def _resolve(config: CompareConfig, method: str) -> tuple[configs.TrainConfig, Job]:
-    used = _used(config.settings, [method])
-    chosen = {name: getattr(config.settings, name) for name in config.chosen if name in used}
-    settings = dataclasses.replace(with_choices(config.settings, method), **chosen)
-    shared = {
-        name: getattr(config, name)
-        for name in configs.fields_of(configs.TaskConfig, configs.UNSAVED)
-    }
-    one = configs.TrainConfig(settings, **shared)
+    settings = with_choices(config.settings, method)
+    changes = {*config.chosen} & configs.used_settings(settings)
+    chosen: Any = {name: getattr(config.settings, name) for name in changes}
+    shared = configs.fields_of(configs.TaskConfig, configs.UNSAVED)
+    fields: Any = {name: getattr(config, name) for name in shared}
+    one = configs.TrainConfig(dataclasses.replace(settings, **chosen), **fields)
     try:
         return one, make_job(one)
     except ValueError as error:
@@ -160,10 +154,9 @@ def compare(
 ) -> Comparison:
     """Trains the methods of a configuration in turn, each as a run in a folder of its name.
 
-    The folder must be open; by default it is a new one under ``runs/``. If the configuration
-    resumes, runs continue from their checkpoints. ``should_stop`` is called before every chunk;
-    once it returns a signal's number, training ends, with KeyboardInterrupt if no method has
-    finished and nothing was trained.
+    The folder must be open; by default it is a new one under ``runs/``. ``should_stop`` is called
+    before every chunk; once it returns a signal's number, training ends, with KeyboardInterrupt if
+    no method has finished and nothing was trained.
     """
     with as_bad_input():
         jobs = resolve_all(config)
@@ -175,9 +168,9 @@ def compare(
     for name, (configured, _) in jobs.items():
         place = Path(folder) / name
         resume = place if config.resume and (place / CONFIG).exists() else None
-        one = dataclasses.replace(configured, resume=resume, out=place)
         with contextlib.ExitStack() as stack:
             with as_bad_input():
+                one = dataclasses.replace(configured, resume=resume, out=place)
                 prepared = prepare(one, stack)
             try:
                 run = execute(prepared, console or Console(quiet=True), should_stop)

@@ -25,12 +25,9 @@ from a2c_jax.settings import Settings, method_estimator
 from a2c_jax.train import run
 from a2c_jax.types import AgentState, Algorithm, Environment, Key, Params
 
-STAGES = (0.005, 0.02, 0.05)
-"""Fractions of the training run. Returns no longer vary once every episode reaches the limit."""
-
-SEEDS = 4
+# Fractions of the training run. Returns no longer vary once every episode reaches the limit.
+STAGES, SEEDS = (0.005, 0.02, 0.05), 4
 _CRITIC_UPDATES, _CRITIC_RATE = 4_000, 3e-3
-_CRITIC_SIZES = {"num_envs": 8, "num_steps": 16}
 
 _Methods = Mapping[str, Settings]
 
@@ -57,11 +54,7 @@ def measure_stages(
     num_episodes: int,
     should_stop: Callable[[], object] = lambda: False,
 ) -> tuple[StageNoise, ...]:
-    """Measures the methods' gradients along an A2C run with the preset, over a number of episodes.
-
-    ``should_stop`` is called before each stage; once it returns true, the finished stages are
-    returned.
-    """
+    """Measures the gradients along an A2C run; stops before a stage if ``should_stop`` is true."""
     preset = dataclasses.replace(preset, method="a2c")
     algorithm, num_updates = presets.build(preset, env), presets.num_updates(preset)
     ends = [max(1, round(stage * num_updates)) for stage in STAGES]
@@ -87,9 +80,8 @@ def _each_seed(function: Callable[..., Any]) -> Callable[[Any], Any]:
     """Compiles a function of a seed's tree, and maps it over trees ``[SEEDS, ...]``."""
     layout = parallel.seed_layout(SEEDS)
     program = parallel.over_seeds(function, layout)
-
-    split, run, join = parallel.split_groups, parallel.run_groups, parallel.join_groups
-    return lambda tree: join(run(program, split(tree, layout)), layout)
+    split, join = parallel.split_groups, parallel.join_groups
+    return lambda tree: join(parallel.run_groups(program, split(tree, layout)), layout)
 
 
 def _snapshots(algorithm: Algorithm, key: Key, lengths: jax.Array) -> Params:
@@ -108,17 +100,19 @@ def _measure(
     """The noise of each method's gradient at a policy, and the policy's mean return."""
     value_key, q_key, gradient_key, return_key = jax.random.split(key, 4)
     network: Any = presets.make_network(preset, env)
-    values = actor_critic(env, network, estimator=gae(0.95), **_critic_training(preset))
+    training: Any = _critic_training(preset)
+    values = actor_critic(env, network, estimator=gae(0.95), **training)
     value_params = _fit(values, value_key, params)
 
     def weights(one: Settings) -> Weights:
         if one.method != "q-actor-critic":
-            training = method_estimator(one), preset.discount, one.num_steps
-            return diagnostics.state_value_weights(env, network, value_params, *training)
+            rollout = method_estimator(one), preset.discount, one.num_steps
+            return diagnostics.state_value_weights(env, network, value_params, *rollout)
         q: Any = presets.make_network(dataclasses.replace(preset, method=one.method), env)
-        critic = q_actor_critic(env, q, expected=True, **_critic_training(preset))
-        start = {"policy": params["policy"], "value": critic.init(q_key).params["value"]}
-        return diagnostics.action_value_weights(q, _fit(critic, q_key, start))
+        critic = q_actor_critic(env, q, expected=True, **training)
+        return diagnostics.action_value_weights(
+            q, _fit(critic, q_key, {"policy": params["policy"]})
+        )
 
     full_returns = dataclasses.replace(preset, method="reinforce", num_steps=env.max_episode_steps)
     ways = {name: weights(one) for name, one in {"": full_returns, **settings}.items()}
@@ -134,9 +128,11 @@ def _critic_training(preset: Settings) -> dict[str, Any]:
     rate = optax.linear_schedule(_CRITIC_RATE, 0.0, _CRITIC_UPDATES)
     transforms: dict[Any, Any] = {"policy": optax.set_to_zero(), "value": optax.adam(rate)}
     optimizer = optax.partition(transforms, {name: name for name in transforms})
-    return {"optimizer": optimizer, "discount": preset.discount, **_CRITIC_SIZES}
+    return {"optimizer": optimizer, "discount": preset.discount, "num_envs": 8, "num_steps": 16}
 
 
 def _fit(algorithm: Algorithm, key: Key, params: Params) -> Params:
-    state = algorithm.init(key)._replace(agent=AgentState(params))
+    """Trains from these parameters; those that are missing are the initial ones."""
+    state: Any = algorithm.init(key)
+    state = state._replace(agent=AgentState({**state.params, **params}))
     return run(algorithm, state, _CRITIC_UPDATES).state.params

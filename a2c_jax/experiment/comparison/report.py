@@ -1,9 +1,9 @@
 """The results of a comparison: tables, and files."""
 
+import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
@@ -11,7 +11,7 @@ from a2c_jax.experiment.comparison.compare import CompareConfig, Comparison
 from a2c_jax.experiment.comparison.gradients import StageNoise
 from a2c_jax.experiment.config import describe_config
 from a2c_jax.experiment.files import json_writer, write_together
-from a2c_jax.experiment.run.folder import CONFIG
+from a2c_jax.experiment.run.folder import CONFIG, Run
 from a2c_jax.experiment.run.plot import plot_runs, statistics_of
 from a2c_jax.experiment.tables import markdown_table, median_time, text_table
 
@@ -25,8 +25,8 @@ def comparison_tables(result: Comparison) -> list[Table]:
         f"P(better): a seed ends above a seed of {first}, with a 95 % interval": table_rows(result),
         "variance of the gradient, relative to reinforce's": gradient_rows(result),
     }
-    plain: dict[str, Any] = {"no_wrap": True, "box": None, "padding": (0, 1, 0, 0)}
-    return [text_table(rows, caption=caption, **plain) for caption, rows in tables.items() if rows]
+    table = functools.partial(text_table, no_wrap=True, box=None, padding=(0, 1, 0, 0))
+    return [table(rows, caption=caption) for caption, rows in tables.items() if rows]
 
 
 def table_rows(result: Comparison) -> list[list[str]]:
@@ -37,18 +37,24 @@ def table_rows(result: Comparison) -> list[list[str]]:
             value, (low, high) = 1 - pair["probability"], (1 - x for x in pair["interval_95"])
             better[pair["over"]] = f"{value:.2f} ({high:.2f} to {low:.2f})"
     rows = [["method", "return", "95 % interval", "solved", "median", "P(better)"]]
-    for name, run in result.runs.items():
-        summary, diverged = run.summary, run.summary["num_diverged"]
-        named = f"{name} ({diverged} diverged)" if diverged else name
-        solved, median = "", ""
-        if summary["solved_threshold"] is not None:
-            solved = f"{summary['fraction_solved']:.0%}"
-            median = median_time(summary["median_steps_to_solve"])
-        value, interval = summary["final_return_iqm"], summary["final_return_interval_95"]
-        returns = ["none" if value is None else _digits(value)]
-        returns += [" to ".join(map(_digits, interval or ()))]
-        rows.append([named, *returns, solved, median, better.get(name, "")])
-    return rows
+    return rows + [[*_row(name, run), better.get(name, "")] for name, run in result.runs.items()]
+
+
+def _row(name: str, run: Run) -> list[str]:
+    summary, solved = run.summary, ["", ""]
+    if diverged := summary["num_diverged"]:
+        name += f" ({diverged} diverged)"
+    if summary["solved_threshold"] is not None:
+        median = median_time(summary["median_steps_to_solve"])
+        solved = [f"{summary['fraction_solved']:.0%}", median]
+    value, interval = summary["final_return_iqm"], summary["final_return_interval_95"] or ()
+    mean = "none" if value is None else _digits(value)
+    return [name, mean, " to ".join(map(_digits, interval)), *solved]
+
+
+def _digits(value: float) -> str:
+    # All digits before the point are kept: powers of ten are hard to compare.
+    return f"{value:.4g}" if abs(round(value)) < 10**4 else f"{value:.0f}"
 
 
 def gradient_rows(result: Comparison) -> list[list[str]]:
@@ -58,11 +64,6 @@ def gradient_rows(result: Comparison) -> list[list[str]]:
     stages = (f"after {one.steps:,} (return {one.mean_return:.0f})" for one in result.noise)
     rows = ([name, *(_ratio(stage, name) for stage in result.noise)] for name in result.runs)
     return [["method", *stages], *rows]
-
-
-def _digits(value: float) -> str:
-    # All digits before the point are kept: powers of ten are hard to compare.
-    return f"{value:.4g}" if abs(round(value)) < 10**4 else f"{value:.0f}"
 
 
 def _ratio(stage: StageNoise, name: str) -> str:
@@ -75,25 +76,23 @@ def _ratio(stage: StageNoise, name: str) -> str:
     return f"{short} ± {error:.1g}" if math.isfinite(error) else short
 
 
-def write_comparison(folder: Path | str, config: CompareConfig, result: Comparison) -> None:
+def write_comparison(folder: Path | str, result: Comparison) -> None:
     """Writes ``table.md``, ``gradients.json`` and the files of :func:`plot_runs` into a folder."""
     noise = [
-        one._asdict() | {name: _finite(getattr(one, name)) for name in ("ratios", "errors")}
+        one._asdict() | {"ratios": _finite(one.ratios), "errors": _finite(one.errors)}
         for one in result.noise
     ]
     text = "\n".join(markdown_table(r) for r in (table_rows(result), gradient_rows(result)) if r)
     plot_runs(result.runs, folder)
-    files = {
-        "table.md": lambda file: file.write(text.encode()),
-        "gradients.json": json_writer({"gradient_variance": noise}),
-    }
+    gradients = json_writer({"gradient_variance": noise})
+    files = {"table.md": lambda file: file.write(text.encode()), "gradients.json": gradients}
     write_together(Path(folder), files)
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def write_config(folder: Path, config: CompareConfig) -> None:
     """Writes ``config.json``, with which the comparison can be resumed."""
     write_together(folder, {CONFIG: json_writer(describe_config(config))})
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Format = Literal["png", "svg"]
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]  # (steps [P], returns [S, P]) by name
 
 # Colours that colour-blind readers can distinguish (Okabe & Ito).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 BLUE, ORANGE = COLORS[:2]
+STYLES: list[Any] = [{"color": c, "linestyle": s} for s in ("-", "--", ":", "-.") for c in COLORS]
 _STEPS, _RETURN = "environment steps of each seed", "mean episode return"
 POOLED = "interquartile mean over seeds, 95 % interval"
-_WIDTH, _HEIGHT = 7.0, 4.2  # inches
+_HEIGHT = 4.2  # inches
 _MAX_CHARACTERS = 80  # of a line of the title or of a legend entry
 _SHORT, _FEW = 40, 3  # characters of an entry among more than a few, so that two fit in a row
 _MANY_SEEDS = 50  # lines of more seeds are an image inside an SVG, which would take megabytes
@@ -42,7 +44,7 @@ def draw_learning_curve(
     known = mean[np.isfinite(mean)]
     if known.size and mean[len(mean) // 10] > (known.min() + known.max()) / 2:
         axes.set_xscale("log", subs=(2, 5))  # most of the learning is in the first tenth
-    label_axes(axes, _STEPS, _RETURN)
+    label_axes(axes)
     save(file, axes, title)
 
 
@@ -54,10 +56,9 @@ def plot_curve(
     label: str = POOLED,
     num_points: int = 100,
 ) -> Axes:
-    """Draws the interquartile mean of the seeds' learning curves, with its 95 % interval.
+    """Draws the interquartile mean of learning curves, of metrics ``[S, U]``, and a 95 % interval.
 
-    Takes metrics ``[S, U]``, and returns the axes, by default pyplot's current ones. Each curve
-    on them has another colour.
+    Returns the axes, by default pyplot's current ones. Each curve on them has another colour.
     """
     if ax is None:
         import matplotlib.pyplot as plt
@@ -66,33 +67,26 @@ def plot_curve(
     steps, returns = learning_curve(metrics, algorithm, num_points)
     number = len(ax.get_lines())
     draw_pooled(ax, steps, np.atleast_2d(returns), label, number, number + 1)
-    label_axes(ax, _STEPS, _RETURN)
+    label_axes(ax)
     return ax
 
 
 def draw_methods(
-    file: BinaryIO,
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    *,
-    title: str,
-    threshold: float | None = None,
-    xlabel: str = _STEPS,
-    ylabel: str = _RETURN,
+    file: BinaryIO, curves: Curves, *, title: str, threshold: float | None = None, **labels: str
 ) -> None:
-    """Draws the mean of each method's ``(steps [P], returns [S, P])`` and its band, as a PNG."""
+    """Draws each method's mean and band as a PNG; ``xlabel`` and ``ylabel`` label the axes."""
     axes = new_axes()
     for index, (name, (steps, returns)) in enumerate(curves.items()):
         draw_pooled(axes, steps, returns, name, index, len(curves))
     mark_solved(axes.axhline, threshold)
-    label_axes(axes, xlabel, ylabel)
+    label_axes(axes, **labels)
     heading = POOLED if any(len(returns) > 1 for _, returns in curves.values()) else ""
     save(file, axes, title, heading=heading)
 
 
 def draw_episodes(file: BinaryIO, values: np.ndarray, *, title: str, label: str) -> None:
     """Draws the article's figure of rewards or lengths ``[S, E]`` and their mean, as a PNG."""
-    axes = new_axes()
-    episodes, smooth = np.arange(1, values.shape[1] + 1), rolling_mean(values)
+    axes, episodes, smooth = new_axes(), 1 + np.arange(values.shape[1]), rolling_mean(values)
     if len(values) == 1:
         axes.plot(episodes, values[0], color=BLUE, linewidth=0.7, label=label)
         axes.plot(episodes, smooth[0], color=ORANGE, linewidth=1.5, label="mean of the last 10")
@@ -107,7 +101,7 @@ def new_axes() -> Axes:
     """The axes of an empty figure."""
     from matplotlib.figure import Figure
 
-    axes = Figure(figsize=(_WIDTH, _HEIGHT), dpi=150, layout="constrained").add_subplot()
+    axes = Figure(figsize=(7.0, _HEIGHT), dpi=150, layout="constrained").add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
@@ -132,8 +126,7 @@ def save(file: BinaryIO, axes: Axes, title: str, format: Format = "png", heading
     for part in (axes.title, axes.xaxis.label, axes.yaxis.label, *figure.legends):
         for text in part.findobj(mpl.text.Text):
             text.set_parse_math(False)
-    # An SVG keeps text as text. By default it would hold random names and the date.
-    svg: Any = {"svg.fonttype": "none", "svg.hashsalt": "a2c_jax"}
+    svg: Any = {"svg.fonttype": "none", "svg.hashsalt": "a2c_jax"}  # text as text, no random names
     with warnings.catch_warnings(), mpl.rc_context(svg):
         warnings.filterwarnings("ignore", "Glyph")  # a name may have signs that the font lacks
         for legend in figure.legends:
@@ -141,15 +134,14 @@ def save(file: BinaryIO, axes: Axes, title: str, format: Format = "png", heading
         figure.savefig(file, format=format, metadata={"Date": None})
 
 
-def label_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
+def label_axes(axes: Axes, xlabel: str = _STEPS, ylabel: str = _RETURN) -> None:
     """Labels the axes and writes the numbers of x as 20k and 1M."""
     from matplotlib.ticker import EngFormatter
 
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    if axes.get_xscale() == "log":
-        axes.xaxis.set_minor_formatter(EngFormatter(sep=""))
-        axes.tick_params(axis="x", which="minor", length=3.5, pad=3.5)  # as the major ones
+    axes.xaxis.set_minor_formatter(EngFormatter(sep=""))  # a logarithmic axis has minor ticks
+    axes.tick_params(axis="x", which="minor", length=3.5, pad=3.5)  # as the major ones
 
 
 def mark_solved(draw_line: Callable[..., object], threshold: float | None) -> None:
@@ -157,12 +149,6 @@ def mark_solved(draw_line: Callable[..., object], threshold: float | None) -> No
     if threshold is not None:
         label = f"solved: mean of {EPISODES} episodes ≥ {threshold:g}"
         draw_line(threshold, color="black", linestyle="--", linewidth=0.8, label=label)
-
-
-def line_style(index: int) -> dict[str, Any]:
-    """A colour for each of eight lines, and another dash pattern for each eight more."""
-    dashes, color = divmod(index, len(COLORS))
-    return {"color": COLORS[color], "linestyle": ("-", "--", ":", "-.")[dashes % 4]}
 
 
 def draw_seeds(axes: Axes, x: np.ndarray, values: np.ndarray, label: str) -> None:
@@ -180,7 +166,7 @@ def draw_pooled(
     axes: Axes, x: np.ndarray, values: np.ndarray, label: str, index: int, among: int
 ) -> None:
     """Draws the mean of ``[S, P]``, and its band, from where all seeds have values to the end."""
-    style, begun = line_style(index), np.isfinite(values)
+    style, begun = STYLES[index % len(STYLES)], np.isfinite(values)
     diverged = ~(begun == np.logical_or.accumulate(begun, axis=1)).all(axis=1) | ~begun[:, -1]
     if diverged.all():
         axes.plot([], [], label=f"{label} (no values)", **style)

@@ -9,8 +9,6 @@ from a2c_jax.experiment.figures.curves import BLUE, ORANGE, new_axes, save
 _COLORS = "viridis"  # brightness increases with the value, for colour-blind readers too
 _DARK = 0.43  # of the colour scale: black and white text have equal contrast there
 _MAX_NUMBERS, _MAX_CHARACTERS = 100, 60  # in all cells, and in a row of them
-_LOG_SPAN = 30.0  # values that span more have a logarithmic axis
-_LEAST_EXPONENT, _MOST_EXPONENT = -2, 3  # of a number that is written without one
 
 
 class Labels(NamedTuple):
@@ -34,9 +32,9 @@ def draw_heat_map(
     shown = np.ma.masked_invalid(z)
     image = axes.imshow(shown, colors, origin="lower", aspect="auto", interpolation="nearest")
     for axis, values, room in [(axes.xaxis, x, 54), (axes.yaxis, y, 100)]:  # for characters
-        names = [short_number(value, 4) for value in values]
-        places = mpl.ticker.MaxNLocator(room // (2 + max(map(len, names))), integer=True)
-        at = [int(n) for n in places.tick_values(-0.5, len(names) - 0.5) if 0 <= n < len(names)]
+        names = {n: short_number(value, 4) for n, value in enumerate(values)}
+        places = mpl.ticker.MaxNLocator(room // (2 + max(map(len, names.values()))), integer=True)
+        at = [int(n) for n in places.tick_values(-0.5, len(names) - 0.5) if n in names]
         axis.set_ticks(at, [names[n] for n in at])
         axis.set_tick_params(length=0)
     numbers = [short_number(value) if np.isfinite(value) else "–" for value in z.flat]
@@ -47,10 +45,9 @@ def draw_heat_map(
             axes.text(column, row, number, ha="center", va="center", color=color, size="small")
     if best is not None:
         row, column = np.unravel_index(best, z.shape)
-        style: Any = {"fill": False, "ec": ORANGE, "lw": 2.5, "label": f"best: {numbers[best]}"}
-        axes.add_patch(
-            mpl.patches.Rectangle((column - 0.5, row - 0.5), 1, 1, clip_on=False, **style)
-        )
+        style: Any = {"fill": False, "ec": ORANGE, "lw": 2.5, "clip_on": False}
+        frame = mpl.patches.Rectangle((column - 0.5, row - 0.5), 1, 1, **style)
+        axes.add_patch(frame).set_label(f"best: {numbers[best]}")
     axes.set(xlabel=labels.x, ylabel=labels.y)
     axes.figure.colorbar(image, label=labels.colors)
     save(file, axes, labels.title)
@@ -72,8 +69,8 @@ def draw_scatter(
         score, *at = map(short_number, (z[best], x[best], y[best]))
         label = f"best: {score} at " + (at[0] if single else f"({', '.join(at)})")
         axes.plot(x[best], y[best], "o", c=ORANGE, label=label, fillstyle="none", ms=10, mew=2.0)
-    for values, set_scale in [(x, axes.set_xscale), (y, axes.set_yscale)][: 1 if single else 2]:
-        if values.dtype.kind in "if" and 0.0 < _LOG_SPAN * values.min() < values.max():
+    for values, set_scale in [(x, axes.set_xscale), (y, axes.set_yscale)][: 2 - single]:
+        if values.dtype.kind in "if" and 0.0 < 30.0 * values.min() < values.max():
             set_scale("log")
     axes.set(xlabel=labels.x, ylabel=labels.y)
     if not single:
@@ -86,6 +83,6 @@ def short_number(value: Any, digits: int = 3) -> str:
     if isinstance(value, str | bool | np.bool_):
         return str(value)
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    if value == 0 or _LEAST_EXPONENT <= int(exponent) <= _MOST_EXPONENT:
+    if value == 0 or int(exponent) in range(-2, 4):
         return f"{value:.{max(digits, int(exponent) + 1)}g}"
     return f"{float(mantissa):g}e{int(exponent)}"

@@ -5,32 +5,41 @@ import importlib.resources
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy
 
+from a2c_jax.experiment.files import write_together
 from a2c_jax.experiment.replay.recording import Recording, episode_of
+from a2c_jax.experiment.run.folder import Run
 from a2c_jax.spaces import Box, Discrete
 
 _MOST_LINES = 7  # of a chart, the number of its colours
 _MOST_COMPONENTS = 8
-_STEPS_PER_SECOND = 30  # of environments without a clock
-
 # CartPole's geometry in gymnax and Gymnasium, whose `length` is half the pole's; in metres.
 _LIMITS = {"positionLimit": 2.4, "angleLimit": math.radians(12.0)}
-_CARTPOLE = {
-    "drawing": {**_LIMITS, "poleLength": 1.0},
-    "stepsPerSecond": 50,
-    "realTime": True,
-    "actions": ["left", "right"],
-    "components": [
-        {"label": "Cart position, m", "factor": 1},
-        {"label": "Cart velocity, m/s", "factor": 1},
-        {"label": "Pole angle, °", "factor": math.degrees(1)},
-        {"label": "Angular velocity, °/s", "factor": math.degrees(1)},
-    ],
-}
+_CARTPOLE: dict[str, float] = {"Cart position, m": 1, "Cart velocity, m/s": 1}
+_CARTPOLE |= {"Pole angle, °": math.degrees(1), "Angular velocity, °/s": math.degrees(1)}
+
+
+def write_replay(
+    folder: Path | str, run: Run, recording: Recording, *, greedy: bool = True
+) -> list[Path]:
+    """Writes ``replay.html``, which states if actions were ``greedy``; returns its path in a list.
+
+    An older page stays if it cannot be replaced.
+    """
+    done = run.summary["num_updates"] * run.job.per_update
+    actions = "the most probable action at every step." if greedy else "actions sampled."
+    note = f"After {done:,} {run.job.unit} of training; {actions}"
+    if diverged := sorted(set(run.summary["diverged_seeds"]) & set(recording.seeds)):
+        note += f" Diverged: seeds {', '.join(map(str, diverged))}."
+    title = f"{run.job.env.name}, {run.config.label}"
+    page = replay_page(recording, title=title, note=note).encode()
+    write_together(Path(folder), {"replay.html": lambda file: file.write(page)})
+    return [Path(folder) / "replay.html"]
 
 
 def replay_page(recording: Recording, *, title: str, note: str = "") -> str:
@@ -40,15 +49,25 @@ def replay_page(recording: Recording, *, title: str, note: str = "") -> str:
     data = data.replace("<", "\\u003c")
     parts = {"TITLE": html.escape(title), "NOTE": html.escape(note), "DATA": data}
     template = importlib.resources.files("a2c_jax.experiment.replay").joinpath("replay.html")
+    text = template.read_text(encoding="utf-8")
     # In one pass, so that inserted text is not substituted again.
-    pattern = r"__(TITLE|NOTE|DATA)__"
-    return re.sub(pattern, lambda match: parts[match[1]], template.read_text(encoding="utf-8"))
+    return re.sub(r"__(TITLE|NOTE|DATA)__", lambda match: parts[match[1]], text)
 
 
 def _data(recording: Recording) -> dict[str, Any]:
     numbers = range(recording.lengths.shape[1])
+    space, size = recording.action_space, math.prod(recording.final_observations.shape[2:])
+    actions = [f"action {i}" for i in range(space.n)] if isinstance(space, Discrete) else []
+    factors: dict[str, float] = {f"Observation {i}": 1 for i in range(size)}
+    if known := is_cartpole(recording):
+        actions, factors = ["left", "right"], _CARTPOLE
+    shown = factors if size <= _MOST_COMPONENTS else {}
     return {
-        **(_CARTPOLE if is_cartpole(recording) else _description(recording)),
+        "drawing": {**_LIMITS, "poleLength": 1.0} if known else None,
+        "stepsPerSecond": 50 if known else 30,  # of environments without a clock
+        "realTime": known,
+        "actions": actions,
+        "components": [{"label": label, "factor": factor} for label, factor in shown.items()],
         "env": recording.env_name,
         "masked": bool(np.isneginf(recording.outputs).any()),
         "seeds": [
@@ -58,25 +77,12 @@ def _data(recording: Recording) -> dict[str, Any]:
     }
 
 
-def _description(recording: Recording) -> dict[str, Any]:
-    space, components = recording.action_space, math.prod(recording.final_observations.shape[2:])
-    names = [f"Observation {i}" for i in range(components) if components <= _MOST_COMPONENTS]
-    return {
-        "drawing": None,
-        "stepsPerSecond": _STEPS_PER_SECOND,
-        "realTime": False,
-        "actions": [f"action {i}" for i in range(space.n)] if isinstance(space, Discrete) else [],
-        "components": [{"label": name, "factor": 1} for name in names],
-    }
-
-
 def _episode(episode: Recording) -> dict[str, Any]:
     observations = episode.observations.reshape(len(episode.observations), -1)
-    few = observations.shape[1] <= _MOST_COMPONENTS
     return {
         "ending": ending_of(episode),
         "terminated": bool(episode.terminated),
-        "observations": _numbers(observations) if few else [],
+        "observations": _numbers(observations) if observations.shape[1] <= _MOST_COMPONENTS else [],
         **_policy(episode),
         # The values of a trained critic vary little, and their variation matters.
         "values": _numbers(episode.values, digits=6),

@@ -1,6 +1,7 @@
 """Episodes of trained policies, recorded step by step."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -9,10 +10,15 @@ import numpy as np
 
 from a2c_jax import checks
 from a2c_jax.agents import AnyNetwork, as_agent, as_state
+from a2c_jax.experiment.run.evaluate import check_episodes
+from a2c_jax.experiment.run.folder import Run, load_run
+from a2c_jax.experiment.run.job import row_of
 from a2c_jax.parallel import gather_groups, over_seeds, run_groups, seed_layout, split_groups
 from a2c_jax.rollout import play, until_end
 from a2c_jax.spaces import Space
 from a2c_jax.types import AgentState, Environment, Key, MaskedObservation, Params, Rollout
+
+_SEEDS = 8  # more would make a page of megabytes
 
 
 class Recording(NamedTuple):
@@ -38,6 +44,39 @@ class Recording(NamedTuple):
     terminated: np.ndarray
 
 
+def record_run(
+    run: Run | Path | str,
+    seeds: Sequence[int] | None = None,
+    num_episodes: int = 2,
+    greedy: bool = True,
+    seed: int = 0,
+) -> Recording:
+    """Plays and records episodes of the newest policies of a run; writes nothing.
+
+    By default these are the policies of the first eight seeds. Actions are the most probable ones,
+    or sampled if not ``greedy``. ``seed`` is that of the episodes.
+    """
+    check_episodes(num_episodes, seed)
+    run = run if isinstance(run, Run) else load_run(run)
+    seeds = checked_seeds(run, seeds)
+    rows = np.array([run.job.seeds.index(each) for each in seeds])
+    states = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], run.state.agent)
+    key = jax.random.key(seed)
+    return record(run.job.env, run.job.agent, states, seeds, key, num_episodes, greedy)
+
+
+def checked_seeds(run: Run, seeds: Sequence[int] | None) -> tuple[int, ...]:
+    """Returns the seeds, by default the first eight of the run."""
+    seeds = run.job.seeds[:_SEEDS] if seeds is None else tuple(seeds)
+    if not seeds:
+        raise ValueError("seeds is empty; name at least one seed of the run.")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds is {seeds}; name every seed once.")
+    for each in seeds:
+        row_of("seeds", each, run.job.seeds)
+    return seeds
+
+
 def record(
     env: Environment,
     network: AnyNetwork,
@@ -60,10 +99,9 @@ def record(
         steps = play(reset_key, key, env, agent, state, num_episodes, greedy, lambda step: step)
         unrolled = agent.unroll(state, Rollout(steps, agent.memory(num_episodes)))
         policy = (steps.action, unrolled.outputs, unrolled.values, steps.reward)
-        played = until_end(steps.terminated | steps.truncated)
-        obs, next_obs = map(one_array, (steps.obs, steps.next_obs))
-        rows = (obs, *policy, next_obs, steps.terminated, played)
-        return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows)
+        ends = steps.terminated, until_end(steps.terminated | steps.truncated)
+        rows = (_one_array(steps.obs), *policy, _one_array(steps.next_obs), *ends)
+        return tuple(jnp.swapaxes(row, 0, 1) for row in rows)
 
     layout = seed_layout(len(seeds))
     groups = split_groups((run_keys, as_state(network, params)), layout)
@@ -72,16 +110,12 @@ def record(
     lengths = played.sum(axis=-1)
     last = (*np.indices(lengths.shape), lengths - 1)
     # Copies, since the arrays of a CPU device are otherwise views of JAX's own memory.
-    observations, actions, outputs, values, rewards = (
-        np.array(each[:, :, : lengths.max()]) for each in rows
-    )
-    return Recording(
-        env.name, env.action_space, tuple(int(seed) for seed in seeds), observations,
-        next_obs[last], actions, outputs, values, rewards, lengths, terminated[last],
-    )  # fmt: skip
+    observations, *others = (np.array(each[:, :, : lengths.max()]) for each in rows)
+    rest = next_obs[last], *others, lengths, terminated[last]
+    return Recording(env.name, env.action_space, tuple(map(int, seeds)), observations, *rest)
 
 
-def one_array(obs: Any) -> jax.Array:
+def _one_array(obs: Any) -> jax.Array:
     """Observations ``[T, E, *O]`` as one array, without action masks; trees become flat."""
     leaves = jax.tree.leaves(obs.obs if isinstance(obs, MaskedObservation) else obs)
     if len(leaves) == 1:
@@ -92,8 +126,7 @@ def one_array(obs: Any) -> jax.Array:
 
 def episode_of(recording: Recording, seed: int, episode: int) -> Recording:
     """One episode, without the axes ``[S, E]``; its last observation is that of the final state."""
-    names, at = Recording._fields[3:], (seed, episode)
-    one = recording._replace(**{name: getattr(recording, name)[at] for name in names})
+    one = Recording(*recording[:3], *(each[seed, episode] for each in recording[3:]))
     rows = ("observations", "actions", "outputs", "values", "rewards")
     cut = {name: getattr(one, name)[: one.lengths] for name in rows}
     cut["observations"] = np.concatenate([cut["observations"], one.final_observations[None]])

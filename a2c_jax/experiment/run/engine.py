@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from a2c_jax.experiment.run.job import Job
-from a2c_jax.experiment.run.memory import check_program
+from a2c_jax.experiment.run.job import Job, check_program
 from a2c_jax.parallel import abstract_group, over_seeds, run_groups, split_groups
 from a2c_jax.seeds import chunk_program, run_chunk
 from a2c_jax.types import Metrics

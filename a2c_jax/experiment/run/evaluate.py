@@ -1,5 +1,6 @@
 """Evaluation of the trained policies of a run on disk."""
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ _BEHIND_TRAINING = 1 << 31  # evaluations during training have smaller numbers: 
 class EvaluatedRun(NamedTuple):
     """A run of S seeds, and undiscounted returns and lengths ``[S, E]`` of E episodes of each.
 
-    Actions were the most probable ones if ``greedy``; otherwise they were sampled.
+    Actions were the most probable ones if ``greedy``, and sampled otherwise.
     """
 
     run: Run
@@ -31,10 +32,9 @@ class EvaluatedRun(NamedTuple):
 def evaluate_run(
     run: Run | Path | str, num_episodes: int = 100, greedy: bool = True, seed: int = 0
 ) -> EvaluatedRun:
-    """Plays episodes of the newest policy of every seed of a run (or its folder); writes nothing.
+    """Plays episodes of the newest policies of a run (or its folder); writes nothing.
 
-    ``greedy`` takes the most probable action, otherwise actions are sampled. ``seed`` is that of
-    the episodes, not of a policy.
+    Actions are the most probable ones if ``greedy``, or sampled. ``seed`` is that of the episodes.
     """
     check_episodes(num_episodes, seed)
     run = run if isinstance(run, Run) else load_run(run)
@@ -54,7 +54,8 @@ def describe_evaluation(evaluated: EvaluatedRun) -> dict[str, Any]:
     """Figures of an evaluation: each seed's mean, their interquartile mean and 95 % interval."""
     run, greedy, returns, lengths = evaluated
     means = returns.mean(axis=1, dtype=np.float64)
-    interval = [float(x) for x in bootstrap_interval(means)] if len(means) > 1 else None
+    known = len(means) > 1 and np.isfinite(means).all()
+    interval = np.array(bootstrap_interval(means)).tolist() if known else None
     return {
         "run": str(run.folder),
         "num_updates": run.summary["num_updates"],
@@ -72,11 +73,12 @@ def describe_evaluation(evaluated: EvaluatedRun) -> dict[str, Any]:
 
 
 def write_evaluation(folder: Path | str, evaluated: EvaluatedRun) -> list[Path]:
-    """Writes ``evaluation.json`` and ``evaluation.npz``, or neither; returns their paths."""
-    seeds = np.asarray(evaluated.run.job.seeds)
-    arrays = {"seeds": seeds, "returns": evaluated.returns, "lengths": evaluated.lengths}
+    """Writes ``evaluation.json`` (null for NaN) and ``evaluation.npz``; returns their paths."""
+    figures = json.dumps(describe_evaluation(evaluated))
+    arrays = {"seeds": np.asarray(evaluated.run.job.seeds)}
+    arrays |= {"returns": evaluated.returns, "lengths": evaluated.lengths}
     files = {
-        "evaluation.json": json_writer(describe_evaluation(evaluated)),
+        "evaluation.json": json_writer(json.loads(figures, parse_constant=lambda _: None)),
         "evaluation.npz": npz_writer(arrays, compress=True),
     }
     write_together(Path(folder), files)

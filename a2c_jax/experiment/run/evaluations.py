@@ -1,7 +1,7 @@
 """Evaluation of every seed's policy in one program: during training, and of a run on disk."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -24,17 +24,14 @@ class Evaluations(NamedTuple):
 
 def no_evaluations(num_seeds: int) -> Evaluations:
     """The result before the first evaluation."""
-    nothing = np.zeros((num_seeds, 0), np.float32)
-    return Evaluations(np.zeros(0, np.int64), nothing, nothing)
+    return Evaluations(np.zeros(0, np.int64), *np.zeros((2, num_seeds, 0), np.float32))
 
 
 class Evaluator:
     """Evaluates policies at regular intervals and stores the results; compiles once."""
 
-    def __init__(
-        self, job: Job, every: int | None, num_episodes: int, earlier: Evaluations
-    ) -> None:
-        self._num_updates, self._every, self.results = job.num_updates, every, earlier
+    def __init__(self, job: Job, every: int | None, num_episodes: int, before: Evaluations) -> None:
+        self._num_updates, self._every, self.results = job.num_updates, every, before
         self._play = evaluation_program(job, num_episodes, greedy=True)
 
     def after_chunk(self, outcome: Outcome) -> None:
@@ -50,25 +47,24 @@ class Evaluator:
             )
 
 
-def evaluation_program(
-    job: Job, num_episodes: int, greedy: bool
-) -> Callable[[list[Group], int], EpisodeStats]:
-    """Makes a function that plays episodes of all seeds' policies in one compiled program.
+Play = Callable[[list[Group], int], EpisodeStats]
 
-    It takes the states of the agents, in groups, and a number, and returns ``[S, num_episodes]``.
-    The episodes depend only on the seed and the number.
+
+def evaluation_program(job: Job, num_episodes: int, greedy: bool) -> Play:
+    """A function that plays episodes ``[S, num_episodes]`` of all policies in one program.
+
+    It takes agents' states, in groups, and a number that decides the episodes of each seed.
     """
+    env, agent = job.env, job.agent
+    program = over_seeds(
+        lambda pair: evaluate(env, agent, pair[0], pair[1], num_episodes, greedy), job.layout
+    )
 
-    def play(pair: tuple[Any, Any]) -> EpisodeStats:
-        return evaluate(job.env, job.agent, pair[0], pair[1], num_episodes, greedy)
-
-    program = over_seeds(play, job.layout)
-
-    def run(states: list[Group], number: int) -> EpisodeStats:
+    def play(states: list[Group], number: int) -> EpisodeStats:
         fold_in = jax.vmap(lambda key: jax.random.fold_in(stream(key, Stream.EVALUATION), number))
         keys = split_groups(fold_in(job.keys), job.layout)
         both = zip(states, keys, strict=True)
-        pairs = [Group(number, (state, key)) for (number, state), (_, key) in both]
+        pairs = [Group(state.number, (state.tree, key.tree)) for state, key in both]
         return jax.tree.map(np.asarray, join_groups(run_groups(program, pairs), job.layout))
 
-    return run
+    return play

@@ -25,9 +25,8 @@ from a2c_jax.experiment.run.folder import (
     read_about,
     write_results,
 )
-from a2c_jax.experiment.run.job import Job, describe_job, job_identity, make_job
+from a2c_jax.experiment.run.job import Job, check_memory, describe_job, job_identity, make_job
 from a2c_jax.experiment.run.log import LOG, read_log
-from a2c_jax.experiment.run.memory import check_memory
 from a2c_jax.parallel import Group, SeedLayout, gather_groups
 
 

@@ -17,11 +17,8 @@ def run_figures(config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Wr
     if job.unit == "episodes":
         title += f", {job.env.max_episode_steps} steps an episode"
         draw = functools.partial(draw_episodes, title=title)
-        rewards, lengths = metrics.episode_return_sum, metrics.episode_length_sum
-        return {
-            "rewards.png": functools.partial(draw, values=rewards, label="reward"),
-            "lengths.png": functools.partial(draw, values=lengths, label="length"),
-        }
+        values = {"reward": metrics.episode_return_sum, "length": metrics.episode_length_sum}
+        return {f"{n}s.png": functools.partial(draw, values=x, label=n) for n, x in values.items()}
     steps, returns = learning_curve(metrics, job.algorithm, num_points(job, outcome))
     curve = functools.partial(draw_learning_curve, steps=steps, returns=returns, title=title)
     return {"learning_curve.png": functools.partial(curve, threshold=solved_threshold(job.env))}

@@ -27,8 +27,7 @@ def load_runs(folders: Sequence[Path | str], env: EnvName | None = None) -> dict
     for path, folder in zip(paths, folders, strict=True):
         if paths.count(path) > 1:
             raise ValueError(f"runs holds {str(folder)!r} more than once; give every run once.")
-    depths = (n for n in itertools.count(1) if len({p.parts[-n:] for p in paths}) == len(paths))
-    depth = next(depths)
+    depth = next(n for n in itertools.count(1) if len({p.parts[-n:] for p in paths}) == len(paths))
     names = ["/".join(path.parts[-depth:]) for path in paths]
     runs = {name: load_run(folder, env=env) for name, folder in zip(names, folders, strict=True)}
     units = {name: run.job.unit for name, run in runs.items()}
@@ -60,26 +59,21 @@ def plot_runs(
 
 
 def statistics_of(runs: dict[str, Run]) -> dict[str, Any]:
-    """Summaries of runs and, for each pair, the probability that one improves on the other.
-
-    Only runs of the same environment and the same length are paired.
-    """
-    scores = {name: final_returns(run.metrics) for name, run in runs.items()}
-    known = {name: values[np.isfinite(values)] for name, values in scores.items()}
+    """Summaries of runs, and improvements between those of one task and the same length."""
+    finals = {name: final_returns(run.metrics) for name, run in runs.items()}
+    known = {name: values[np.isfinite(values)] for name, values in finals.items()}
+    tasks = {
+        name: (run.job.env.name, run.job.env.max_episode_steps, int(run.position[-1]))
+        for name, run in runs.items()
+    }
     improvement = []
     for one, other in itertools.combinations(runs, 2):
-        is_one_task = _task(runs[one]) == _task(runs[other])
-        if is_one_task and known[one].size and known[other].size:
+        if tasks[one] == tasks[other] and known[one].size and known[other].size:
             value, *interval = probability_of_improvement(known[one], known[other])
             pair = {"of": one, "over": other, "probability": value, "interval_95": interval}
             improvement.append(pair)
     summaries = {name: run.summary for name, run in runs.items()}
     return {"runs": summaries, "probability_of_improvement": improvement}
-
-
-def _task(run: Run) -> tuple[str, int, int]:
-    """What runs must share for their returns to be compared: environment, time limit and length."""
-    return run.job.env.name, run.job.env.max_episode_steps, int(run.position[-1])
 
 
 def _to_plot(label: str, run: Run) -> PlotRun:

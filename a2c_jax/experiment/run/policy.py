@@ -29,15 +29,14 @@ _FORMAT = 2
 class Policy:
     """A policy: ``policy(obs)`` is the most probable action, ``policy(obs, key)`` a sample.
 
-    A policy with a memory is played with :meth:`step`. Observations are one, or a batch
-    ``[B, *O]``, of JAX or of NumPy, or trees of them: dictionaries, lists, tuples and masked
-    observations. Actions are NumPy arrays, clipped to the action space, so that gymnasium's
-    ``env.step`` takes them. ``arrays`` holds the parameters, and moments if there are any, by their
-    paths; ``memory`` the arrays of the memory before the first observation of an episode.
+    A policy with a memory is played with :meth:`step`. Observations are one or a batch ``[B, *O]``,
+    or trees of them: dictionaries, lists, tuples and masked observations. Actions are NumPy arrays,
+    clipped to the action space. ``arrays`` holds the parameters, and moments if there are any, by
+    their paths; ``memory`` is that before the first observation of an episode.
     """
 
     def __init__(
-        self, arrays: dict[str, np.ndarray], memory: list[np.ndarray], greedy: Any, sampled: Any
+        self, arrays: dict[str, Any], memory: list[Any], greedy: Any, sampled: Any
     ) -> None:
         """Takes exported functions of ``(arrays, memory, obs [B, *O])``, then also key data."""
         self.arrays, self.memory = arrays, memory
@@ -70,13 +69,14 @@ class Policy:
         if given != wanted:
             raise ValueError(f"obs has the structure {given}; give {wanted}.")
         is_one = np.ndim(jax.tree.leaves(obs)[0]) == jax.tree.leaves(expected)[0].ndim - 1
-        batch = jax.tree.map(lambda leaf, like: np.asarray(leaf, like.dtype), obs, expected)
-        batch = jax.tree.map(lambda leaf: leaf[None] if is_one else leaf, batch)
-        for x, like in zip(jax.tree.leaves(batch), jax.tree.leaves(expected), strict=True):
-            if x.shape[1:] != (one := like.shape[1:]):
-                raise ValueError(
-                    f"obs has shape {x.shape[is_one:]}; give {one}, or a batch of them."
-                )
+
+        def to_batch(leaf: Any, like: Any) -> np.ndarray:
+            rows = np.asarray(leaf, like.dtype)[None] if is_one else np.asarray(leaf, like.dtype)
+            if rows.shape[1:] != (one := like.shape[1:]):
+                raise ValueError(f"obs has shape {np.shape(leaf)}; give {one}, or a batch of them.")
+            return rows
+
+        batch = jax.tree.map(to_batch, obs, expected)
         number = jax.tree.leaves(batch)[0].shape[0]
         needed = [(number, *one.shape) for one in self.memory]
         if memory is None:
@@ -98,12 +98,11 @@ class Policy:
     def save(self, path: Path | str) -> Path:
         """Writes the policy to a file of :func:`numpy.savez`, which ends in ``.npz``."""
         path = _npz(path)
-        programs = {name: each.serialize() for name, each in self._exported.items()}
         arrays = {
             "format": np.asarray(_FORMAT),
             **{f"state.{name}": array for name, array in self.arrays.items()},
             **{f"memory.{i}": array for i, array in enumerate(self.memory)},
-            **{name: np.frombuffer(program, np.uint8) for name, program in programs.items()},
+            **{n: np.frombuffer(x.serialize(), np.uint8) for n, x in self._exported.items()},
         }
         write_together(path.parent, {path.name: npz_writer(arrays, compress=True)})
         return path
@@ -152,24 +151,19 @@ def load_policy(path: Path | str) -> Policy:
     content: dict[str, np.ndarray] = {}
     try:
         content = read_npz(_npz(path).resolve())
-        return _from_arrays(content)
+        if (number := content.get("format")) != _FORMAT:
+            raise ValueError(f"its format is {number}, and this version reads {_FORMAT}")
+        greedy, sampled = (
+            jax.export.deserialize(bytearray(content[name])) for name in ("greedy", "sampled")
+        )
+        (state, rows, _), _ = jax.tree.unflatten(greedy.in_tree, greedy.in_avals)
+        # NumPy stores types that it does not know, such as bfloat16, as raw bytes.
+        arrays = {n: content[f"state.{n}"].view(x.dtype).reshape(x.shape) for n, x in state.items()}
+        memory = [content[f"memory.{i}"].view(x.dtype) for i, x in enumerate(rows)]
+        memory = [one.reshape(x.shape[1:]) for one, x in zip(memory, rows, strict=True)]
+        return Policy(arrays, memory, greedy, sampled)
     except Exception as error:  # a damaged file can cause any error
         why = f"holds no policy ({error}); give a file of save_policy"
         if "greedy" in content and "format" not in content:
             why = "is of the version before and cannot be read by this one; save the policy again"
         raise ValueError(f"path is {str(path)!r}, which {why}.") from error
-
-
-def _from_arrays(content: dict[str, np.ndarray]) -> Policy:
-    if (number := content.get("format")) != _FORMAT:
-        raise ValueError(f"its format is {number}, and this version reads {_FORMAT}")
-    greedy, sampled = (
-        jax.export.deserialize(bytearray(content[name])) for name in ("greedy", "sampled")
-    )
-    (state, rows, _), _ = jax.tree.unflatten(greedy.in_tree, greedy.in_avals)
-    expected = {f"state.{name}": (like.dtype, like.shape) for name, like in state.items()}
-    expected |= {f"memory.{i}": (like.dtype, like.shape[1:]) for i, like in enumerate(rows)}
-    # NumPy stores types that it does not know, such as bfloat16, as raw bytes.
-    leaves = [content[name].view(dtype).reshape(s) for name, (dtype, s) in expected.items()]
-    arrays = dict(zip(state, leaves, strict=False))
-    return Policy(arrays, leaves[len(arrays) :], greedy, sampled)

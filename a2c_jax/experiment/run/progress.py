@@ -27,36 +27,30 @@ class Reporter(Progress):
             TimeRemainingColumn(compact=True), console=console, disable=not console.is_terminal,
         )  # fmt: skip
         self._task = self.add_task("", total=job.num_updates, steps="compiling …", figures="")
-        self._job, self._last_line = job, time.monotonic()
-        self._begun = self._episodes_shown = num_updates
+        self._job, self._shown, self._last_line = job, num_updates, time.monotonic()
         self._figures, self._figures_due = "", 0.0
 
     def report(self, outcome: Outcome) -> None:
         """Shows the progress of training; to be called after every chunk."""
         job, done, number = self._job, outcome.num_updates, len(self._job.seeds)
         reached, total = _short(done * job.per_update), _short(job.units_per_seed)
-        steps = f"{reached}/{total} {job.unit} × {number}"
-        if done == self._begun:
+        steps, before = f"{reached}/{total} {job.unit} × {number}", self._shown
+        self._shown = done
+        if done == before:  # nothing is trained yet
             self.reset(self._task, completed=done, steps=steps, figures="")
             self.console.print(f"Compiled in {outcome.compile_seconds:.1f} s.")
             return
-        figures = self._figures_of(outcome)
-        self.update(self._task, completed=done, steps=steps, figures=figures)
-        if job.unit == "episodes" and number == 1:
-            for line in episode_lines(outcome.metrics, self._episodes_shown):
-                self.console.print(line)
-            self._episodes_shown = done
-        elif not self.console.is_terminal and time.monotonic() - self._last_line >= _LINE_EVERY:
-            self._last_line = time.monotonic()
-            self.console.print(f"{steps}, {figures}")
-
-    def _figures_of(self, outcome: Outcome) -> str:
-        start = time.monotonic()
-        if start >= self._figures_due:
-            self._figures = ", ".join(_figures(self._job, outcome))
+        if (start := time.monotonic()) >= self._figures_due:
+            self._figures = ", ".join(_figures(job, outcome))
             end = time.monotonic()
             self._figures_due = end + (end - start) / _FIGURES_SHARE
-        return self._figures
+        self.update(self._task, completed=done, steps=steps, figures=self._figures)
+        if job.unit == "episodes" and number == 1:
+            for line in episode_lines(outcome.metrics, before):
+                self.console.print(line)
+        elif not self.console.is_terminal and time.monotonic() - self._last_line >= _LINE_EVERY:
+            self._last_line = time.monotonic()
+            self.console.print(f"{steps}, {self._figures}")
 
 
 def episode_lines(metrics: Metrics, first: int) -> list[str]:

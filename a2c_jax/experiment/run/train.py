@@ -23,10 +23,8 @@ from a2c_jax.experiment.run.engine import Outcome, train_in_chunks
 from a2c_jax.experiment.run.evaluations import Evaluations, Evaluator, no_evaluations
 from a2c_jax.experiment.run.folder import CONFIG, Run, read_about, read_run_config, write_results
 from a2c_jax.experiment.run.interrupts import Interrupted, deferred_interrupt
-from a2c_jax.experiment.run.job import Job, describe_job, make_job, row_of
-from a2c_jax.experiment.run.log import chunk_figures
-from a2c_jax.experiment.run.loggers import open_loggers
-from a2c_jax.experiment.run.memory import check_memory
+from a2c_jax.experiment.run.job import Job, check_memory, describe_job, make_job, row_of
+from a2c_jax.experiment.run.log import chunk_figures, open_loggers
 from a2c_jax.experiment.run.pictures import run_title
 from a2c_jax.experiment.run.progress import Reporter
 from a2c_jax.experiment.statistics.learning import best_row

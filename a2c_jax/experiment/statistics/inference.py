@@ -36,24 +36,23 @@ def bootstrap_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile bootstrap ``(low [...], high [...])`` of interquartile means over ``[S, ...]``."""
     _tails(confidence)
-    number, rng = checks.positive_int("resamples", resamples), np.random.default_rng(0)
-    options: Any = {"n_resamples": number, "confidence_level": confidence, "batch": 50, "rng": rng}
-    result = scipy.stats.bootstrap([values], interquartile_mean, method="percentile", **options)
-    return result.confidence_interval.low, result.confidence_interval.high
+    options: Any = {"confidence_level": confidence, "rng": np.random.default_rng(0), "batch": 50}
+    options |= {"n_resamples": checks.positive_int("resamples", resamples), "method": "percentile"}
+    return tuple(scipy.stats.bootstrap([values], interquartile_mean, **options).confidence_interval)
 
 
 def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval ``(low, high)`` of a probability, from successes in n trials.
 
-    ``(p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n)``, with ``p = successes / n`` and the
-    normal quantile z of the confidence. It has a width at 0 and at n too (Wilson 1927).
+    ``(p + z²/2n ± z √(p (1 - p) / n + z²/4n²)) / (1 + z²/n)`` (Wilson 1927), with ``p = successes
+    / n`` and the normal quantile z of the confidence.
     """
     trials = checks.positive_int("trials", trials)
     if successes not in range(trials + 1):
         raise ValueError(f"successes is {successes}; give a whole number from 0 to {trials}.")
     _tails(confidence)
-    low, high = scipy.stats.binomtest(int(successes), trials).proportion_ci(confidence, "wilson")
-    return float(low), float(high)
+    interval = scipy.stats.binomtest(int(successes), trials).proportion_ci(confidence, "wilson")
+    return float(interval.low), float(interval.high)
 
 
 def probability_of_improvement(
@@ -61,9 +60,8 @@ def probability_of_improvement(
 ) -> Estimate:
     """Probability that a seed of the first run, ``[S]``, scores above one of the second, ``[T]``.
 
-    ``P(X > Y) + P(X = Y) / 2``, Mann and Whitney's U over ``S T`` (Agarwal et al. 2021, section
-    4.3), with a percentile bootstrap interval that resamples both sides. It has no width if every
-    seed of one run beats every seed of the other.
+    ``P(X > Y) + P(X = Y) / 2`` (Agarwal et al. 2021, section 4.3), with a percentile bootstrap
+    interval that resamples both sides: of no width if all seeds of one run beat all of the other.
     """
     first, second = per_seed("first", first), per_seed("second", second)
     for name, scores in {"first": first, "second": second}.items():
@@ -71,21 +69,18 @@ def probability_of_improvement(
             raise ValueError(f"{name}[{seed}] is nan; leave out seeds that finished no episode.")
     # Only the order matters: a resample is the count of each distinct score.
     levels, place = np.unique(np.concatenate([first, second]), return_inverse=True)
-    in_first = np.bincount(place[: len(first)], minlength=len(levels))
-    in_second = np.bincount(place[len(first) :], minlength=len(levels))
+    counts = [np.bincount(x, minlength=levels.size) for x in np.split(place, [first.size])]
 
     def improvement(xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
         below = np.cumsum(ys, axis=-1) - ys / 2  # a tie counts half
-        return (xs * below).sum(axis=-1) / (len(first) * len(second))
+        return (xs * below).sum(axis=-1) / (first.size * second.size)
 
     samples, rng = np.empty(checks.positive_int("resamples", resamples)), np.random.default_rng(0)
-    at_once = max(1, _BATCH // len(levels))
+    at_once = max(1, _BATCH // levels.size)
     for batch in np.split(samples, range(at_once, resamples, at_once)):
-        xs = rng.multinomial(len(first), in_first / len(first), len(batch))
-        ys = rng.multinomial(len(second), in_second / len(second), len(batch))
-        batch[:] = improvement(xs, ys)
+        batch[:] = improvement(*(rng.multinomial(n.sum(), n / n.sum(), batch.size) for n in counts))
     low, high = np.quantile(samples, _tails(confidence))
-    return Estimate(float(improvement(in_first, in_second)), float(low), float(high))
+    return Estimate(float(improvement(*counts)), float(low), float(high))
 
 
 def performance_profile(
@@ -93,9 +88,8 @@ def performance_profile(
 ) -> Profile:
     """Fraction of seeds whose scores, ``[S]``, are above each threshold τ, ``[K]``.
 
-    ``F(τ) = #{s : x_s > τ} / S`` (Agarwal et al. 2021, section 4.2), with a pointwise percentile
-    bootstrap band. It is exact, since the number above τ in a resample is binomial with S and
-    ``F(τ)``, and has no width where all seeds or none are above. NaN is above no threshold.
+    ``F(τ) = #{s : x_s > τ} / S`` (Agarwal et al. 2021, section 4.2); NaN is above no threshold.
+    The pointwise percentile bootstrap band is exact: a resample's number above τ is binomial.
     """
     scores, thresholds = per_seed("scores", scores), np.asarray(thresholds, np.float64)
     if np.isnan(thresholds).any():
@@ -108,10 +102,9 @@ def performance_profile(
 
 def per_seed(name: str, values: Any) -> np.ndarray:
     """Returns values as float64 ``[S]``, or raises ValueError unless there is one for each seed."""
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or not values.size:
-        raise ValueError(f"{name} has shape {values.shape}; give one number for each seed.")
-    return values
+    if np.ndim(values) != 1 or not np.size(values):
+        raise ValueError(f"{name} has shape {np.shape(values)}; give one number for each seed.")
+    return np.asarray(values, np.float64)
 
 
 def _tails(confidence: float) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Statistics of training runs: returns, times to solve, and the summary of a run."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,8 @@ from a2c_jax.metrics import finite_seeds
 from a2c_jax.types import Environment, Metrics
 
 # Gymnasium's reward thresholds, by environment and time limit (CartPole-v0 is the second).
-SOLVED_AT = {
-    ("CartPole-v1", 500): 475.0, ("CartPole-v1", 200): 195.0, ("Acrobot-v1", 500): -100.0,
-    ("MountainCar-v0", 200): -110.0,
-}  # fmt: skip
+SOLVED_AT = {("CartPole-v1", 500): 475.0, ("CartPole-v1", 200): 195.0}
+SOLVED_AT |= {("Acrobot-v1", 500): -100.0, ("MountainCar-v0", 200): -110.0}
 EPISODES = 100  # of which a mean return is taken, as Gymnasium defines "solved"
 
 
@@ -30,21 +29,30 @@ def recent_returns(metrics: Metrics) -> tuple[np.ndarray, np.ndarray]:
     The window is the shortest run of updates, ending with this one, in which at least 100
     episodes finished; or all updates, if fewer did. Returns ``(means [..., U], counts [..., U])``.
     """
-    counts, sums = np.asarray(metrics.episode_count), np.asarray(metrics.episode_return_sum)
-    means, sizes = np.empty((2, *counts.shape))
-    for seed in np.ndindex(counts.shape[:-1]):  # all at once would take several times the memory
-        # float64 adds counts exactly.
-        total, reward = np.cumsum((counts[seed], sums[seed]), axis=1, dtype=np.float64)
-        last = np.searchsorted(total, total - EPISODES, side="right") - 1  # before the window
-        sizes[seed] = total - np.where(last < 0, 0.0, total[last])
-        with np.errstate(invalid="ignore"):
-            means[seed] = (reward - np.where(last < 0, 0.0, reward[last])) / sizes[seed]
+    means, sizes = np.empty((2, *metrics.episode_count.shape))
+    for seed, *recent in _recent_of_each(metrics):
+        means[seed], sizes[seed] = recent
     return means, sizes
+
+
+def _recent_of_each(metrics: Metrics) -> Iterator[tuple[tuple[int, ...], np.ndarray, np.ndarray]]:
+    """The index, means ``[U]`` and counts ``[U]`` of one seed at a time, which saves memory."""
+    counts, sums = np.asarray(metrics.episode_count), np.asarray(metrics.episode_return_sum)
+    for seed in np.ndindex(counts.shape[:-1]):
+        # From 0, before the first update. float64 adds counts exactly.
+        running = np.cumsum((counts[seed], sums[seed]), axis=1, dtype=np.float64)
+        total, reward = np.pad(running, ((0, 0), (1, 0)))
+        begin = np.searchsorted(total[1:], total[1:] - EPISODES, side="right")  # of the window
+        sizes = total[1:] - total[begin]
+        with np.errstate(invalid="ignore"):
+            means = (reward[1:] - reward[begin]) / sizes
+        yield seed, means, sizes
 
 
 def final_returns(metrics: Metrics) -> np.ndarray:
     """Mean return over the last 100 finished episodes: of metrics ``[..., U]``, ``[...]``."""
-    return recent_returns(metrics)[0][..., -1]
+    final = [means[-1] for _, means, _ in _recent_of_each(metrics)]
+    return np.reshape(final, metrics.episode_count.shape[:-1])
 
 
 def best_row(metrics: Metrics, finite: np.ndarray) -> int:
@@ -58,26 +66,25 @@ def steps_to_solve(metrics: Metrics, steps_per_update: int, threshold: float) ->
 
     Takes metrics ``[S, U]``; returns ``[S]``, infinite where a seed never did or has diverged.
     """
-    means, sizes = recent_returns(metrics)
-    solved = (sizes >= EPISODES) & (means >= threshold)
-    solved &= np.asarray(finite_seeds(metrics))[:, None]
-    steps = (np.argmax(solved, axis=1) + 1.0) * steps_per_update
-    return np.where(solved.any(axis=1), steps, np.inf)
+    updates = np.full(len(metrics.episode_count), np.inf)
+    for seed, means, sizes in _recent_of_each(metrics):
+        solved = np.flatnonzero((sizes >= EPISODES) & (means >= threshold))
+        updates[seed] = solved[0] + 1.0 if solved.size else np.inf
+    return np.where(finite_seeds(metrics), updates * steps_per_update, np.inf)
 
 
 def solve_time_curve(steps_to_solve: np.ndarray, end: float) -> tuple[np.ndarray, np.ndarray]:
     """Fraction of seeds that have solved the task by each time.
 
-    One minus Kaplan and Meier's (1958) survival curve, a right-continuous step function: ``(times
-    [K], fractions [K])`` from 0 to the end, where seeds ``[S]`` that have not solved are censored.
+    ``(times [K], fractions [K])`` from 0 to the end, where seeds ``[S]`` that have not solved are
+    censored: one minus the survival curve of Kaplan and Meier (1958), right-continuous steps.
     """
     checks.positive("end", end)
     times = inference.per_seed("steps_to_solve", steps_to_solve)
     if np.isnan(times).any():
         raise ValueError("steps_to_solve holds nan; give infinity where a seed never solved.")
-    solved = times[times <= end]
-    data = scipy.stats.CensoredData(solved, right=np.full(times.size - solved.size, end))
-    at = np.unique([0.0, *solved, end])
+    data = scipy.stats.CensoredData.right_censored(np.minimum(times, end), times > end)
+    at = np.unique([0.0, *times[times <= end], end])
     return at, scipy.stats.ecdf(data).cdf.evaluate(at)
 
 
@@ -103,26 +110,24 @@ def summarize(
     """
     finite = np.asarray(finite_seeds(metrics) if finite is None else finite)
     final = final_returns(metrics)
-    known = final[np.isfinite(final)]
-    names = ["fraction_solved", "fraction_solved_interval_95", "num_censored"]
-    names += [f"median_{unit}_to_solve", f"{unit}_to_solve"]
+    known, size = final[np.isfinite(final)], final.size
     solving: list[Any] = [None] * 5
     if threshold is not None:
         times = np.where(finite, steps_to_solve(metrics, per_update, threshold), np.inf)
-        number, size = int(np.isfinite(times).sum()), times.size
-        interval, median = inference.binomial_interval(number, size), _finite([np.median(times)])
-        solving = [number / size, [*interval], size - number, *median, _finite(times)]
+        solved, median = int(np.isfinite(times).sum()), _finite([np.median(times)])
+        interval = [*inference.binomial_interval(solved, size)]
+        solving = [solved / size, interval, size - solved, *median, _finite(times)]
     return {
-        "num_seeds": final.size,
+        "num_seeds": size,
         "num_diverged": int((~finite).sum()),
         "final_returns": _finite(final),
         "final_return_iqm": float(interquartile_mean(known)) if known.size else None,
         "final_return_interval_95": _finite(bootstrap_interval(known)) if known.size > 1 else None,
         "solved_threshold": threshold,
-        **dict(zip(names, solving, strict=True)),
-    }
+        **dict(zip(("fraction_solved", "fraction_solved_interval_95", "num_censored",
+                    f"median_{unit}_to_solve", f"{unit}_to_solve"), solving, strict=True)),
+    }  # fmt: skip
 
 
-def _finite(values: Any) -> list[float | None]:
-    # JSON has neither NaN nor infinity.
+def _finite(values: Any) -> list[float | None]:  # JSON has neither NaN nor infinity
     return [float(value) if np.isfinite(value) else None for value in values]

@@ -70,15 +70,15 @@ def random_draws(axes: Mapping[str, Range | Sequence[Any]], number: int, seed: i
     if not axes:
         raise ValueError(_EMPTY)
     number, rng = checks.positive_int("draws", number), np.random.default_rng(seed)
-    values = {}
-    for name, axis in axes.items():
+
+    def draw(axis: Range | Sequence[Any]) -> np.ndarray:
         if not isinstance(axis, Range):
-            values[name] = rng.choice(_column(axis), number)
-        elif axis.log:
-            values[name] = np.exp(rng.uniform(np.log(axis.low), np.log(axis.high), number))
-        else:
-            values[name] = rng.uniform(axis.low, axis.high, number)
-    return Points(values, None)
+            return rng.choice(_column(axis), number)
+        if axis.log:
+            return np.exp(rng.uniform(np.log(axis.low), np.log(axis.high), number))
+        return rng.uniform(axis.low, axis.high, number)
+
+    return Points({name: draw(axis) for name, axis in axes.items()}, None)
 
 
 def parse_points(over: Sequence[str], draws: int | None, seed: int = 0) -> Points:
@@ -113,13 +113,12 @@ def _parse_axis(text: str, draw: bool) -> Range | list[Any]:
     if match is None or draw != (match[3] is None):
         raise ValueError("a range for draws has no number" if draw else "the number is missing")
     low, high, log = float(match[1]), float(match[2]), match[4] is not None
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not -math.inf < low < high < math.inf:
         raise ValueError("the first end must be below the second")
     if log and low <= 0.0:
         raise ValueError("a logarithmic range must begin above 0")
-    if draw:
-        return Range(low, high, log)
-    return (np.geomspace if log else np.linspace)(low, high, int(match[3])).tolist()
+    space = np.geomspace if log else np.linspace
+    return Range(low, high, log) if draw else space(low, high, int(match[3])).tolist()
 
 
 def traced_settings(settings: Settings) -> list[str]:
@@ -143,18 +142,17 @@ def settings_at(settings: Settings, values: Mapping[str, Any]) -> Settings:
 
 def check_points(config: TrainConfig, points: Points) -> Job:
     """Checks every point before training; returns the job of the shared configuration."""
-    job = make_job(config)
-    used = used_settings(config.settings) | {"network"}
+    job, traced = make_job(config), traced_settings(config.settings)
     for name, column in points.values.items():
-        checks.known_name("setting", name, sorted(used))
-        if name in traced_settings(config.settings) and column.dtype.kind != "f":
+        checks.known_name("setting", name, sorted(used_settings(config.settings) | {"network"}))
+        if name in traced and column.dtype.kind != "f":
             raise ValueError(f"over names {name}, which is a number; give it numbers.")
-    for point in range(len(points)):
-        one = make_job(config.with_settings(settings_at(config.settings, points.at(point))))
+    for values in map(points.at, range(len(points))):
+        one = make_job(config.with_settings(settings_at(config.settings, values)))
         if (one.num_updates, one.per_update) != (job.num_updates, job.per_update):
-            named = ", ".join(f"{name}={value}" for name, value in points.at(point).items())
             raise ValueError(
-                f"over has {named}, with which a run has another number of updates or of steps in "
-                "each; train once for each value instead."
+                f"over has {', '.join(f'{name}={value}' for name, value in values.items())}, with "
+                "which a run has another number of updates or of steps in each; train once for "
+                "each value instead."
             )
     return job

@@ -284,7 +284,7 @@ def test_several_runs_can_be_distinguished(drawn):
     assert len(styles) == len(axes.collections) == 12, "every one has its band"
     assert len({color for color, _ in styles}) == 8
     assert axes.get_xlim()[1] >= runs[-1].position[-1]
-    assert len({tuple(curves.line_style(n).values()) for n in range(32)}) == 32
+    assert len({tuple(style.values()) for style in curves.STYLES}) == 32
 
 
 MIDDLING = "gae, learning rate 1e-3, entropy 0.01"

@@ -17,7 +17,6 @@ from a2c_jax.experiment.run.evaluate import describe_evaluation
 from a2c_jax.experiment.run.folder import describe_outcome
 from a2c_jax.experiment.statistics import learning as statistics
 from a2c_jax.experiment.sweeps import sweep as sweeping
-from a2c_jax.experiment.sweeps.report import sweep_table
 from a2c_jax.experiment.tables import result_table
 from a2c_jax.types import Metrics
 
@@ -42,7 +41,13 @@ def test_a_run_counts_them_wherever_it_is_looked_at(diverged, tmp_path, refused)
     last = json.loads((diverged.folder / "log.jsonl").read_text().splitlines()[-1])
     assert last["diverged_seeds"] == 2
     assert "2, 2 diverged" in text(result_table(summary))
-    assert describe_evaluation(experiment.evaluate_run(diverged, 2))["num_diverged"] == 2
+    evaluated = experiment.evaluate_run(diverged, 2)
+    assert describe_evaluation(evaluated)["num_diverged"] == 2
+    path, _ = experiment.write_evaluation(
+        tmp_path, evaluated._replace(returns=np.full((2, 2), np.nan))
+    )
+    figures = json.loads(path.read_text())
+    assert (figures["return_iqm"], figures["mean_returns"]) == (None, [None, None])
     _, figures = experiment.plot_runs({"run": diverged}, tmp_path)
     assert figures["runs"]["run"]["num_diverged"] == 2
     recording = experiment.record_run(diverged, num_episodes=1)
@@ -95,7 +100,7 @@ def test_a_sweep_ranks_points_that_diverged_last(untrained):
     assert result.finite.tolist() == [[False, False], [True, True]]
     assert result.scores.tolist() == [-math.inf, 500.0]
     assert result.best.settings.learning_rate == pytest.approx(1e-3)
-    assert "(2 diverged)" in text(sweep_table(result))
+    assert "(2 diverged)" in text(sweeping.sweep_table(result))
 
 
 def test_a_comparison_counts_them(diverged):

@@ -1,6 +1,5 @@
 """What is logged of a run, and loggers that fail."""
 
-import functools
 import json
 import struct
 import sys
@@ -14,8 +13,7 @@ from a2c_jax import experiment
 from a2c_jax.experiment.run.engine import Outcome
 from a2c_jax.experiment.run.evaluations import Evaluations
 from a2c_jax.experiment.run.job import make_job
-from a2c_jax.experiment.run.log import JsonLines, chunk_figures
-from a2c_jax.experiment.run.loggers import Guarded, WeightsAndBiases, open_loggers
+from a2c_jax.experiment.run.log import Guarded, JsonLines, chunk_figures, open_loggers
 from a2c_jax.types import Metrics
 
 NO_EVALUATIONS = Evaluations(np.array([], int), np.zeros((2, 0)), np.zeros((2, 0)))
@@ -41,10 +39,13 @@ def test_the_figures_are_means_over_the_episodes_since_then():
         "evaluation_return": 8.0, "evaluation_length": 3.0,
     }  # fmt: skip
     assert point == point | expected
+    assert point.keys() >= {*Metrics._fields[3:]} - {"steps"}
     before = evaluations._replace(updates=np.array([1, 2]))
     assert "evaluation_return" not in points(counts, sums, 2, evaluations=before)[-1], "told once"
     nothing = points(0 * counts, 0 * sums, 0)[-1]
     assert nothing["episode_return"] is nothing["episode_return_iqm"] is None
+    diverged = evaluations._replace(returns=np.nan * returns)
+    assert points(counts, sums, 1, evaluations=diverged)[-1]["evaluation_return"] is None
 
 
 def test_a_run_of_any_length_has_a_hundred_points_wherever_its_chunks_end():
@@ -109,7 +110,7 @@ def events(folder):
 def test_weights_and_biases_is_told_settings_and_figures(tmp_path, monkeypatch):
     wandb, told = Mock(), []
     monkeypatch.setitem(sys.modules, "wandb", wandb)
-    logger = WeightsAndBiases(tmp_path / "evening", {"env": "CartPole-v1"})
+    logger = Guarded("wandb", tmp_path / "evening", {"env": "CartPole-v1"}, told.append)
     logger.log({"steps": 40, "episode_return": 2.5, "entropy": None})
     logger.close()
     run = wandb.init.return_value
@@ -118,8 +119,7 @@ def test_weights_and_biases_is_told_settings_and_figures(tmp_path, monkeypatch):
     run.log.side_effect = RuntimeError("no network")
     # The second time it is resumed, and the same run goes on.
     for name in ("evening", "morning"):
-        make = functools.partial(WeightsAndBiases, tmp_path / name, {})
-        logger = Guarded("Weights & Biases", "wandb", make, told.append)
+        logger = Guarded("wandb", tmp_path / name, {}, told.append)
     for _ in range(3):
         logger.log({"episode_return": 1.0})
     assert told == ["Weights & Biases failed: no network. Training continues."]

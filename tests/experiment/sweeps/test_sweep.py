@@ -17,7 +17,7 @@ from a2c_jax.experiment.config import read_config
 from a2c_jax.experiment.run.engine import Outcome
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.statistics.learning import final_returns
-from a2c_jax.experiment.sweeps import report, sweep as sweeping
+from a2c_jax.experiment.sweeps import sweep as sweeping
 from a2c_jax.experiment.sweeps.points import Points, parse_points, settings_at, traced_settings
 from a2c_jax.presets import PRESETS
 from a2c_jax.types import Metrics
@@ -108,13 +108,13 @@ def test_names_and_a_number_are_swept_together_with_a_program_for_each_name(caps
     assert result.config_at(1) == one
     alone = final_returns(a2c.train_seeds(make_job(one).algorithm, make_job(one).keys, 10).metrics)
     np.testing.assert_allclose(result.final_returns[1], alone, rtol=1e-6)
-    rows = report.table_rows(result)
+    rows = sweeping.table_rows(result)
     assert {row[0] for row in rows[1:]} == {"adam", "rmsprop"}
     file = io.BytesIO()
-    report.draw_sweep(file, result)
+    sweeping.draw_sweep(file, result)
     flags = parse_points(["normalize_advantages=true,false"], None)
     of_two = {n: getattr(result, n)[:2] for n in ("final_returns", "mean_returns", "finite")}
-    report.draw_sweep(file, result._replace(points=flags, **of_two))
+    sweeping.draw_sweep(file, result._replace(points=flags, **of_two))
     assert flags.at(0) == {"normalize_advantages": True}
     assert parse_points(["memory_size=4,8"], None).at(0) == {"memory_size": 4.0}
     stops = iter([0, 0, 0])  # chunks of 1, 8 and 1 updates of the first program
@@ -169,7 +169,7 @@ def test_among_equal_scores_the_sooner_is_first_and_a_diverged_point_last(result
     many = np.full((4, 8), 400.0)
     many[0], many[0, 3] = 500.0, np.nan  # one of eight seeds would be trimmed
     assert same._replace(final_returns=many, finite=np.ones_like(many, bool)).ranking[-1] == 0
-    assert report.table_rows(same)[4][2] == "–"
+    assert sweeping.table_rows(same)[4][2] == "–"
 
 
 def test_the_command_writes_a_table_a_figure_and_the_best(monkeypatch, tmp_path, capsys):
@@ -195,11 +195,11 @@ def test_the_command_writes_a_table_a_figure_and_the_best(monkeypatch, tmp_path,
 @pytest.mark.parametrize(("names", "shape"), [(1, (4,)), (2, None)])
 def test_draws_and_a_single_setting_are_drawn_as_points(result, monkeypatch, names, shape):
     drawn = []
-    monkeypatch.setattr(report, "draw_scatter", lambda *args: drawn.extend(args))
+    monkeypatch.setattr(sweeping, "draw_scatter", lambda *args: drawn.extend(args))
     axes = {"discount": np.array([4, 1, 3, 2]), "entropy_coef": np.array([0, 1, 0, 1])}
     points = Points(dict([*axes.items()][:names]), shape)
     returns = np.array([[1.0, 1.0], [5.0, 5.0], [np.nan, 3.0], [2.0, 2.0]])
-    report.draw_sweep(None, result._replace(points=points, final_returns=returns))
+    sweeping.draw_sweep(None, result._replace(points=points, final_returns=returns))
     _, scores, x, y, labels, best = drawn
     np.testing.assert_array_equal((scores, x), ([1, 5, np.nan, 2], axes["discount"]))
     np.testing.assert_array_equal(y, scores if names == 1 else axes["entropy_coef"])
@@ -210,12 +210,12 @@ def test_draws_and_a_single_setting_are_drawn_as_points(result, monkeypatch, nam
 def test_the_cells_of_a_heat_map_are_those_of_its_ticks(result, monkeypatch, number, others, best):
     """Of a third setting the mean is drawn, and the best of the ranking is not framed."""
     drawn = []
-    monkeypatch.setattr(report, "draw_heat_map", lambda *args: drawn.extend(args))
+    monkeypatch.setattr(sweeping, "draw_heat_map", lambda *args: drawn.extend(args))
     axes = {"discount": (0.99, 0.5), "entropy_coef": (3.0, 1.0, 2.0), "value_coef": (0.0, 10.0)}
     points = experiment.grid(dict(list(axes.items())[:number]))
     scores = np.add.outer([99.0, 97, 98, 53, 51, 52], others).reshape(-1, 1)
     changes = dict.fromkeys(("final_returns", "mean_returns"), scores)
-    report.draw_sweep(None, result._replace(points=points, finite=scores > 0, **changes))
+    sweeping.draw_sweep(None, result._replace(points=points, finite=scores > 0, **changes))
     _, cells, x, y, labels, framed = drawn
     assert (labels[1:3], framed) == (("entropy coef", "discount"), best)
     for (row, column), value in np.ndenumerate(cells):
