@@ -9,6 +9,12 @@ import numpy as np
 from a2c_jax import checks
 from a2c_jax.types import Algorithm, LossTerms, Metrics, Transition
 
+SUMS = ("episode_return_sum", "episode_length_sum", "episode_count", "steps")
+"""The metrics that are sums over an update."""
+
+AVERAGED = tuple(name for name in Metrics._fields if name not in SUMS)
+"""All others, which logs and figures average over updates."""
+
 
 class OpenEpisodes(NamedTuple):
     """The unfinished episodes of N environments, each ``[N]``: return and length so far."""

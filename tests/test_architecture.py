@@ -20,7 +20,7 @@ CORE = [
 
 # Rooms of the upper floor, in this order: a folder, or a module on its own.
 ROOMS = [
-    "errors", "files", "envs", "config", "statistics", "tables", "figures", "run", "sweeps",
+    "files", "envs", "config", "statistics", "tables", "figures", "run", "sweeps",
     "comparison", "replay", "cli",
 ]  # fmt: skip
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from a2c_jax import experiment
-from a2c_jax.experiment.cli import configs, flags, main as cli
+from a2c_jax.experiment.cli import flags, main as cli
 from a2c_jax.experiment.config import TrainConfig
 
 ROOT = Path(__file__).parent.parent
@@ -67,7 +67,7 @@ def test_every_command_of_the_readme_is_executed_here():
 def test_every_command_has_flags_that_exist(line, monkeypatch):
     monkeypatch.setattr(flags, "read_run_config", lambda *args: TrainConfig())  # to resume
     command, *words = shlex.split(line)[1:]
-    kind = getattr(configs, f"{command.title()}Config", None)
+    kind = getattr(flags, f"{command.title()}Config", None)
     with pytest.raises(SystemExit) if "--help" in words else contextlib.nullcontext():
         PARSERS.get(command, functools.partial(flags.parse, kind, command))(words)
 

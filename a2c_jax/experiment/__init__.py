@@ -21,11 +21,11 @@ from a2c_jax.experiment.comparison.compare import (
     compare,
     default_comparison,
     resolve_all,
+    write_comparison,
 )
-from a2c_jax.experiment.comparison.report import write_comparison
 from a2c_jax.experiment.config import TrainConfig, configure
-from a2c_jax.experiment.errors import BadInput, WriteError
 from a2c_jax.experiment.figures.curves import plot_curve
+from a2c_jax.experiment.files import BadInput, WriteError
 from a2c_jax.experiment.replay.page import write_replay
 from a2c_jax.experiment.replay.recording import record_run
 from a2c_jax.experiment.run.evaluate import EvaluatedRun, evaluate_run, write_evaluation

@@ -1,4 +1,4 @@
-"""Folders to which one process at a time writes, and files that are complete or absent."""
+"""Errors that a user can fix, folders with one writer, and files that are complete or absent."""
 
 import contextlib
 import datetime
@@ -16,11 +16,35 @@ from typing import Any, BinaryIO
 import filelock
 import numpy as np
 
-from a2c_jax.experiment.errors import BadInput
-
 Writer = Callable[[BinaryIO], object]
 
 LOCK = ".lock"
+
+
+class BadInput(ValueError):  # noqa: N818
+    """Bad input; the message names the argument, its value and the remedy. Nothing was written."""
+
+
+class WriteError(OSError):
+    """A file could not be written; the message says which, and what has been saved."""
+
+
+@contextlib.contextmanager
+def as_bad_input() -> Iterator[None]:
+    """Converts every ValueError of a check to :class:`BadInput`."""
+    try:
+        yield
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+@contextlib.contextmanager
+def as_write_error(what: str) -> Iterator[None]:
+    """Converts every OSError to a :class:`WriteError` that names what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"the {what} could not be written: {error}.") from error
 
 
 @contextlib.contextmanager

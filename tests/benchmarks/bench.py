@@ -20,8 +20,7 @@ from bench_sides import OURS, PEERS, Peer, ProcessError, Record, Size, spread
 from a2c_jax import checks, presets
 from a2c_jax.experiment.cli.startup import prepare_jax
 from a2c_jax.experiment.config import describe_machine
-from a2c_jax.experiment.errors import BadInput
-from a2c_jax.experiment.files import open_folder
+from a2c_jax.experiment.files import BadInput, open_folder
 
 MODULES = ("a2c_jax", "a2c_jax.experiment.cli.main")
 TIMES = 3  # of imports and of starts

@@ -8,13 +8,26 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from a2c_jax.experiment.cli.configs import EvaluateConfig, JoinConfig, PlotConfig, ReplayConfig
-from a2c_jax.experiment.cli.flags import parse, parse_compare, parse_sweep, parse_train
-from a2c_jax.experiment.comparison.compare import compare, measure_gradients, resolve_all
-from a2c_jax.experiment.comparison.report import comparison_tables, write_comparison, write_config
+from a2c_jax.experiment.cli.flags import (
+    EvaluateConfig,
+    JoinConfig,
+    PlotConfig,
+    ReplayConfig,
+    parse,
+    parse_compare,
+    parse_sweep,
+    parse_train,
+)
+from a2c_jax.experiment.comparison.compare import (
+    compare,
+    comparison_tables,
+    measure_gradients,
+    resolve_all,
+    write_comparison,
+    write_config,
+)
 from a2c_jax.experiment.envs import env_label
-from a2c_jax.experiment.errors import as_bad_input, as_write_error
-from a2c_jax.experiment.files import locked, open_folder, remove_files
+from a2c_jax.experiment.files import as_bad_input, as_write_error, locked, open_folder, remove_files
 from a2c_jax.experiment.replay.page import write_replay
 from a2c_jax.experiment.replay.recording import checked_seeds, record_run
 from a2c_jax.experiment.run import evaluate as evaluation

@@ -13,7 +13,7 @@ import jax
 
 from a2c_jax.experiment.cli.commands import COMMANDS
 from a2c_jax.experiment.cli.startup import prepare_jax
-from a2c_jax.experiment.errors import BadInput, WriteError
+from a2c_jax.experiment.files import BadInput, WriteError
 from a2c_jax.experiment.run.interrupts import EXIT, Interrupted
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from a2c_jax.experiment.figures import curves
 from a2c_jax.experiment.statistics.inference import Profile, binomial_interval, performance_profile
 from a2c_jax.experiment.statistics.learning import final_returns, solve_time_curve
-from a2c_jax.metrics import carried_forward
+from a2c_jax.metrics import AVERAGED, carried_forward
 from a2c_jax.types import Metrics
 
 
@@ -28,8 +28,7 @@ Runs = Sequence[PlotRun]
 QUANTITIES = {  # that are drawn over time, with the label of the axis
     "returns": "mean episode return",
     "lengths": "mean episode length (steps)",
-    "policy_loss": "policy loss",
-    "value_loss": "value loss",
+    **{name: name.replace("_", " ") for name in AVERAGED},
     "entropy": "entropy of the policy (nats)",
     "grad_norm": "norm of the gradient",
     "explained_variance": "explained variance of the values",

@@ -17,8 +17,7 @@ import numpy as np
 
 from a2c_jax.experiment.config import TrainConfig, differences
 from a2c_jax.experiment.files import checksums_of, npz_writer, read_npz, write_together
-from a2c_jax.experiment.run.engine import Outcome
-from a2c_jax.experiment.run.evaluations import Evaluations
+from a2c_jax.experiment.run.engine import Evaluations, Outcome
 from a2c_jax.experiment.run.job import Job, job_identity, tree_bytes
 from a2c_jax.parallel import gather_groups
 from a2c_jax.record_checks import by_path

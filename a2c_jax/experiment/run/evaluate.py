@@ -8,7 +8,7 @@ import numpy as np
 
 from a2c_jax import checks
 from a2c_jax.experiment.files import json_writer, npz_writer, write_together
-from a2c_jax.experiment.run.evaluations import evaluation_program
+from a2c_jax.experiment.run.engine import evaluation_program
 from a2c_jax.experiment.run.folder import Run, load_run
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.metrics import finite_seeds

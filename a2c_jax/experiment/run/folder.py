@@ -8,7 +8,7 @@
 ``log.jsonl``
     a line for each hundredth of the run, or for each update of a run of fewer than 100.
 ``evaluations.npz``
-    the arrays of :class:`a2c_jax.experiment.run.evaluations.Evaluations`, if the policy was
+    the arrays of :class:`a2c_jax.experiment.run.engine.Evaluations`, if the policy was
     evaluated during training.
 ``summary.json``
     the result of :func:`a2c_jax.experiment.statistics.learning.summarize`, and the timings.
@@ -16,6 +16,7 @@
     the figure; instead ``rewards.png`` and ``lengths.png`` for the article's loop.
 """
 
+import functools
 import os
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
@@ -26,17 +27,16 @@ import numpy as np
 
 from a2c_jax.experiment.config import TrainConfig, read_config, read_saved
 from a2c_jax.experiment.envs import EnvName
-from a2c_jax.experiment.files import json_writer, npz_writer, write_together
+from a2c_jax.experiment.figures.curves import draw_episodes, draw_learning_curve
+from a2c_jax.experiment.files import Writer, json_writer, npz_writer, write_together
 from a2c_jax.experiment.run import checkpoints
-from a2c_jax.experiment.run.engine import Outcome
-from a2c_jax.experiment.run.evaluations import Evaluations
+from a2c_jax.experiment.run.engine import Evaluations, Outcome
 from a2c_jax.experiment.run.job import Job, make_job, row_of
 from a2c_jax.experiment.run.log import LOG
-from a2c_jax.experiment.run.pictures import run_figures
 from a2c_jax.experiment.run.policy import Policy, make_policy
 from a2c_jax.experiment.run.progress import environment_steps
 from a2c_jax.experiment.statistics.learning import best_row, solved_threshold, summarize
-from a2c_jax.metrics import finite_seeds
+from a2c_jax.metrics import finite_seeds, learning_curve
 from a2c_jax.parallel import gather_groups
 from a2c_jax.types import Metrics
 
@@ -185,3 +185,31 @@ def describe_outcome(job: Job, outcome: Outcome, state: Any = None) -> dict[str,
         "train_seconds": seconds,
         "steps_per_second": environment_steps(job, outcome) / seconds if seconds else 0.0,
     }
+
+
+def run_figures(config: TrainConfig, job: Job, outcome: Outcome) -> dict[str, Writer]:
+    """The files of a run's figures by name, each a function that writes it."""
+    title, metrics = run_title(config, job), outcome.metrics
+    if job.unit == "episodes":
+        title += f", {job.env.max_episode_steps} steps an episode"
+        draw = functools.partial(draw_episodes, title=title)
+        values = {"reward": metrics.episode_return_sum, "length": metrics.episode_length_sum}
+        return {f"{n}s.png": functools.partial(draw, values=x, label=n) for n, x in values.items()}
+    steps, returns = learning_curve(metrics, job.algorithm, num_points(job, outcome))
+    curve = functools.partial(draw_learning_curve, steps=steps, returns=returns, title=title)
+    return {"learning_curve.png": functools.partial(curve, threshold=solved_threshold(job.env))}
+
+
+def run_title(config: TrainConfig, job: Job) -> str:
+    """The environment, the method, the preset and the number of seeds of a run."""
+    method = "the article's loop" if job.unit == "episodes" else config.settings.method
+    named = "custom algorithm" if config.custom else f"{method}, preset {config.preset}"
+    number = len(job.seeds)
+    return f"{job.env.name}: {named}, {number} seed{'s' if number > 1 else ''}"
+
+
+def num_points(job: Job, outcome: Outcome) -> int:
+    """The number of points of a learning curve, 20 to 100; few are empty in a long run."""
+    steps = outcome.num_updates * job.algorithm.steps_per_update
+    # Every environment finishes an episode within its time limit.
+    return max(20, min(100, steps // (job.env.max_episode_steps * job.num_envs)))

@@ -13,7 +13,7 @@ from a2c_jax import presets
 from a2c_jax.agents import as_agent
 from a2c_jax.experiment.config import TrainConfig, describe_config, describe_machine, identity
 from a2c_jax.experiment.envs import resolve_env
-from a2c_jax.experiment.errors import BadInput
+from a2c_jax.experiment.files import BadInput
 from a2c_jax.parallel import SeedLayout, check_keys, seed_layout
 from a2c_jax.settings import whole_updates
 from a2c_jax.types import Agent, Algorithm, Environment, Key, Metrics

@@ -12,11 +12,16 @@ from typing import Any
 
 from a2c_jax.experiment.config import TrainConfig, differences
 from a2c_jax.experiment.envs import EnvName, env_label
-from a2c_jax.experiment.errors import as_bad_input, as_write_error
-from a2c_jax.experiment.files import json_writer, open_folder, remove_files, write_together
+from a2c_jax.experiment.files import (
+    as_bad_input,
+    as_write_error,
+    json_writer,
+    open_folder,
+    remove_files,
+    write_together,
+)
 from a2c_jax.experiment.run.checkpoints import Saver
-from a2c_jax.experiment.run.engine import Outcome
-from a2c_jax.experiment.run.evaluations import Evaluations
+from a2c_jax.experiment.run.engine import Evaluations, Outcome
 from a2c_jax.experiment.run.folder import (
     CONFIG,
     FILES,

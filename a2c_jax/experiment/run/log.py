@@ -14,11 +14,10 @@ import numpy as np
 
 from a2c_jax.experiment.config import TrainConfig
 from a2c_jax.experiment.files import json_writer, read_json, write_together
-from a2c_jax.experiment.run.engine import Outcome
-from a2c_jax.experiment.run.evaluations import Evaluations
+from a2c_jax.experiment.run.engine import Evaluations, Outcome
 from a2c_jax.experiment.run.job import Job
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
-from a2c_jax.metrics import finite_seeds
+from a2c_jax.metrics import AVERAGED, finite_seeds
 from a2c_jax.types import Metrics
 
 LOG = "log.jsonl"
@@ -28,7 +27,6 @@ Figures = dict[str, float | None]
 _Report = Callable[[str], None]
 
 _SUMS = ("episode_count", "episode_return_sum", "episode_length_sum")
-_LOSSES = tuple(name for name in Metrics._fields if name not in (*_SUMS, "steps"))
 # What a run's description contains besides settings; the seeds may be thousands.
 _NO_HYPERPARAMETERS = {"format", "settings", "about", "seeds", "tensorboard", "wandb"}
 
@@ -64,7 +62,7 @@ def _means(chunk: Metrics) -> dict[str, float]:
         "diverged_seeds": float((~finite_seeds(chunk)).sum()),
         "episode_return": sums[0] / (episodes or math.nan),
         "episode_length": sums[1] / (episodes or math.nan),
-        **{name: float(np.mean(getattr(chunk, name), dtype=np.float64)) for name in _LOSSES},
+        **{name: float(np.mean(getattr(chunk, name), dtype=np.float64)) for name in AVERAGED},
     }
 
 
@@ -92,7 +90,7 @@ def _tagged(figures: Figures) -> tuple[dict[str, float], int]:
     """The figures that are not None, by tags in groups, and the steps (episodes) of each seed."""
     tags = {}
     for name, value in figures.items():
-        tag = f"loss/{name}" if name in _LOSSES else f"train/{name}"
+        tag = f"loss/{name}" if name in AVERAGED else f"train/{name}"
         if value is not None:
             tags[tag.replace("train/evaluation_", "evaluation/")] = value
     return tags, int(figures.get("steps", figures.get("episodes")) or 0)

@@ -10,8 +10,7 @@ import numpy as np
 from a2c_jax.experiment.envs import EnvName
 from a2c_jax.experiment.figures.quantities import PlotRun, run_plot_writers
 from a2c_jax.experiment.files import json_writer, write_together
-from a2c_jax.experiment.run.folder import Run, load_run
-from a2c_jax.experiment.run.pictures import run_title
+from a2c_jax.experiment.run.folder import Run, load_run, run_title
 from a2c_jax.experiment.statistics.inference import probability_of_improvement
 from a2c_jax.experiment.statistics.learning import final_returns, solved_threshold, steps_to_solve
 

@@ -15,17 +15,35 @@ from a2c_jax import presets
 from a2c_jax.experiment import config as configs
 from a2c_jax.experiment.config import TrainConfig, describe_machine, differences, identity
 from a2c_jax.experiment.envs import EnvName, env_label
-from a2c_jax.experiment.errors import WriteError, as_bad_input
-from a2c_jax.experiment.files import json_writer, locked, open_folder, remove_files, write_together
+from a2c_jax.experiment.files import (
+    WriteError,
+    as_bad_input,
+    json_writer,
+    locked,
+    open_folder,
+    remove_files,
+    write_together,
+)
 from a2c_jax.experiment.run import checkpoints, folder as folders
 from a2c_jax.experiment.run.checkpoints import Saver
-from a2c_jax.experiment.run.engine import Outcome, train_in_chunks
-from a2c_jax.experiment.run.evaluations import Evaluations, Evaluator, no_evaluations
-from a2c_jax.experiment.run.folder import CONFIG, Run, read_about, read_run_config, write_results
+from a2c_jax.experiment.run.engine import (
+    Evaluations,
+    Evaluator,
+    Outcome,
+    no_evaluations,
+    train_in_chunks,
+)
+from a2c_jax.experiment.run.folder import (
+    CONFIG,
+    Run,
+    read_about,
+    read_run_config,
+    run_title,
+    write_results,
+)
 from a2c_jax.experiment.run.interrupts import Interrupted, deferred_interrupt
 from a2c_jax.experiment.run.job import Job, check_memory, describe_job, make_job, row_of
 from a2c_jax.experiment.run.log import chunk_figures, open_loggers
-from a2c_jax.experiment.run.pictures import run_title
 from a2c_jax.experiment.run.progress import Reporter
 from a2c_jax.experiment.statistics.learning import best_row
 from a2c_jax.metrics import finite_seeds

@@ -11,13 +11,12 @@ from rich.table import Table
 
 from a2c_jax import presets
 from a2c_jax.experiment.config import TrainConfig
-from a2c_jax.experiment.errors import as_bad_input
 from a2c_jax.experiment.figures.heat_maps import Labels, draw_heat_map, draw_scatter, short_number
-from a2c_jax.experiment.files import Writer, json_writer, npz_writer, write_together
+from a2c_jax.experiment.files import Writer, as_bad_input, json_writer, npz_writer, write_together
 from a2c_jax.experiment.run.engine import Outcome, train_in_chunks
+from a2c_jax.experiment.run.folder import num_points
 from a2c_jax.experiment.run.interrupts import Interrupted
 from a2c_jax.experiment.run.job import Job, check_memory, describe_job, make_job
-from a2c_jax.experiment.run.pictures import num_points
 from a2c_jax.experiment.run.progress import Reporter
 from a2c_jax.experiment.statistics.inference import bootstrap_interval, interquartile_mean
 from a2c_jax.experiment.statistics.learning import final_returns, solved_threshold, steps_to_solve

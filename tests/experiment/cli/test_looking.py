@@ -11,7 +11,7 @@ import pytest
 import a2c_jax as a2c
 from a2c_jax import experiment, presets
 from a2c_jax.experiment.cli import commands, main as cli
-from a2c_jax.experiment.run.evaluations import evaluation_program
+from a2c_jax.experiment.run.engine import evaluation_program
 from a2c_jax.experiment.run.plot import statistics_of
 from a2c_jax.parallel import split_groups
 

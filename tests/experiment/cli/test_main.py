@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from a2c_jax.experiment import files
-from a2c_jax.experiment.cli import configs, flags as parsing, main as cli
+from a2c_jax.experiment.cli import flags as parsing, main as cli
 from a2c_jax.experiment.cli.commands import COMMANDS
 from a2c_jax.experiment.run import train as run_training
 from a2c_jax.experiment.run.train import prepare
@@ -160,7 +160,7 @@ def test_help_shows_environments_and_an_example_that_is_understood(command, caps
     if hasattr(parsing, f"parse_{command}"):
         getattr(parsing, f"parse_{command}")(words)
     else:
-        parsing.parse(getattr(configs, f"{command.title()}Config"), command, words)
+        parsing.parse(getattr(parsing, f"{command.title()}Config"), command, words)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -15,7 +15,7 @@ from rich.console import Console
 from a2c_jax import experiment, parallel
 from a2c_jax.experiment.cli import commands, main as cli
 from a2c_jax.experiment.cli.flags import parse_compare
-from a2c_jax.experiment.comparison import compare as comparison, report
+from a2c_jax.experiment.comparison import compare as comparison, compare as report
 from a2c_jax.experiment.comparison.compare import Comparison, default_comparison, resolve_all
 from a2c_jax.experiment.comparison.gradients import StageNoise
 from a2c_jax.experiment.run import train as run_training

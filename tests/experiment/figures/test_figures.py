@@ -17,8 +17,8 @@ from a2c_jax import experiment
 from a2c_jax.experiment.config import default_config
 from a2c_jax.experiment.figures import curves, heat_maps, quantities
 from a2c_jax.experiment.run.engine import Outcome
+from a2c_jax.experiment.run.folder import num_points, run_figures
 from a2c_jax.experiment.run.job import make_job
-from a2c_jax.experiment.run.pictures import num_points, run_figures
 from a2c_jax.experiment.statistics.learning import final_returns
 
 STEPS = np.arange(1, 6) * 10

@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console
 
 from a2c_jax import experiment
-from a2c_jax.experiment.comparison.compare import Comparison
-from a2c_jax.experiment.comparison.report import comparison_tables
+from a2c_jax.experiment.comparison.compare import Comparison, comparison_tables
 from a2c_jax.experiment.run.engine import Outcome
 from a2c_jax.experiment.run.evaluate import describe_evaluation
 from a2c_jax.experiment.run.folder import describe_outcome

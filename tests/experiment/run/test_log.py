@@ -10,8 +10,7 @@ import pytest
 from scipy import stats
 
 from a2c_jax import experiment
-from a2c_jax.experiment.run.engine import Outcome
-from a2c_jax.experiment.run.evaluations import Evaluations
+from a2c_jax.experiment.run.engine import Evaluations, Outcome
 from a2c_jax.experiment.run.job import make_job
 from a2c_jax.experiment.run.log import Guarded, JsonLines, chunk_figures, open_loggers
 from a2c_jax.types import Metrics
