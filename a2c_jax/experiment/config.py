@@ -298,10 +298,8 @@ def saved_settings(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_config(config: TaskConfig) -> dict[str, Any]:
-    """A configuration as JSON holds it; an infinite limit is None."""
+    """A configuration for JSON, which holds an infinite limit as null."""
     settings = dataclasses.asdict(config.settings)
-    if math.isinf(settings["max_grad_norm"]):
-        settings["max_grad_norm"] = None
     if config.preset == CUSTOM:
         settings = {"total_steps": settings["total_steps"]}
     saved = {name: getattr(config, name) for name in fields_of(type(config), UNSAVED)}

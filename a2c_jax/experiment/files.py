@@ -43,6 +43,8 @@ def as_write_error(what: str) -> Iterator[None]:
     """Converts every OSError to a :class:`WriteError` that names what could not be written."""
     try:
         yield
+    except WriteError:
+        raise
     except OSError as error:
         raise WriteError(f"the {what} could not be written: {error}.") from error
 
@@ -166,8 +168,8 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_together(folder: Path, files: Mapping[str, Writer]) -> None:
-    """Writes all files or none, by renaming temporary files; makes the folder."""
+def write_together(folder: Path, files: Mapping[str, Writer]) -> list[Path]:
+    """Writes all files or none, by renaming temporary files; makes the folder, returns paths."""
     staged: dict[str, Path] = {}
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -180,15 +182,16 @@ def write_together(folder: Path, files: Mapping[str, Writer]) -> None:
                 os.fsync(file.fileno())
         for name, part in staged.items():
             os.replace(part, folder / name)
+        return [folder / name for name in files]
     finally:
         for part in staged.values():
             part.unlink(missing_ok=True)
 
 
 def json_writer(content: Mapping[str, Any]) -> Writer:
-    """Makes a writer of content as JSON, without NaN and infinity."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    return lambda file: file.write(text.encode())
+    """Makes a writer of content as JSON; NaN and infinity, which JSON lacks, become null."""
+    plain = json.loads(json.dumps(content), parse_constant=lambda constant: None)
+    return lambda file: file.write(f"{json.dumps(plain, indent=2)}\n".encode())
 
 
 def read_json(path: Path, argument: str) -> dict[str, Any]:

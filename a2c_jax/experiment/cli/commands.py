@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -21,19 +20,16 @@ from a2c_jax.experiment.cli.flags import (
 from a2c_jax.experiment.comparison.compare import (
     compare,
     comparison_tables,
-    measure_gradients,
-    resolve_all,
-    write_comparison,
-    write_config,
 )
+from a2c_jax.experiment.config import TaskConfig
 from a2c_jax.experiment.envs import env_label
-from a2c_jax.experiment.files import as_bad_input, as_write_error, locked, open_folder, remove_files
+from a2c_jax.experiment.files import as_bad_input, as_write_error, open_folder
 from a2c_jax.experiment.replay.page import write_replay
 from a2c_jax.experiment.replay.recording import checked_seeds, record_run
 from a2c_jax.experiment.run import evaluate as evaluation
 from a2c_jax.experiment.run.evaluate import check_episodes, evaluate_run, write_evaluation
-from a2c_jax.experiment.run.folder import CONFIG, load_run
-from a2c_jax.experiment.run.interrupts import Interrupted, deferred_interrupt
+from a2c_jax.experiment.run.folder import load_run
+from a2c_jax.experiment.run.interrupts import deferred_interrupt
 from a2c_jax.experiment.run.join import join_runs
 from a2c_jax.experiment.run.plot import load_runs, plot_runs
 from a2c_jax.experiment.run.train import train_run
@@ -51,7 +47,7 @@ def train(flags: Sequence[str]) -> int:
     _show(console, run.folder, (), result_table(run.summary))
     if run.summary["finished"]:
         return 0
-    console.print(f"Resume with: a2c-jax train --resume {run.folder}")
+    console.print(f"Resume with: a2c-jax train --resume {run.folder}{_env(run.config)}")
     return run.signal
 
 
@@ -115,43 +111,26 @@ def sweep_settings(flags: Sequence[str]) -> int:
             paths = write_sweep(folder, result)
     _show(console, folder, paths, sweep_table(result))
     # The best settings were chosen with these seeds: only held-out seeds show how good they are.
-    best = f"--config {folder / 'best.json'} --seed {max(job.seeds) + 1}"
+    best = f"--config {folder / 'best.json'} --seed {max(job.seeds) + 1}{_env(config)}"
     console.print(f"Train the best with: a2c-jax train {best}")
     return stopped
 
 
 def compare_methods(flags: Sequence[str]) -> int:
     """Trains several methods at equal environment steps; one table, and figures."""
-    config = parse_compare(flags)
-    with as_bad_input():
-        resolve_all(config)
-    console, kind = _console(), f"{env_label(config.env)}-compare"
-    opened: Any = open_folder(config.out, False, kind, config.name)
-    if config.resume is not None:
-        opened = locked(config.resume, "resume")
-    with opened as made, deferred_interrupt(own_process=True) as interrupted:
-        folder: Path = config.resume or made
-        with as_write_error("comparison"):
-            write_config(folder, config)
-        try:
-            result = compare(config, folder, console, interrupted)
-        except Interrupted:
-            if config.resume is None:
-                remove_files(folder, [CONFIG])
-            raise
-        with as_write_error("comparison"):
-            # Training results are written before the gradients are measured.
-            if result.runs:
-                write_comparison(folder, result)
-            if config.gradient_episodes and result.finished and not interrupted():
-                console.print("Measuring the variance of the gradients")
-                result = result._replace(noise=measure_gradients(config, interrupted))
-                write_comparison(folder, result)
+    console, config = _console(), parse_compare(flags)
+    with deferred_interrupt(own_process=True) as interrupted:
+        result = compare(config, console, interrupted)
         stopped = interrupted()
-    _show(console, folder, (), *(comparison_tables(result) if result.runs else ()))
+    _show(console, result.folder, (), *(comparison_tables(result) if result.runs else ()))
     if stopped:
-        console.print(f"Resume with: a2c-jax compare --resume {folder}")
+        console.print(f"Resume with: a2c-jax compare --resume {result.folder}{_env(config)}")
     return stopped
+
+
+def _env(config: TaskConfig) -> str:
+    """The flag that names a custom environment again."""
+    return f" --env {config.env}" if ":" in str(config.env) else ""
 
 
 def _show(console: Console, folder: Path, paths: Sequence[Path], *tables: Table) -> None:

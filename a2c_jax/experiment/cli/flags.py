@@ -22,6 +22,7 @@ from a2c_jax.experiment.files import as_bad_input
 from a2c_jax.experiment.run.folder import read_run_config
 from a2c_jax.settings import KINDS, Method, Settings, typed, unused_settings
 
+# On the command line an algorithm is chosen by its method.
 Settings.__annotations__["method"] = Annotated[Method, tyro.conf.arg(name="algorithm")]
 _NUMBERS = ConstructorRegistry()
 _OPTIONS: Any = {"config": (tyro.conf.OmitArgPrefixes,), "registry": _NUMBERS}
@@ -146,7 +147,13 @@ def parse_compare(flags: Sequence[str]) -> CompareConfig:
     """Reads the flags of ``compare``, which override the settings that suit a method."""
     names = given(flags, "--preset", "--network", "--env", "--resume")
     if "resume" in names:
-        return read_comparison(Path(names["resume"]), names.get("env"))
+        default = read_comparison(Path(names["resume"]), names.get("env"))
+        if parse(CompareConfig, "compare", flags, default) != default:
+            raise ValueError(
+                f"resume is {names['resume']!r}, whose settings cannot be changed; leave the other "
+                "flags out."
+            )
+        return default
     default = default_comparison(names.get("preset", "general"), names.get("network"))
     config: CompareConfig = parse(CompareConfig, "compare", flags, default)
     return dataclasses.replace(config, chosen=tuple(sorted(_named_settings(flags))))

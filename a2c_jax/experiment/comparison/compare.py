@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
@@ -17,7 +17,15 @@ from a2c_jax import checks
 from a2c_jax.experiment import config as configs
 from a2c_jax.experiment.comparison.gradients import StageNoise, measure_stages
 from a2c_jax.experiment.envs import EnvName, env_label, resolve_saved_env
-from a2c_jax.experiment.files import as_bad_input, json_writer, open_folder, write_together
+from a2c_jax.experiment.files import (
+    as_bad_input,
+    as_write_error,
+    json_writer,
+    locked,
+    open_folder,
+    remove_files,
+    write_together,
+)
 from a2c_jax.experiment.run.folder import CONFIG, Run
 from a2c_jax.experiment.run.interrupts import Interrupted
 from a2c_jax.experiment.run.job import Job, make_job
@@ -59,6 +67,7 @@ class CompareConfig(configs.TaskConfig):
 class Comparison(NamedTuple):
     """The finished runs by method, and the gradients' ``noise``, empty if it was not measured."""
 
+    folder: Path
     runs: dict[str, Run]
     noise: tuple[StageNoise, ...]
     finished: bool
@@ -105,9 +114,11 @@ def read_comparison(folder: Path, env: EnvName | None = None) -> CompareConfig:
     content, kinds = configs.read_saved(folder / CONFIG, "resume"), get_type_hints(CompareConfig)
     if "algorithms" not in content:
         raise ValueError(f"resume is {str(folder)!r}, which holds no comparison; give one.")
-    names = [name for name in configs.fields_of(CompareConfig, configs.UNSAVED) if name in content]
-    values = {name: typed(name, content[name], kinds[name]) for name in names}
-    values["env"] = resolve_saved_env(values["env"], env)
+    saved = configs.fields_of(CompareConfig, configs.UNSAVED)
+    for name in content:
+        checks.known_name("setting", name, (*saved, "settings", "format"))
+    values = {name: typed(name, content[name], kinds[name]) for name in saved if name in content}
+    values["env"] = resolve_saved_env(values.get("env", CompareConfig.env), env)
     return CompareConfig(Settings(**configs.saved_settings(content)), **values, resume=folder)
 
 
@@ -153,32 +164,52 @@ def _resolve(config: CompareConfig, method: str) -> tuple[configs.TrainConfig, J
 
 def compare(
     config: CompareConfig,
-    folder: Path | str | None = None,
     console: Console | None = None,
     should_stop: Callable[[], int] = lambda: 0,
 ) -> Comparison:
-    """Trains the methods of a configuration in turn, each as a run in a folder of its name.
+    """Trains the methods of a configuration in turn, and writes tables and figures.
 
-    The folder must be open; by default it is a new one under ``runs/``. ``should_stop`` is called
-    before every chunk; once it returns a signal's number, training ends, with KeyboardInterrupt if
-    no method has finished and nothing was trained.
+    Each method is a run in a folder of its name. If the configuration resumes, runs continue from
+    their checkpoints. ``should_stop`` is called before every chunk; once it returns a signal's
+    number, training ends, with KeyboardInterrupt if nothing was trained.
     """
     with as_bad_input():
-        jobs = resolve_all(config)
-    if folder is None:
-        kind = f"{env_label(config.env)}-compare"
-        with open_folder(config.out, False, kind, config.name) as made:
-            return compare(config, made, console, should_stop)
+        resolve_all(config)
+    console, kind = console or Console(quiet=True), f"{env_label(config.env)}-compare"
+    opened: Any = open_folder(config.out, False, kind, config.name)
+    if config.resume is not None:
+        opened = locked(config.resume, "resume")
+    with opened as made, as_write_error("comparison"):
+        folder: Path = config.resume or made
+        write_together(folder, {CONFIG: json_writer(configs.describe_config(config))})
+        try:
+            result = _train_all(config, folder, console, should_stop)
+        except Interrupted:
+            if config.resume is None:
+                remove_files(folder, [CONFIG])
+            raise
+        if result.runs:  # written before the gradients are measured
+            write_comparison(folder, result)
+        if config.gradient_episodes and result.finished and not should_stop():
+            console.print("Measuring the variance of the gradients")
+            result = result._replace(noise=measure_gradients(config, should_stop))
+            write_comparison(folder, result)
+    return result
+
+
+def _train_all(
+    config: CompareConfig, folder: Path, console: Console, should_stop: Callable[[], int]
+) -> Comparison:
     runs: dict[str, Run] = {}
-    for name, (configured, _) in jobs.items():
-        place = Path(folder) / name
-        resume = place if config.resume and (place / CONFIG).exists() else None
+    for name, (configured, _) in resolve_all(config).items():
+        place = folder / name
+        is_begun = config.resume is not None and (place / CONFIG).exists()
+        own: dict[str, Any] = {"resume" if is_begun else "out": place}
         with contextlib.ExitStack() as stack:
             with as_bad_input():
-                one = dataclasses.replace(configured, resume=resume, out=place)
-                prepared = prepare(one, stack)
+                prepared = prepare(dataclasses.replace(configured, **own), stack)
             try:
-                run = execute(prepared, console or Console(quiet=True), should_stop)
+                run = execute(prepared, console, should_stop)
             except Interrupted:
                 if not runs:
                     raise
@@ -186,7 +217,7 @@ def compare(
         if not run.summary["finished"]:
             break
         runs[name] = run
-    return Comparison(runs, (), finished=len(runs) == len(jobs))
+    return Comparison(folder, runs, (), finished=len(runs) == len(config.algorithms))
 
 
 def measure_gradients(
@@ -262,21 +293,9 @@ def _ratio(stage: StageNoise, name: str) -> str:
 
 def write_comparison(folder: Path | str, result: Comparison) -> None:
     """Writes ``table.md``, ``gradients.json`` and the files of :func:`plot_runs` into a folder."""
-    noise = [
-        one._asdict() | {"ratios": _finite(one.ratios), "errors": _finite(one.errors)}
-        for one in result.noise
-    ]
+    noise = [one._asdict() for one in result.noise]
     text = "\n".join(markdown_table(r) for r in (table_rows(result), gradient_rows(result)) if r)
     plot_runs(result.runs, folder)
     gradients = json_writer({"gradient_variance": noise})
     files = {"table.md": lambda file: file.write(text.encode()), "gradients.json": gradients}
     write_together(Path(folder), files)
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
-
-
-def write_config(folder: Path, config: CompareConfig) -> None:
-    """Writes ``config.json``, with which the comparison can be resumed."""
-    write_together(folder, {CONFIG: json_writer(configs.describe_config(config))})

@@ -38,8 +38,7 @@ def write_replay(
         note += f" Diverged: seeds {', '.join(map(str, diverged))}."
     title = f"{run.job.env.name}, {run.config.label}"
     page = replay_page(recording, title=title, note=note).encode()
-    write_together(Path(folder), {"replay.html": lambda file: file.write(page)})
-    return [Path(folder) / "replay.html"]
+    return write_together(Path(folder), {"replay.html": lambda file: file.write(page)})
 
 
 def replay_page(recording: Recording, *, title: str, note: str = "") -> str:

@@ -1,6 +1,5 @@
 """Evaluation of the trained policies of a run on disk."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,12 +73,10 @@ def describe_evaluation(evaluated: EvaluatedRun) -> dict[str, Any]:
 
 def write_evaluation(folder: Path | str, evaluated: EvaluatedRun) -> list[Path]:
     """Writes ``evaluation.json`` (null for NaN) and ``evaluation.npz``; returns their paths."""
-    figures = json.dumps(describe_evaluation(evaluated))
     arrays = {"seeds": np.asarray(evaluated.run.job.seeds)}
     arrays |= {"returns": evaluated.returns, "lengths": evaluated.lengths}
     files = {
-        "evaluation.json": json_writer(json.loads(figures, parse_constant=lambda _: None)),
+        "evaluation.json": json_writer(describe_evaluation(evaluated)),
         "evaluation.npz": npz_writer(arrays, compress=True),
     }
-    write_together(Path(folder), files)
-    return [Path(folder) / name for name in files]
+    return write_together(Path(folder), files)

@@ -115,7 +115,9 @@ def load_run(
     Whoever trained a custom algorithm or environment gives ``config`` or ``env`` again.
     """
     folder = Path(folder)
-    config = config or read_run_config(folder, "run", env)
+    if config is None or config.custom:
+        env = config.env if config and env is None else env
+        config = read_run_config(folder, "run", env, config)
     job = make_job(config)
     restored = checkpoints.restore(folder, config, job)
     if restored is None:

@@ -1,7 +1,7 @@
 """Joins runs of different seeds into one, so that several machines can train one run.
 
-Seeds are independent, so any scheduler can train ranges of them in separate folders. The joined run
-equals, bit for bit, a run of all the seeds in a single process.
+Seeds are independent, so any scheduler can train ranges of them in separate folders. On a CPU, the
+joined run equals, bit for bit, a run of all the seeds in a single process.
 """
 
 import dataclasses

@@ -53,8 +53,7 @@ def plot_runs(
     writers = run_plot_writers(plotted, first.job.unit, threshold, format)  # type: ignore[arg-type]
     statistics = statistics_of(runs)
     files = {**writers, "statistics.json": json_writer(statistics)}
-    write_together(Path(folder), files)
-    return [Path(folder) / name for name in files], statistics
+    return write_together(Path(folder), files), statistics
 
 
 def statistics_of(runs: dict[str, Run]) -> dict[str, Any]:

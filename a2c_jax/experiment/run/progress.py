@@ -76,7 +76,7 @@ def environment_steps(job: Job, outcome: Outcome) -> float:
 
 def _short(number: float) -> str:
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
+        if number >= 0.9995 * size:  # which is 1 with three digits
             return f"{number / size:.3g}{unit}"
     return f"{number:.0f}"
 

@@ -123,7 +123,8 @@ def resume_run(
         if total is not None:
             length: dict[str, Any] = {settings.length_setting: total}
             settings = dataclasses.replace(settings, **length)
-        config = dataclasses.replace(config, settings=settings, resume=Path(folder))
+        own: dict[str, Any] = {"settings": settings, "resume": Path(folder)}
+        config = dataclasses.replace(config, **own, name=None, out=None)
     return train_run(config, console)
 
 
@@ -156,6 +157,9 @@ def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitSt
     configured = read_run_config(folder, "resume", config.env, config)
     earlier = read_about(folder, "resume")
     differing = differences(identity(config), identity(configured))
+    for name in ("config", "name", "out"):
+        if (given := getattr(config, name)) is not None:
+            differing[name] = (str(given), None)
     if differing:
         named = (f"{name} is {now!r} and was {then!r}" for name, (now, then) in differing.items())
         raise ValueError(

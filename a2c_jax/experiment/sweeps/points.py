@@ -145,8 +145,8 @@ def check_points(config: TrainConfig, points: Points) -> Job:
     job, traced = make_job(config), traced_settings(config.settings)
     for name, column in points.values.items():
         checks.known_name("setting", name, sorted(used_settings(config.settings) | {"network"}))
-        if name in traced and column.dtype.kind != "f":
-            raise ValueError(f"over names {name}, which is a number; give it numbers.")
+        if name in traced and not (column.dtype.kind == "f" and np.isfinite(column).all()):
+            raise ValueError(f"over names {name}, which is a number; give it finite numbers.")
     for values in map(points.at, range(len(points))):
         one = make_job(config.with_settings(settings_at(config.settings, values)))
         if (one.num_updates, one.per_update) != (job.num_updates, job.per_update):

@@ -228,8 +228,7 @@ def write_sweep(folder: Path | str, result: Sweep) -> list[Path]:
         "table.md": lambda file: file.write(markdown_table(table_rows(result)).encode()),
         "heat_map.png": lambda file: draw_sweep(file, result),
     }
-    write_together(Path(folder), files)
-    return [Path(folder) / name for name in files]
+    return write_together(Path(folder), files)
 
 
 def sweep_table(result: Sweep) -> Table:

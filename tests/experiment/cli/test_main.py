@@ -108,7 +108,7 @@ def test_an_error_in_training_is_not_mistaken_for_bad_input(tmp_path, monkeypatc
         ("sweep --over discount=0.9,0.9", "give at least one value, each once"),
         ("sweep --over num_envs=4,8", "over has num_envs=4.0, with which a run has another"),
         ("sweep --over optimizer=adam,adm", "There is no optimizer 'adm'; did you mean adam? "),
-        ("sweep --over discount=adam", "over names discount, which is a number; give it numbers"),
+        ("sweep --over discount=adam", "over names discount, which is a number; give it finite"),
         (
             "train --gae-lambda 0.9",
             "--gae-lambda is given, but algorithm a2c with network mlp d",

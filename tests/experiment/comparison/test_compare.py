@@ -196,7 +196,7 @@ def test_all_methods_have_the_same_seeds_and_steps_up_to_whole_updates():
 
 def test_an_interrupted_comparison_resumes(untrained, tmp_path, monkeypatch, capsys):
     """Stopped in the second method, of which a half is saved; then resumed to its end."""
-    stops = iter([0, 0, 15, 15, 15, 15])
+    stops = iter([0, 0, 15, 15, 15, 15, 15])
     stop = contextlib.nullcontext(lambda: next(stops))
     folder = tmp_path / "run"
     with monkeypatch.context() as patched:
@@ -206,6 +206,8 @@ def test_an_interrupted_comparison_resumes(untrained, tmp_path, monkeypatch, cap
     assert [row[0] for row in read_tables(folder)[0]] == ["method", "reinforce"]
     first = experiment.load_run(folder / "reinforce")
     assert experiment.load_run(folder / "td-actor-critic").summary["finished"] is False
+    assert cli.main(["compare", "--resume", str(folder), "--num-seeds", "3"]) == 2
+    assert "whose settings cannot be changed; leave the other" in capsys.readouterr().err
     assert cli.main(["compare", "--resume", str(folder)]) == 0
     assert [row[0] for row in read_tables(folder)[0]] == ["method", *TWO[1:3]]
     assert_same_run(folder / "reinforce", first)
@@ -251,7 +253,7 @@ def test_the_tables_in_words(tiny_run):
     del stages[0].ratios["a3c"], stages[0].errors["a3c"]
     stages[0].ratios["reinforce"], stages[0].errors["reinforce"] = 1.0000001, 1e-8
     stages[0].ratios["gae"] = stages[0].errors["gae"] = np.inf
-    result = Comparison(runs, stages, True)
+    result = Comparison(None, runs, stages, True)
     header, *rows = report.table_rows(result)
     assert header == ["method", "return", "95 % interval", "solved", "median", "P(better)"]
     assert [row[:-1] for row in rows] == [
@@ -284,6 +286,6 @@ def test_the_tables_in_words(tiny_run):
 def test_a_gradient_that_does_not_vary_is_written_as_null(tiny_run, tmp_path):
     runs = {"a2c": made_run(tiny_run, [1.0, 2.0])}
     for ratio in (np.inf, np.nan):
-        report.write_comparison(tmp_path, Comparison(runs, stages_of(ratio), True))
+        report.write_comparison(tmp_path, Comparison(None, runs, stages_of(ratio), True))
         content = json.loads((tmp_path / "gradients.json").read_text())
         assert content["gradient_variance"][0]["ratios"]["reinforce"] is None

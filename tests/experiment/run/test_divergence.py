@@ -103,4 +103,6 @@ def test_a_sweep_ranks_points_that_diverged_last(untrained):
 
 
 def test_a_comparison_counts_them(diverged):
-    assert "a2c (2 diverged)" in text(comparison_tables(Comparison({"a2c": diverged}, (), True))[0])
+    assert "a2c (2 diverged)" in text(
+        comparison_tables(Comparison(None, {"a2c": diverged}, (), True))[0]
+    )
