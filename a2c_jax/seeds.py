@@ -78,7 +78,8 @@ def train_seeds(
     same = jax.tree.map(lambda leaf: _for_each_seed(leaf, layout.num_seeds), params)
     starts = split_groups((keys, same), layout)
     shared = layout._replace(num_seeds=0)
-    if on_chunk is None and chunk_updates is None:
+    # A scan of a single update may round differently from a chunk.
+    if on_chunk is None and chunk_updates is None and num_updates > 1:
         program = _train_program(algorithm, num_updates, shared)
         return join_groups(run_groups(program, starts), layout)
     chunk = _chunk_length(num_updates, chunk_updates)

@@ -199,6 +199,7 @@ _ONLY_FOR: dict[str, tuple[str, ...]] = {
     "q-actor-critic": ("expected",),
     "a3c": ("num_workers", "random_order", "shared_statistics"),
     "article": ("num_episodes", *Defects._fields),
+    "mlp": ("layer_init",),
     "conv": ("conv_features", "conv_size", "layer_norm", "shared_torso"),
     "gru": ("memory_size",),
 }
@@ -209,11 +210,17 @@ _NOT_FOR_ARTICLE = (
 )  # fmt: skip
 
 
-def unused_settings(method: str, network: str) -> set[str]:
-    """The settings that a method with a kind of network does not use."""
-    others = _ONLY_FOR.keys() - {method, network}
+def unused_settings(settings: Settings) -> set[str]:
+    """The settings that the method, the network and the optimizer do not use."""
+    others = _ONLY_FOR.keys() - {settings.method, settings.network}
     unused = {name for owner in others for name in _ONLY_FOR[owner]}
-    return unused | {*_NOT_FOR_ARTICLE} if method == "article" else unused
+    if settings.method == "article":
+        unused |= {*_NOT_FOR_ARTICLE}
+    if settings.optimizer == "sgd":
+        unused |= {"optimizer_decay", "optimizer_eps"}
+    if settings.network == "mlp" and settings.layer_init == "uniform":
+        unused |= {"policy_init"}
+    return unused
 
 
 def typed(name: str, value: Any, kind: Any) -> Any:
@@ -241,7 +248,7 @@ _WORDS = {
     "Expected": "give", ", got": ", not", "`": "", ">=": "of at least", ">": "above",
     "<=": "of at most", "<": "below", "float": "a number", "int": "a whole number",
     "array": "a list", "str": "a name", "bool": "true or false", " | null": " or None",
-    "object": "a table",
+    "null": "None", "object": "a table",
 }  # fmt: skip
 
 

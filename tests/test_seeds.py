@@ -134,7 +134,7 @@ def test_chunks_and_continued_seeds_are_the_whole_run(small_algorithm, keys, tra
 @pytest.mark.bits
 def test_any_split_gives_the_same_bits_single_updates_included(small_algorithm, keys, trained):
     for first, *rest in ((1, 3, 1), (1, 1, 1, 2), (4, 1)):
-        result = a2c.train_seeds(small_algorithm, keys, first, chunk_updates=8)
+        result = a2c.train_seeds(small_algorithm, keys, first)
         parts = [result.metrics]
         for number in rest:
             result = a2c.run_seeds(small_algorithm, result.state, number)

@@ -199,17 +199,17 @@ def configure(
 def changed(config: ConfigT, changes: Mapping[str, Any]) -> ConfigT:
     """The configuration with changes of its fields, or of settings that its method uses."""
     fields = {*fields_of(type(config))} - {"preset", "custom"}
-    settings = used_settings(config.settings)
-    for name in changes:
-        checks.known_name("setting", name, sorted(fields | settings))
-    own, others = ({n: changes[n] for n in changes if n in names} for names in (settings, fields))
-    settings_ = dataclasses.replace(config.settings, **own)
-    return dataclasses.replace(config, settings=settings_, **others)
+    own = {name: changes[name] for name in changes if name in KINDS.keys() - {"method", "network"}}
+    settings = dataclasses.replace(config.settings, **own)
+    known = sorted(fields | used_settings(settings))
+    others = {checks.known_name("setting", name, known): changes[name] for name in changes}
+    others = {name: value for name, value in others.items() if name not in own}
+    return dataclasses.replace(config, settings=settings, **others)
 
 
 def used_settings(settings: Settings) -> set[str]:
     """The settings that a method and a kind of network use, without these two."""
-    return KINDS.keys() - {"method", "network"} - unused_settings(settings.method, settings.network)
+    return KINDS.keys() - {"method", "network"} - unused_settings(settings)
 
 
 def _configure_custom(

@@ -96,7 +96,7 @@ def replay(flags: Sequence[str]) -> None:
 
 
 def sweep_settings(flags: Sequence[str]) -> int:
-    """Trains many seeds at many settings in one program."""
+    """Trains many seeds at many settings."""
     config, shared = parse_sweep(flags)
     with as_bad_input():
         points = parse_points(config.over, config.draws, config.seed)

@@ -30,7 +30,7 @@ _OPTIONS: Any = {"config": (tyro.conf.OmitArgPrefixes,), "registry": _NUMBERS}
 
 @dataclasses.dataclass(frozen=True)
 class SweepConfig(TaskConfig):
-    """Trains seeds at many settings in one program; writes a table, a heat map, the best settings.
+    """Trains seeds at many settings; writes a table, a heat map and the best settings.
 
     Attributes:
         over: the settings: NAME=VALUE,VALUE,… of numbers or names, or NAME=LOW:HIGH:NUMBER, which
@@ -145,7 +145,9 @@ def parse_sweep(flags: Sequence[str]) -> tuple[SweepConfig, TrainConfig]:
 @as_bad_input()
 def parse_compare(flags: Sequence[str]) -> CompareConfig:
     """Reads the flags of ``compare``, which override the settings that suit a method."""
-    names = given(flags, "--preset", "--network", "--env", "--resume")
+    names = given(flags, "--preset", "--network", "--env", "--resume", "--algorithm")
+    if "algorithm" in names:
+        raise ValueError("--algorithm is given; give --algorithms, the methods to compare.")
     if "resume" in names:
         default = read_comparison(Path(names["resume"]), names.get("env"))
         if parse(CompareConfig, "compare", flags, default) != default:
@@ -187,10 +189,11 @@ def _parse_used(kind: type[Any], command: str, flags: Sequence[str], default: An
     """Reads flags, which may only name settings that the algorithm and the network use."""
     config = parse(kind, command, flags, default)
     settings = config.settings
-    for name in sorted(_named_settings(flags) & unused_settings(settings.method, settings.network)):
+    for name in sorted(_named_settings(flags) & unused_settings(settings)):
         raise ValueError(
             f"--{name.replace('_', '-')} is given, but algorithm {settings.method} with network "
-            f"{settings.network} does not use it; leave it out, or give another."
+            f"{settings.network} and {settings.optimizer} does not use it; leave it out, or give "
+            "another."
         )
     return config
 

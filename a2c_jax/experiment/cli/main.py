@@ -1,6 +1,7 @@
 """The command line: runs a command, and turns errors into exit codes."""
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 is success, 1 a file that could not be written, 2 bad input, 130 Ctrl-C, 143 SIGTERM.
     """
     with contextlib.ExitStack() as stack:
-        shown = stack.enter_context(contextlib.closing(_Shown(sys.stdout)))
+        shown = stack.enter_context(contextlib.closing(_Shown(sys.stdout or io.StringIO())))
         stack.enter_context(contextlib.redirect_stdout(shown))
         in_main = threading.current_thread() is threading.main_thread()
         if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:

@@ -13,10 +13,12 @@ import jaxlib
 
 _LOOPS = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=65536"
 
+_config: Any = jax.config  # older versions do not declare its names to type checkers
+
 
 def prepare_jax() -> None:
     """Sets up JAX for the command line, unless it has started already."""
-    before = jax.config.jax_num_cpu_devices
+    before = _config.jax_num_cpu_devices
     with contextlib.suppress(RuntimeError):  # once JAX has started, it refuses a change
         jax.config.update("jax_num_cpu_devices", 2 if before == 1 else 1)
         jax.config.update("jax_num_cpu_devices", before)
@@ -67,7 +69,7 @@ def keep_compiled_programs() -> None:
 
     Variables such as ``JAX_COMPILATION_CACHE_DIR`` or ``JAX_ENABLE_COMPILATION_CACHE`` override it.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.jax_compilation_cache_dir:
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or _config.jax_compilation_cache_dir:
         return
     with contextlib.suppress(OSError, RuntimeError):  # no home, or read-only: nothing is kept
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import jax
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from tyro.conf import Suppress
 
 from a2c_jax import checks
 from a2c_jax.experiment import config as configs
-from a2c_jax.experiment.comparison.gradients import StageNoise, measure_stages
+from a2c_jax.experiment.comparison.gradients import STAGES, StageNoise, measure_stages
 from a2c_jax.experiment.envs import EnvName, env_label, resolve_saved_env
 from a2c_jax.experiment.files import (
     as_bad_input,
@@ -23,19 +24,23 @@ from a2c_jax.experiment.files import (
     json_writer,
     locked,
     open_folder,
+    read_json,
     remove_files,
     write_together,
 )
 from a2c_jax.experiment.run.folder import CONFIG, Run
 from a2c_jax.experiment.run.interrupts import Interrupted
 from a2c_jax.experiment.run.job import Job, make_job
-from a2c_jax.experiment.run.plot import plot_runs, statistics_of
+from a2c_jax.experiment.run.plot import plot_runs
 from a2c_jax.experiment.run.train import execute, prepare
+from a2c_jax.experiment.statistics.inference import probability_of_improvement
+from a2c_jax.experiment.statistics.learning import final_returns
 from a2c_jax.experiment.tables import markdown_table, median_time, text_table
 from a2c_jax.presets import METHODS, Settings, with_choices
 from a2c_jax.settings import typed
 
 _FEWEST = 3  # episodes: the deviations of two are equal, which gives a standard error of zero
+_GRADIENTS, _BOTH = "gradients.json", ("ratios", "errors")
 _ROUNDING = 1e-6  # the error of the reference's ratio to itself is smaller
 
 
@@ -119,7 +124,9 @@ def read_comparison(folder: Path, env: EnvName | None = None) -> CompareConfig:
         checks.known_name("setting", name, (*saved, "settings", "format"))
     values = {name: typed(name, content[name], kinds[name]) for name in saved if name in content}
     values["env"] = resolve_saved_env(values.get("env", CompareConfig.env), env)
-    return CompareConfig(Settings(**configs.saved_settings(content)), **values, resume=folder)
+    base = default_comparison(values.get("preset", CompareConfig.preset)).settings
+    settings = dataclasses.replace(base, **configs.saved_settings(content))
+    return CompareConfig(settings, **values, resume=folder)
 
 
 def resolve_all(config: CompareConfig) -> dict[str, tuple[configs.TrainConfig, Job]]:
@@ -190,7 +197,8 @@ def compare(
             raise
         if result.runs:  # written before the gradients are measured
             write_comparison(folder, result)
-        if config.gradient_episodes and result.finished and not should_stop():
+        is_measured = len(result.noise) == len(STAGES)
+        if config.gradient_episodes and result.finished and not (is_measured or should_stop()):
             console.print("Measuring the variance of the gradients")
             result = result._replace(noise=measure_gradients(config, should_stop))
             write_comparison(folder, result)
@@ -217,7 +225,12 @@ def _train_all(
         if not run.summary["finished"]:
             break
         runs[name] = run
-    return Comparison(folder, runs, (), finished=len(runs) == len(config.algorithms))
+    noise: list[StageNoise] = []
+    if (place := folder / _GRADIENTS).exists():  # of a comparison that resumes
+        for one in read_json(place, "resume").get("gradient_variance", []):
+            known = {n: {k: math.nan if v is None else v for k, v in one[n].items()} for n in _BOTH}
+            noise.append(StageNoise(**{**one, **known}))
+    return Comparison(folder, runs, tuple(noise), finished=len(runs) == len(config.algorithms))
 
 
 def measure_gradients(
@@ -246,11 +259,14 @@ def comparison_tables(result: Comparison) -> list[Table]:
 
 def table_rows(result: Comparison) -> list[list[str]]:
     """A header, then a row for each method; the probability is of ending above the first one."""
-    first, better = next(iter(result.runs), ""), {}
-    for pair in statistics_of(result.runs)["probability_of_improvement"]:
-        if pair["of"] == first:  # of the other over the first, it is the complement
-            value, (low, high) = 1 - pair["probability"], (1 - x for x in pair["interval_95"])
-            better[pair["over"]] = f"{value:.2f} ({high:.2f} to {low:.2f})"
+    finals = {name: final_returns(run.metrics) for name, run in result.runs.items()}
+    known = {name: values[np.isfinite(values)] for name, values in finals.items()}
+    better, (first, *others) = {}, known.values()
+    for name, values in zip([*known][1:], others, strict=True):
+        if first.size and values.size:
+            better[name] = "{:.2f} ({:.2f} to {:.2f})".format(
+                *probability_of_improvement(values, first)
+            )
     rows = [["method", "return", "95 % interval", "solved", "median", "P(better)"]]
     return rows + [[*_row(name, run), better.get(name, "")] for name, run in result.runs.items()]
 
@@ -297,5 +313,5 @@ def write_comparison(folder: Path | str, result: Comparison) -> None:
     text = "\n".join(markdown_table(r) for r in (table_rows(result), gradient_rows(result)) if r)
     plot_runs(result.runs, folder)
     gradients = json_writer({"gradient_variance": noise})
-    files = {"table.md": lambda file: file.write(text.encode()), "gradients.json": gradients}
+    files = {"table.md": lambda file: file.write(text.encode()), _GRADIENTS: gradients}
     write_together(Path(folder), files)

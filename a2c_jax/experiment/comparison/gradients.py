@@ -21,6 +21,7 @@ from a2c_jax.algorithms.actor_critic import actor_critic
 from a2c_jax.algorithms.q_actor_critic import q_actor_critic
 from a2c_jax.diagnostics import GradientNoise, Weights
 from a2c_jax.evaluate import evaluate
+from a2c_jax.experiment.run.engine import aside
 from a2c_jax.settings import Settings, method_estimator
 from a2c_jax.train import run
 from a2c_jax.types import AgentState, Algorithm, Environment, Key, Params
@@ -80,8 +81,8 @@ def _each_seed(function: Callable[..., Any]) -> Callable[[Any], Any]:
     """Compiles a function of a seed's tree, and maps it over trees ``[SEEDS, ...]``."""
     layout = parallel.seed_layout(SEEDS)
     program = parallel.over_seeds(function, layout)
-    split, join = parallel.split_groups, parallel.join_groups
-    return lambda tree: join(parallel.run_groups(program, split(tree, layout)), layout)
+    split, join, run = parallel.split_groups, parallel.join_groups, parallel.run_groups
+    return lambda tree: aside(lambda: join(run(program, split(tree, layout)), layout))
 
 
 def _snapshots(algorithm: Algorithm, key: Key, lengths: jax.Array) -> Params:

@@ -99,13 +99,13 @@ def restore(
     newest, *older = numbers
     try:
         return _restore_one(folder, newest, config, job)
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError) as error:
         wrong = error
     remedy = "no older one loads; train again, with --config and the run's config.json."
     for number in older:
         try:
             _restore_one(folder, number, config, job)
-        except ValueError:
+        except (ValueError, KeyError, TypeError):
             continue
         remedy = f"move that file away to resume from checkpoint {number}, which loads."
         break

@@ -142,6 +142,12 @@ def _advance(program: Any, outcome: Outcome, number: int, room: Metrics, job: Jo
     )
 
 
+def aside(function: Callable[[], Any]) -> Any:
+    """Calls a function in another thread, so that this one can handle signals meanwhile."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(function).result()
+
+
 class Evaluations(NamedTuple):
     """Mean returns and lengths ``[S, E]`` of E evaluations, and the updates ``[E]`` before each."""
 
@@ -184,6 +190,7 @@ def evaluation_program(job: Job, num_episodes: int, greedy: bool) -> Play:
     It takes agents' states, in groups, and a number that decides the episodes of each seed.
     """
     env, agent = job.env, job.agent
+    compiled: list[Any] = []
     program = over_seeds(
         lambda pair: evaluate(env, agent, pair[0], pair[1], num_episodes, greedy), job.layout
     )
@@ -193,6 +200,9 @@ def evaluation_program(job: Job, num_episodes: int, greedy: bool) -> Play:
         keys = split_groups(fold_in(job.keys), job.layout)
         both = zip(states, keys, strict=True)
         pairs = [Group(state.number, (state.tree, key.tree)) for state, key in both]
-        return jax.tree.map(np.asarray, join_groups(run_groups(program, pairs), job.layout))
+        if not compiled:
+            compiled.append(program.lower(pairs[0]).compile())
+        results = aside(lambda: jax.block_until_ready(run_groups(compiled[0], pairs)))
+        return jax.tree.map(np.asarray, join_groups(results, job.layout))
 
     return play

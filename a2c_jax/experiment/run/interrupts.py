@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -38,8 +39,8 @@ def deferred_interrupt(own_process: bool = False) -> Iterator[Callable[[], int]]
     def handler(number: int, frame: FrameType | None) -> None:
         seen.append(number)
         # Not print: a handler can interrupt a print, and must not wait for its lock.
-        with contextlib.suppress(OSError):
-            os.write(2, _NOTICE)
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # there may be none
+            os.write(sys.__stderr__.fileno(), _NOTICE)  # type: ignore[union-attr]
         for each, before in previous.items():
             signal.signal(each, signal.SIG_DFL if own_process else before)
 

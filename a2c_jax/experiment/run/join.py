@@ -95,8 +95,8 @@ def _write(folder: Path, config: TrainConfig, job: Job, runs: Sequence[Run]) -> 
     )
     log = "".join(lines).encode()
     description = json_writer(_describe(config, job, runs))
-    write_together(folder, {CONFIG: description, LOG: lambda file: file.write(log)})
     Saver(folder, config, on_host, []).save(outcome, evaluations)
+    write_together(folder, {CONFIG: description, LOG: lambda file: file.write(log)})
     return write_results(folder, config, on_host, outcome, evaluations)._replace(job=job)
 
 

@@ -6,6 +6,7 @@ programs for at least six months after the version that wrote them.
 """
 
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ jax.export.register_namedtuple_serialization(
     MaskedObservation, serialized_name="a2c_jax.MaskedObservation"
 )
 
-_FORMAT = 2
+_FORMAT, _MOST_BYTES = 2, 2**26  # bytes of an exported function
 
 
 class Policy:
@@ -148,15 +149,17 @@ def save_policy(
 
 def load_policy(path: Path | str) -> Policy:
     """Loads a saved policy; needs neither its network nor its environment."""
-    content: dict[str, np.ndarray] = {}
+    content: dict[str, Any] = {}
     try:
-        content = read_npz(_npz(path).resolve())
-        if (number := content.get("format")) != _FORMAT:
-            raise ValueError(f"its format is {number}, and this version reads {_FORMAT}")
-        greedy, sampled = (
-            jax.export.deserialize(bytearray(content[name])) for name in ("greedy", "sampled")
-        )
+        file = _npz(path).resolve()
+        content = {n: read_npz(file, _MOST_BYTES, f"{n}.npy").get("") for n in ("format", "greedy")}
+        if content["format"] != _FORMAT:
+            raise ValueError(f"its format is {content['format']}, and this version reads {_FORMAT}")
+        greedy = jax.export.deserialize(bytearray(content["greedy"]))
         (state, rows, _), _ = jax.tree.unflatten(greedy.in_tree, greedy.in_avals)
+        size = sum(math.prod(one.shape) * one.dtype.itemsize for one in state.values())
+        content = read_npz(file, 2 * _MOST_BYTES + size)
+        sampled = jax.export.deserialize(bytearray(content["sampled"]))
         # NumPy stores types that it does not know, such as bfloat16, as raw bytes.
         arrays = {n: content[f"state.{n}"].view(x.dtype).reshape(x.shape) for n, x in state.items()}
         memory = [content[f"memory.{i}"].view(x.dtype) for i, x in enumerate(rows)]
@@ -164,6 +167,6 @@ def load_policy(path: Path | str) -> Policy:
         return Policy(arrays, memory, greedy, sampled)
     except Exception as error:  # a damaged file can cause any error
         why = f"holds no policy ({error}); give a file of save_policy"
-        if "greedy" in content and "format" not in content:
+        if content.get("greedy") is not None and content.get("format") is None:
             why = "is of the version before and cannot be read by this one; save the policy again"
         raise ValueError(f"path is {str(path)!r}, which {why}.") from error

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from a2c_jax import presets
 from a2c_jax.experiment import config as configs
 from a2c_jax.experiment.config import TrainConfig, describe_machine, differences, identity
 from a2c_jax.experiment.envs import EnvName, env_label
@@ -214,7 +213,7 @@ def _resumed_notices(
     is_constant = settings.learning_rate == settings.final_learning_rate
     is_constant &= settings.final_entropy_coef in (None, settings.entropy_coef)
     has_schedule = config.custom is None and settings.method != "article" and not is_constant
-    if has_schedule and job.num_updates != presets.num_updates(configured.settings):
+    if has_schedule and earlier.get("lengths", [0])[-1:] != [job.num_updates]:
         yield (
             "From here schedules follow the new length. Only with a constant learning rate and "
             "entropy coefficient would the result be that of an uninterrupted run."

@@ -143,8 +143,10 @@ def settings_at(settings: Settings, values: Mapping[str, Any]) -> Settings:
 def check_points(config: TrainConfig, points: Points) -> Job:
     """Checks every point before training; returns the job of the shared configuration."""
     job, traced = make_job(config), traced_settings(config.settings)
+    used = used_settings(config.settings) | {"network"}
+    single = {name for name in used if get_origin(KINDS[name]) is not tuple}
     for name, column in points.values.items():
-        checks.known_name("setting", name, sorted(used_settings(config.settings) | {"network"}))
+        checks.known_name("setting", name, sorted(single))
         if name in traced and not (column.dtype.kind == "f" and np.isfinite(column).all()):
             raise ValueError(f"over names {name}, which is a number; give it finite numbers.")
     for values in map(points.at, range(len(points))):

@@ -109,13 +109,13 @@ def sweep(
             console.print(", ".join(f"{n} {getattr(shared.settings, n)}" for n in sorted(static)))
         swept = _job_of_all(shared, points, rows)
         with Reporter(console, swept) as progress:
-            report = progress.report
-            outcomes.append(train_in_chunks(swept, on_chunk=report, should_stop=should_stop))
+            outcome = train_in_chunks(swept, on_chunk=progress.report, should_stop=should_stop)
+        outcomes.append(outcome._replace(state=None))
     if not any(outcome.num_updates for outcome in outcomes):
         raise Interrupted(should_stop())
-    outcome = _merged([rows for _, rows in programs], outcomes, job)
+    merged = _merged([rows for _, rows in programs], outcomes, job)
     done = min(each.num_updates for each in outcomes) if len(outcomes) == len(programs) else 0
-    return _result(config, points, job, outcome)._replace(num_updates=done)
+    return _result(config, points, job, merged)._replace(num_updates=done)
 
 
 def check_sweep(config: TrainConfig, points: Points) -> Job:

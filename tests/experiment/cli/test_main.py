@@ -111,9 +111,12 @@ def test_an_error_in_training_is_not_mistaken_for_bad_input(tmp_path, monkeypatc
         ("sweep --over discount=adam", "over names discount, which is a number; give it finite"),
         (
             "train --gae-lambda 0.9",
-            "--gae-lambda is given, but algorithm a2c with network mlp d",
+            "--gae-lambda is given, but algorithm a2c with network mlp a",
         ),
-        ("train --preset article --num-steps 5", "but algorithm article with network mlp does not"),
+        (
+            "train --preset article --num-steps 5",
+            "but algorithm article with network mlp and adam d",
+        ),
         ("train --network gru --conv-size 2", "--conv-size is given, but algorithm a2c with netwo"),
         ("sweep --over gae_lambda=0.9,1", "There is no setting 'gae_lambda'; "),
         ("sweep --over discount=0.9,1.1", "discount is 1.1; give a number of at most 1.0"),

@@ -74,7 +74,7 @@ def test_every_number_can_be_swept():
     assert traced_settings(experiment.configure(algorithm="gae").settings) == [*names, "gae_lambda"]
     article = [name for name in names if "final" not in name]
     assert traced_settings(PRESETS["article"]) == [
-        name for name in article if name not in ("rate_power", "max_grad_norm")
+        name for name in article if name not in ("rate_power", "max_grad_norm", "policy_init")
     ]
 
 
