@@ -115,7 +115,7 @@ def test_an_error_in_training_is_not_mistaken_for_bad_input(tmp_path, monkeypatc
         ),
         (
             "train --preset article --num-steps 5",
-            "but algorithm article with network mlp and adam d",
+            "but algorithm article with network mlp and ad",
         ),
         ("train --network gru --conv-size 2", "--conv-size is given, but algorithm a2c with netwo"),
         ("sweep --over gae_lambda=0.9,1", "There is no setting 'gae_lambda'; "),
