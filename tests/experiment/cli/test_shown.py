@@ -44,6 +44,11 @@ def test_a_stream_that_fails_ends_no_command(monkeypatch):
         assert cli.main(["train"]) == 0
 
 
+def test_a_process_without_a_stdout_runs(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["--help"]) == 0
+
+
 @pytest.mark.parametrize("name", ["a[b]c", "a[", "[bold]x", "x[/b]", "ü"])
 def test_a_name_is_printed_but_for_signs_that_a_terminal_lacks(name, tiny_run, monkeypatch):
     run = tiny_run._replace(folder=Path(name))

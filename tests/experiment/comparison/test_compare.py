@@ -119,6 +119,7 @@ def test_a_comparison_writes_runs_tables_and_figures(untrained, tmp_path, monkey
         ("--total-steps 900", "For reinforce: total_steps is 900, less than the 1000"),
         ("--gae-lambda 1 --algorithms a2c", "There is no setting of these algorithms 'gae_lambda'"),
         ("--resume nowhere", "which cannot be read"),
+        ("--algorithm gae", "--algorithm is given; give --algorithms, the methods to compare"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(flags, sentence, refused, tmp_path, monkeypatch):
@@ -212,6 +213,10 @@ def test_an_interrupted_comparison_resumes(untrained, tmp_path, monkeypatch, cap
     assert [row[0] for row in read_tables(folder)[0]] == ["method", *TWO[1:3]]
     assert_same_run(folder / "reinforce", first)
     assert len(untrained) == 1, "the gradients were measured in the end"
+    gradients = (folder / "gradients.json").read_bytes()
+    assert cli.main(["compare", "--resume", str(folder)]) == 0
+    assert len(untrained) == 1, "and not again"
+    assert (folder / "gradients.json").read_bytes() == gradients
 
 
 def test_an_interrupt_before_anything_is_trained_leaves_nothing(
