@@ -180,7 +180,7 @@ def _prepare_resumed(config: TrainConfig, folder: Path, stack: contextlib.ExitSt
             f"{done * job.per_update} {job.unit}; give at least that many, or leave it out."
         )
     description = _describe_resumed(describe_job(config, job), earlier, job, done)
-    notices = _resumed_notices(config, configured, job, done, earlier)
+    notices = _resumed_notices(config, job, done, earlier)
     job = job._replace(notices=(*job.notices, *notices))
     return Prepared(config, job, folder, description, outcome, evaluations, parts)
 
@@ -201,7 +201,7 @@ def _describe_resumed(
 
 
 def _resumed_notices(
-    config: TrainConfig, configured: TrainConfig, job: Job, done: int, earlier: folders.About
+    config: TrainConfig, job: Job, done: int, earlier: folders.About
 ) -> Iterator[str]:
     position = f"{done * job.per_update:,} of {job.units_per_seed:,} {job.unit}"
     settings = config.settings
